@@ -1,1 +1,1 @@
-"""The cloud side: what a VM is, and how each cloud makes, moves and removes one. Knows neither HTTP requests nor DRF."""
+"""The cloud side: how each cloud makes, moves and removes VMs. Knows neither HTTP requests nor DRF."""

@@ -1,0 +1,121 @@
+"""The contract that a cloud fulfils: how one cloud means the verbs."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import ClassVar, Protocol, Self
+
+from providers.credentials import Credentials
+from providers.domain import VM, Environment, Operation, VMSpec
+from providers.errors import ProviderError
+from providers.network import Network
+
+
+class Work(Protocol):
+    """What the gateway lends to a driver for one verb."""
+
+    def finish(self, operation: Operation) -> Operation:
+        """Wait until a step in between is done, in the project's one waiting loop, and return how it ended.
+
+        Raises:
+            ProviderError: the step failed, or the request's deadline passed.
+
+        """
+
+    def made(self, kind: str, made_id: str, remove: Callable[[], object]) -> None:
+        """Tell of an object that a create has just made; `remove` is called if the create fails later on.
+
+        Removal runs in reverse order. `remove` submits and waits itself (`finish`) where the next removal needs it.
+        """
+
+
+class Driver(ABC):
+    """One environment seen with one caller's credentials; kept a while and used by many threads at once.
+
+    What drivers promise to the gateway
+    - A verb submits its work and returns at once with an `Operation`; only the last of several steps is left open.
+    - Vendor errors pass through unharmed; `translate` says what they mean. An error that the driver finds itself is
+      raised as a `ProviderError`. Either way nothing is retried that is not safe to repeat, and a log-in never.
+    - What the cloud cannot do is refused with `UnsupportedError` before any change.
+    - A VM outside of the environment's scope is not found, whatever the verb.
+    - Each exchange with the backend is told to `providers.trace.current().call`.
+
+    What drivers may count on
+    - Ids match the cloud's pattern; a spec has passed `check_create`; stop and restart come with `force` decided.
+    - `AlreadyInStateError` is made a success by the gateway.
+    """
+
+    vendor_errors: ClassVar[tuple[type[Exception], ...]]
+    """What calls may raise beside `ProviderError`; everything in here can be translated."""
+
+    @classmethod
+    @abstractmethod
+    def check_create(cls, environment: Environment, spec: VMSpec) -> None:
+        """Refuse a spec that this cloud cannot make, before any call.
+
+        Raises:
+            InvalidRequestError, UnprocessableError, UnsupportedError
+
+        """
+
+    @classmethod
+    @abstractmethod
+    def open(cls, environment: Environment, credentials: Credentials, network: Network) -> Self:
+        """Log in where the cloud has a log-in; at most one try.
+
+        Raises:
+            CredentialsRejectedError: the cloud, or the form that it asks of keys, says no.
+
+        """
+
+    @classmethod
+    @abstractmethod
+    def translate(cls, error: Exception) -> ProviderError:
+        """What a vendor's error means, in our words; `error` is one of `vendor_errors`."""
+
+    @abstractmethod
+    def list_vms(self) -> Iterable[VM]:
+        """All VMs of the environment, in any order, without templates and terminated ones."""
+
+    @abstractmethod
+    def get_vm(self, vm_id: str) -> VM:
+        """One VM, asked for by its id.
+
+        Raises:
+            VMNotFoundError: not in this environment.
+
+        """
+
+    @abstractmethod
+    def create_vm(self, spec: VMSpec, work: Work) -> Operation:
+        """Make a VM; running at the end unless `spec.start` is false. Every object made is told to `work.made`."""
+
+    @abstractmethod
+    def start_vm(self, vm_id: str, work: Work) -> Operation:
+        """Start a VM."""
+
+    @abstractmethod
+    def stop_vm(self, vm_id: str, work: Work, *, force: bool) -> Operation:
+        """Ask the guest to shut down or, with `force`, cut the power, also while the guest was asked before."""
+
+    @abstractmethod
+    def restart_vm(self, vm_id: str, work: Work, *, force: bool) -> Operation:
+        """Ask the guest to reboot or, with `force`, take the power away and give it back.
+
+        Raises:
+            ConflictError: the VM is not running.
+
+        """
+
+    @abstractmethod
+    def delete_vm(self, vm_id: str, work: Work) -> Operation:
+        """Delete a VM, running or not, and everything that create made for it."""
+
+    @abstractmethod
+    def poll(self, operation: Operation) -> Operation:
+        """Look once how a piece of work stands; a failed one comes back done, with its `failure`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Log out and close connections. Raises nothing; what fails is logged."""

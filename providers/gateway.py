@@ -1,0 +1,317 @@
+"""The portable half: all that is alike on every cloud, once. Session, share, deadline, waiting, errors, clean-up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import import_module
+
+from providers import trace
+from providers.credentials import Credentials
+from providers.domain import VM, Environment, Operation, StopMode, Verb, VMSpec
+from providers.driver import Driver
+from providers.errors import (
+    AlreadyInStateError,
+    BackendTimeoutError,
+    CredentialsRejectedError,
+    FieldFault,
+    InvalidRequestError,
+    Leftover,
+    ProviderError,
+    UnsupportedError,
+)
+from providers.made import Made
+from providers.network import Network
+from providers.sessions import SessionStore
+from providers.shares import Shares
+from providers.waiting import Deadline, wait_until_done
+
+# Removing what a failed create made may take a while after the request's own deadline has passed.
+CLEAN_UP_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the caller wants to wait for.
+
+    `patience_seconds`: how long to wait for the end; None waits for it (until the deadline, which is then a
+    `BackendTimeoutError`); 0 returns as soon as the cloud has accepted the last step. `representation`: whether
+    the VM is to be shown afterwards.
+    """
+
+    patience_seconds: float | None = None
+    representation: bool = False
+
+
+UNTIL_DONE = Wish()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one process does at once and keeps; the times are in seconds."""
+
+    requests_per_environment: int = 48
+    sessions: int = 256
+    session_idle_seconds: float = 600.0
+    session_lifetime_seconds: float = 3600.0
+
+
+class Backends:
+    """The cloud side of one process: how it reaches clouds, and the sessions that it keeps."""
+
+    def __init__(self, network: Network, limits: Limits | None = None) -> None:
+        limits = limits or Limits()
+        self.network = network
+        self.shares = Shares(most=limits.requests_per_environment)
+        self.sessions: SessionStore[Driver] = SessionStore(
+            most=limits.sessions,
+            idle_seconds=limits.session_idle_seconds,
+            lifetime_seconds=limits.session_lifetime_seconds,
+        )
+
+    def gateway(self, environment: Environment, credentials: Credentials, deadline: Deadline) -> Gateway:
+        """The verbs, for one environment and one caller, until the deadline."""
+        running = trace.current()
+        running.environment, running.cloud = environment.name, environment.cloud.name
+        return Gateway(self, environment, credentials, deadline)
+
+    def close(self) -> None:
+        """Log out everywhere."""
+        self.sessions.close()
+
+
+class Gateway:
+    """The verbs of one caller in one environment, in the same words for every cloud.
+
+    Every verb raises `ProviderError` and nothing else for what a cloud did.
+    """
+
+    def __init__(
+        self, backends: Backends, environment: Environment, credentials: Credentials, deadline: Deadline
+    ) -> None:
+        self._backends = backends
+        self._environment = environment
+        self._credentials = credentials
+        self._deadline = deadline
+        self._driver_class = _driver_class(environment)
+        self._failures: tuple[type[Exception], ...] = (ProviderError, *self._driver_class.vendor_errors)
+
+    def list_vms(self) -> list[VM]:
+        """All VMs of the environment, ordered by name, then id."""
+        with self._session() as driver:
+            return sorted(driver.list_vms(), key=lambda vm: (vm.name, vm.id))
+
+    def get_vm(self, vm_id: str) -> VM:
+        """One VM."""
+        self._check_id(vm_id)
+        with self._session() as driver:
+            return driver.get_vm(vm_id)
+
+    def create_vm(self, spec: VMSpec, wish: Wish = UNTIL_DONE) -> Operation:
+        """Make a VM. When it fails, everything that it made is removed, and the error's `leftovers` lists it."""
+        self._driver_class.check_create(self._environment, spec)
+        with self._session() as driver:
+            work = _Work(driver, self._deadline)
+            try:
+                return work.awaited(driver.create_vm(spec, work), wish)
+            except self._failures as error:
+                failure = _translated(driver, error)
+                if not (isinstance(failure, BackendTimeoutError) and failure.operation):
+                    failure.leftovers = work.remove_made()
+                if failure is error:
+                    raise
+                raise failure from error
+
+    def start_vm(self, vm_id: str, wish: Wish = UNTIL_DONE) -> Operation:
+        """Start a VM; one that runs already is a success."""
+        return self._change(Verb.START, vm_id, lambda driver, work: driver.start_vm(vm_id, work), wish)
+
+    def stop_vm(self, vm_id: str, mode: StopMode, timeout_seconds: float, wish: Wish = UNTIL_DONE) -> Operation:
+        """Stop a VM; one that is stopped already is a success. `timeout_seconds` is how long the guest may take."""
+        force = mode is StopMode.FORCE
+        return self._change(
+            Verb.STOP,
+            vm_id,
+            lambda driver, work: _bounded(driver.stop_vm(vm_id, work, force=force), mode, timeout_seconds),
+            wish,
+        )
+
+    def restart_vm(self, vm_id: str, mode: StopMode, timeout_seconds: float, wish: Wish = UNTIL_DONE) -> Operation:
+        """Restart a running VM, in the same modes as a stop."""
+        force = mode is StopMode.FORCE
+        return self._change(
+            Verb.RESTART,
+            vm_id,
+            lambda driver, work: _bounded(driver.restart_vm(vm_id, work, force=force), mode, timeout_seconds),
+            wish,
+        )
+
+    def delete_vm(self, vm_id: str, wish: Wish = UNTIL_DONE) -> Operation:
+        """Delete a VM, running or not, and everything that create made for it."""
+        return self._change(Verb.DELETE, vm_id, lambda driver, work: driver.delete_vm(vm_id, work), wish)
+
+    def poll(self, operation: Operation) -> Operation:
+        """Look once how a piece of work stands. One that failed comes back done, with its `failure`.
+
+        This goes on with what the verb promised: a stop whose guest was given its time is forced, and what a failed
+        create made is removed.
+        """
+        with self._session() as driver:
+            work = _Work(driver, self._deadline)
+            operation = work.look(operation)
+            if operation.failure is not None and operation.verb is Verb.CREATE and operation.vm_id is not None:
+                vm_id = operation.vm_id
+                work.made("vm", vm_id, lambda: work.finish(driver.delete_vm(vm_id, work)))
+                operation.failure.leftovers = work.remove_made()
+            return work.represented(operation)
+
+    def _change(self, verb: Verb, vm_id: str, submit: Callable[[Driver, _Work], Operation], wish: Wish) -> Operation:
+        self._check_id(vm_id)
+        with self._session() as driver:
+            work = _Work(driver, self._deadline)
+            try:
+                operation = submit(driver, work)
+            except AlreadyInStateError:
+                operation = Operation(verb, vm_id, done=True)
+            return work.awaited(operation, wish)
+
+    @contextmanager
+    def _session(self) -> Iterator[Driver]:
+        """The driver of this caller, within the environment's share; what it raises leaves here as `ProviderError`."""
+        name = self._environment.name
+        with self._backends.shares.taken(name):
+            try:
+                with self._backends.sessions.lease(name, self._credentials, self._open) as driver:
+                    yield driver
+            except self._failures as error:
+                failure = _translated(self._driver_class, error)
+                if isinstance(failure, CredentialsRejectedError):
+                    self._backends.sessions.evict(name, self._credentials)
+                if failure is error:
+                    raise
+                raise failure from error
+
+    def _open(self) -> Driver:
+        return self._driver_class.open(self._environment, self._credentials, self._backends.network)
+
+    def _check_id(self, vm_id: str) -> None:
+        cloud = self._environment.cloud
+        if not cloud.vm_id_pattern.fullmatch(vm_id):
+            raise InvalidRequestError(
+                f"This is not the id of a VM on {cloud.name}; one looks like {cloud.vm_id_example}.",
+                fields=(FieldFault("id", f"must look like {cloud.vm_id_example}"),),
+            )
+
+
+class _Work:
+    """One verb at work: waits for its steps and remembers what it made. Lent to drivers as `driver.Work`."""
+
+    def __init__(self, driver: Driver, deadline: Deadline) -> None:
+        self._driver = driver
+        self._deadline = deadline
+        self._made = Made()
+
+    def finish(self, operation: Operation) -> Operation:
+        """See `driver.Work`."""
+        operation = wait_until_done(operation, self.look, self._deadline)
+        if operation.failure is not None:
+            raise operation.failure
+        if not operation.done:
+            raise BackendTimeoutError("The request's deadline passed before the last step could be started.")
+        return operation
+
+    def made(self, kind: str, made_id: str, remove: Callable[[], object]) -> None:
+        """See `driver.Work`."""
+        self._made.add(kind, made_id, remove)
+
+    def awaited(self, operation: Operation, wish: Wish) -> Operation:
+        """Wait for the last step as long as the caller wishes."""
+        operation = wait_until_done(operation, self.look, self._patience(wish))
+        if operation.failure is not None:
+            raise operation.failure
+        if not operation.done and wish.patience_seconds is None:
+            raise _still_going_on(operation)
+        return self.represented(operation) if wish.representation else operation
+
+    def look(self, operation: Operation) -> Operation:
+        """Look once; a guest whose time is over is forced, or given up, as the caller asked."""
+        try:
+            seen = self._driver.poll(operation)
+            if not seen.done and seen.guest_until is not None and time.time() >= seen.guest_until:
+                return self._guest_overdue(seen)
+        except self._driver.vendor_errors as error:
+            raise self._driver.translate(error) from error
+        return seen
+
+    def represented(self, operation: Operation) -> Operation:
+        """The operation with its VM as it is now, once it is done and there is one."""
+        if not operation.done or operation.failure or operation.vm or operation.verb is Verb.DELETE:
+            return operation
+        return replace(operation, vm=self._driver.get_vm(operation.vm_id)) if operation.vm_id else operation
+
+    def remove_made(self) -> tuple[Leftover, ...]:
+        """Remove what the failed create made, with time of its own."""
+        self._deadline = Deadline.after(CLEAN_UP_SECONDS)
+        return self._made.remove_all(self._driver.vendor_errors)
+
+    def _patience(self, wish: Wish) -> Deadline:
+        if wish.patience_seconds is None:
+            return self._deadline
+        return Deadline.after(min(wish.patience_seconds, self._deadline.remaining_seconds))
+
+    def _guest_overdue(self, operation: Operation) -> Operation:
+        vm_id = operation.vm_id or ""
+        if not operation.then_force:
+            return replace(operation, done=True, failure=_guest_did_not_obey(operation))
+        try:
+            if operation.verb is Verb.RESTART:
+                return self._driver.restart_vm(vm_id, self, force=True)
+            return self._driver.stop_vm(vm_id, self, force=True)
+        except AlreadyInStateError:
+            return replace(operation, done=True)
+
+
+def _bounded(operation: Operation, mode: StopMode, timeout_seconds: float) -> Operation:
+    """The operation with the time that the guest is given, unless it was forced."""
+    if mode is StopMode.FORCE or operation.done:
+        return operation
+    return replace(operation, guest_until=time.time() + timeout_seconds, then_force=mode is StopMode.AUTO)
+
+
+def _translated(driver: Driver | type[Driver], error: Exception) -> ProviderError:
+    return error if isinstance(error, ProviderError) else driver.translate(error)
+
+
+def _still_going_on(operation: Operation) -> BackendTimeoutError:
+    failure = BackendTimeoutError(
+        f"The cloud accepted the {operation.verb} of VM {operation.vm_id} and had not finished when the request's "
+        "deadline passed. It may still finish: look at the VM, or follow the operation."
+    )
+    failure.operation = operation
+    return failure
+
+
+def _guest_did_not_obey(operation: Operation) -> BackendTimeoutError:
+    return BackendTimeoutError(
+        f"The guest of VM {operation.vm_id} was asked to {operation.verb} and did not within its time. "
+        "It may still do so. Use mode=auto or mode=force to cut its power."
+    )
+
+
+def _driver_class(environment: Environment) -> type[Driver]:
+    """The cloud's driver, imported when first needed: SDKs are slow to import.
+
+    Raises:
+        UnsupportedError: this version has none.
+
+    """
+    cloud = environment.cloud
+    if cloud.driver is None:
+        raise UnsupportedError(
+            f"Environment {environment.name!r} is on {cloud.name}, which this version of the service does not support."
+        )
+    module, _, name = cloud.driver.rpartition(".")
+    found: type[Driver] = getattr(import_module(module), name)
+    return found

@@ -1,0 +1,83 @@
+"""How this process reaches clouds: time limits, proxies and trusted certificate authorities, the same for all."""
+
+from __future__ import annotations
+
+import ipaddress
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from providers.domain import Environment
+
+
+@dataclass(frozen=True)
+class Network:
+    """Limits in seconds, and what the process's environment says about proxies and certificate authorities.
+
+    Attributes:
+        connect_timeout_seconds: how long a connection may take to be made.
+        read_timeout_seconds: how long a backend may be silent.
+        http_proxy, https_proxy: the proxy's URL, empty for none.
+        no_proxy: hosts that are reached directly, as `NO_PROXY` names them.
+        ca_bundle: file of trusted certificate authorities, empty for the public ones.
+
+    """
+
+    connect_timeout_seconds: float = 5.0
+    read_timeout_seconds: float = 60.0
+    http_proxy: str = ""
+    https_proxy: str = ""
+    no_proxy: str = ""
+    ca_bundle: str = ""
+
+    def proxies(self, url: str) -> dict[str, str]:
+        """The proxies for calls to `url`, by scheme; empty when it is to be reached directly."""
+        if _bypassed(urllib.parse.urlsplit(url), self.no_proxy):
+            return {}
+        configured = {"http": self.http_proxy, "https": self.https_proxy}
+        return {scheme: proxy for scheme, proxy in configured.items() if proxy}
+
+    def verify(self, environment: Environment) -> bool | str:
+        """Whom to trust: a file of authorities, True for the public ones, False for anyone."""
+        if not environment.tls_verify:
+            return False
+        return environment.ca_file or self.ca_bundle or True
+
+
+def network_from(environ: Mapping[str, str], *, connect_timeout_seconds: float, read_timeout_seconds: float) -> Network:
+    """The network that the customary variables describe, in upper or lower case (lower case wins, as in curl)."""
+
+    def read(*names: str) -> str:
+        return next((environ[name] for name in names if environ.get(name)), "")
+
+    return Network(
+        connect_timeout_seconds=connect_timeout_seconds,
+        read_timeout_seconds=read_timeout_seconds,
+        # HTTP_PROXY in upper case is a request header's name under CGI, never under the servers that we run on.
+        http_proxy=read("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
+        https_proxy=read("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
+        no_proxy=read("no_proxy", "NO_PROXY"),
+        ca_bundle=read("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+    )
+
+
+def _bypassed(url: urllib.parse.SplitResult, no_proxy: str) -> bool:
+    """Whether `NO_PROXY` names the host: by `*`, name, end of a name, host and port, address, or range (10.0.0.0/8)."""
+    host = (url.hostname or "").lower()
+    entries = [entry.strip().lower() for entry in no_proxy.split(",") if entry.strip()]
+    return any(_names(entry, host, url.port) for entry in entries)
+
+
+def _names(entry: str, host: str, port: int | None) -> bool:
+    if entry in {"*", host, f"{host}:{port}"}:
+        return True
+    if "/" in entry:
+        return _in_range(host, entry)
+    return host.endswith("." + entry.lstrip("*").lstrip("."))
+
+
+def _in_range(host: str, range_: str) -> bool:
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(range_, strict=False)
+    except ValueError:
+        return False

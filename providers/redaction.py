@@ -1,0 +1,44 @@
+"""Secrets are taken out of texts by their value, at the few places where texts leave the process."""
+
+from __future__ import annotations
+
+import base64
+import urllib.parse
+from collections.abc import Iterable
+
+MASK = "***"
+
+# A shorter value would mask harmless words all over a text and could be guessed from them.
+SHORTEST_SECRET = 4
+
+
+class Redactor:
+    """Masks the secrets that it was given, in the forms in which backends and libraries echo them."""
+
+    def __init__(self) -> None:
+        self._forms: list[str] = []
+
+    def add(self, *secrets: str) -> None:
+        """From now on, mask these values too."""
+        forms = {form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in _forms(secret)}
+        # Longest first: a secret that contains another one must be masked whole.
+        self._forms = sorted({*self._forms, *forms}, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """The text with every known secret masked."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, MASK)
+        return text
+
+
+def _forms(secret: str) -> Iterable[str]:
+    raw = secret.encode()
+    encoded = base64.b64encode(raw).decode()
+    yield secret
+    yield secret.encode("unicode_escape").decode()
+    yield encoded
+    yield encoded.rstrip("=")
+    yield base64.urlsafe_b64encode(raw).decode()
+    yield urllib.parse.quote(secret, safe="")
+    yield urllib.parse.quote_plus(secret)

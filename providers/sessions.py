@@ -1,0 +1,164 @@
+"""Authenticated drivers, kept a while so that not every request logs in anew, and never shared between callers.
+
+Stateless means that nothing here must survive: a lost session costs one log-in. The key of a session is an HMAC, under
+a key drawn at start, of the environment and the whole credentials: no secret is a dictionary's key, and two callers
+with the same access key and different secrets never meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from providers.credentials import Credentials
+
+_logger = logging.getLogger("cloudvm.sessions")
+
+
+class Closable(Protocol):
+    """What the store can keep."""
+
+    def close(self) -> None:
+        """Log out; raises nothing."""
+
+
+S = TypeVar("S", bound=Closable)
+
+
+@dataclass
+class _Entry(Generic[S]):
+    """One session: being opened, or open. It is closed when it was put out and its last user has gone."""
+
+    key: bytes
+    opening: Future[S] = field(default_factory=Future)
+    created: float = field(default_factory=time.monotonic)
+    used: float = field(default_factory=time.monotonic)
+    users: int = 0
+    out: bool = False
+
+
+class SessionStore(Generic[S]):
+    """A bounded store of open sessions; the least recently used goes first.
+
+    `idle_seconds` and `lifetime_seconds` bound how long a session lives unused and at all.
+    """
+
+    def __init__(self, *, most: int = 256, idle_seconds: float = 600.0, lifetime_seconds: float = 3600.0) -> None:
+        self._most = most
+        self._idle_seconds = idle_seconds
+        self._lifetime_seconds = lifetime_seconds
+        self._hmac_key = secrets.token_bytes(32)
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[bytes, _Entry[S]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """How many sessions are kept."""
+        return len(self._entries)
+
+    @contextmanager
+    def lease(self, environment: str, credentials: Credentials, open_: Callable[[], S]) -> Iterator[S]:
+        """The session of these credentials in this environment, opened by `open_` if there is none.
+
+        Callers who come while it is being opened wait for that one log-in and share its failure, too: many
+        requests with a wrong secret must not become many wrong log-ins.
+        """
+        key = self._key(environment, credentials)
+        entry, first = self._enter(key)
+        try:
+            if first:
+                self._open(entry, open_)
+            yield entry.opening.result()
+        finally:
+            self._leave(entry)
+
+    def evict(self, environment: str, credentials: Credentials) -> None:
+        """Forget the session of these credentials; it is closed when its last user has gone."""
+        with self._lock:
+            entry = self._entries.get(self._key(environment, credentials))
+        if entry is not None:
+            self._put_out([entry])
+
+    def close(self) -> None:
+        """Close every session that nobody is using, and the others when they are given back."""
+        with self._lock:
+            entries = list(self._entries.values())
+        self._put_out(entries)
+
+    def _key(self, environment: str, credentials: Credentials) -> bytes:
+        digest = hmac.new(self._hmac_key, digestmod=hashlib.sha256)
+        for part in (environment, credentials.access_key, credentials.secret):
+            raw = part.encode()
+            # The length keeps ("ab", "c") and ("a", "bc") apart.
+            digest.update(len(raw).to_bytes(4, "big") + raw)
+        return digest.digest()
+
+    def _enter(self, key: bytes) -> tuple[_Entry[S], bool]:
+        """The entry under `key`, marked as in use, and whether the caller is the one who must open it."""
+        self._put_out(self._expired())
+        with self._lock:
+            entry = self._entries.get(key)
+            first = entry is None
+            if entry is None:
+                entry = self._entries[key] = _Entry(key)
+            self._entries.move_to_end(key)
+            entry.users += 1
+            entry.used = time.monotonic()
+            surplus = list(self._entries.values())[: max(0, len(self._entries) - self._most)]
+        self._put_out(surplus)
+        return entry, first
+
+    def _open(self, entry: _Entry[S], open_: Callable[[], S]) -> None:
+        try:
+            entry.opening.set_result(open_())
+        except BaseException as error:
+            entry.opening.set_exception(error)
+            self._put_out([entry])
+            raise
+
+    def _leave(self, entry: _Entry[S]) -> None:
+        with self._lock:
+            entry.users -= 1
+            entry.used = time.monotonic()
+            close = entry.out and entry.users == 0
+        if close:
+            _close(entry)
+
+    def _expired(self) -> list[_Entry[S]]:
+        now = time.monotonic()
+        with self._lock:
+            return [
+                entry
+                for entry in self._entries.values()
+                if (entry.users == 0 and now - entry.used > self._idle_seconds)
+                or now - entry.created > self._lifetime_seconds
+            ]
+
+    def _put_out(self, entries: list[_Entry[S]]) -> None:
+        """Take entries out of the store, and close those that nobody is using."""
+        closable = []
+        with self._lock:
+            for entry in entries:
+                if self._entries.get(entry.key) is entry:
+                    del self._entries[entry.key]
+                    entry.out = True
+                    if entry.users == 0:
+                        closable.append(entry)
+        for entry in closable:
+            _close(entry)
+
+
+def _close(entry: _Entry[S]) -> None:
+    # What never opened, or is still being opened by a thread that the process leaves behind, has nothing to close.
+    if entry.opening.done() and entry.opening.exception() is None:
+        entry.opening.result().close()
+        _logger.debug("session closed after %.0f s", time.monotonic() - entry.created)

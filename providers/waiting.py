@@ -1,0 +1,79 @@
+"""Waiting: the request's deadline and the one loop in which anything waits for a cloud."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from providers import trace
+from providers.domain import Operation
+from providers.errors import (
+    BackendFailureError,
+    BackendTimeoutError,
+    BackendUnreachableError,
+    ProviderError,
+    ThrottledError,
+)
+
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
+PAUSE_GROWTH = 1.5
+
+# A look is safe to repeat, and to give up a create because one look got lost would throw away a good VM.
+LOOKS_LOST_IN_A_ROW = 4
+TRANSIENT = (ThrottledError, BackendUnreachableError, BackendFailureError, BackendTimeoutError)
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """The moment at which a request gives up, on the monotonic clock."""
+
+    at: float
+
+    @classmethod
+    def after(cls, seconds: float) -> Deadline:
+        """The deadline `seconds` from now."""
+        return cls(time.monotonic() + seconds)
+
+    @property
+    def remaining_seconds(self) -> float:
+        """Time left, never negative."""
+        return max(0.0, self.at - time.monotonic())
+
+
+def wait_until_done(
+    operation: Operation,
+    look: Callable[[Operation], Operation],
+    until: Deadline,
+) -> Operation:
+    """Look at the work, with growing pauses, until it is done or `until` has passed; return it as last seen.
+
+    The cloud's own Retry-After goes before our pauses. A few looks in a row may be lost (throttled, no connection).
+
+    Raises:
+        ProviderError: what a look raised, when it was no passing fault or came too often.
+
+    """
+    pause = FIRST_PAUSE_SECONDS
+    lost = 0
+    while not operation.done:
+        wanted = operation.retry_after_seconds if operation.retry_after_seconds is not None else pause
+        if until.remaining_seconds <= 0:
+            break
+        with trace.current().waiting():
+            time.sleep(min(wanted, until.remaining_seconds))
+        pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)
+        try:
+            operation = look(operation)
+            lost = 0
+        except TRANSIENT as error:
+            lost += 1
+            if lost >= LOOKS_LOST_IN_A_ROW:
+                raise
+            pause = _longer_pause(pause, error)
+    return operation
+
+
+def _longer_pause(pause: float, error: ProviderError) -> float:
+    return max(pause, error.retry_after_seconds or 0.0)
