@@ -36,6 +36,7 @@ class Cloud:
         cloud_init_limit_bytes: the most that the cloud takes, decoded.
         has_instance_types: whether `instance_type` names a size of the cloud's own; elsewhere CPUs and memory
             are read from its end (`c2m4`) or given beside it.
+        url_words: what `url` may say instead of an address.
         required: the keys of an environment without which the cloud cannot be used at all.
         options: keys that this cloud adds to an environment.
         causes: for the pages of errors: the usual cause of an error on this cloud.
@@ -49,6 +50,7 @@ class Cloud:
     cloud_init_limit_bytes: int
     aliases: frozenset[str] = frozenset()
     has_instance_types: bool = False
+    url_words: frozenset[str] = frozenset()
     required: frozenset[str] = frozenset()
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
     causes: Mapping[ErrorCode, str] = field(default_factory=lambda: MappingProxyType({}))

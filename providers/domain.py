@@ -63,7 +63,7 @@ class VM:
     memory_mib: int | None = None
     ip_addresses: tuple[str, ...] = ()
     created_at: datetime | None = None
-    tags: Mapping[str, str] = NOTHING
+    tags: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class VMSpec:
     os: OperatingSystem
     offer: Offer
     cloud_init: bytes | None = field(default=None, repr=False)
-    tags: Mapping[str, str] = NOTHING
+    tags: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     start: bool = True
     idempotency: Idempotency | None = None
 

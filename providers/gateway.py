@@ -18,34 +18,14 @@ from providers.errors import (
     CredentialsRejectedError,
     FieldFault,
     InvalidRequestError,
-    Leftover,
     ProviderError,
     UnsupportedError,
 )
-from providers.made import Made
 from providers.network import Network
 from providers.sessions import SessionStore
 from providers.shares import Shares
-from providers.waiting import Deadline, wait_until_done
-
-# Removing what a failed create made may take a while after the request's own deadline has passed.
-CLEAN_UP_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What the caller wants to wait for.
-
-    `patience_seconds`: how long to wait for the end; None waits for it (until the deadline, which is then a
-    `BackendTimeoutError`); 0 returns as soon as the cloud has accepted the last step. `representation`: whether
-    the VM is to be shown afterwards.
-    """
-
-    patience_seconds: float | None = None
-    representation: bool = False
-
-
-UNTIL_DONE = Wish()
+from providers.waiting import Deadline
+from providers.work import UNTIL_DONE, RunningWork, Wish, translated
 
 
 @dataclass(frozen=True)
@@ -113,11 +93,11 @@ class Gateway:
         """Make a VM. When it fails, everything that it made is removed, and the error's `leftovers` lists it."""
         self._driver_class.check_create(self._environment, spec)
         with self._session() as driver:
-            work = _Work(driver, self._deadline)
+            work = RunningWork(driver, self._deadline)
             try:
                 return work.awaited(driver.create_vm(spec, work), wish)
             except self._failures as error:
-                failure = _translated(driver, error)
+                failure = translated(driver, error)
                 if not (isinstance(failure, BackendTimeoutError) and failure.operation):
                     failure.leftovers = work.remove_made()
                 if failure is error:
@@ -159,7 +139,7 @@ class Gateway:
         create made is removed.
         """
         with self._session() as driver:
-            work = _Work(driver, self._deadline)
+            work = RunningWork(driver, self._deadline)
             operation = work.look(operation)
             if operation.failure is not None and operation.verb is Verb.CREATE and operation.vm_id is not None:
                 vm_id = operation.vm_id
@@ -167,10 +147,12 @@ class Gateway:
                 operation.failure.leftovers = work.remove_made()
             return work.represented(operation)
 
-    def _change(self, verb: Verb, vm_id: str, submit: Callable[[Driver, _Work], Operation], wish: Wish) -> Operation:
+    def _change(
+        self, verb: Verb, vm_id: str, submit: Callable[[Driver, RunningWork], Operation], wish: Wish
+    ) -> Operation:
         self._check_id(vm_id)
         with self._session() as driver:
-            work = _Work(driver, self._deadline)
+            work = RunningWork(driver, self._deadline)
             try:
                 operation = submit(driver, work)
             except AlreadyInStateError:
@@ -186,7 +168,7 @@ class Gateway:
                 with self._backends.sessions.lease(name, self._credentials, self._open) as driver:
                     yield driver
             except self._failures as error:
-                failure = _translated(self._driver_class, error)
+                failure = translated(self._driver_class, error)
                 if isinstance(failure, CredentialsRejectedError):
                     self._backends.sessions.evict(name, self._credentials)
                 if failure is error:
@@ -205,99 +187,11 @@ class Gateway:
             )
 
 
-class _Work:
-    """One verb at work: waits for its steps and remembers what it made. Lent to drivers as `driver.Work`."""
-
-    def __init__(self, driver: Driver, deadline: Deadline) -> None:
-        self._driver = driver
-        self._deadline = deadline
-        self._made = Made()
-
-    def finish(self, operation: Operation) -> Operation:
-        """See `driver.Work`."""
-        operation = wait_until_done(operation, self.look, self._deadline)
-        if operation.failure is not None:
-            raise operation.failure
-        if not operation.done:
-            raise BackendTimeoutError("The request's deadline passed before the last step could be started.")
-        return operation
-
-    def made(self, kind: str, made_id: str, remove: Callable[[], object]) -> None:
-        """See `driver.Work`."""
-        self._made.add(kind, made_id, remove)
-
-    def awaited(self, operation: Operation, wish: Wish) -> Operation:
-        """Wait for the last step as long as the caller wishes."""
-        operation = wait_until_done(operation, self.look, self._patience(wish))
-        if operation.failure is not None:
-            raise operation.failure
-        if not operation.done and wish.patience_seconds is None:
-            raise _still_going_on(operation)
-        return self.represented(operation) if wish.representation else operation
-
-    def look(self, operation: Operation) -> Operation:
-        """Look once; a guest whose time is over is forced, or given up, as the caller asked."""
-        try:
-            seen = self._driver.poll(operation)
-            if not seen.done and seen.guest_until is not None and time.time() >= seen.guest_until:
-                return self._guest_overdue(seen)
-        except self._driver.vendor_errors as error:
-            raise self._driver.translate(error) from error
-        return seen
-
-    def represented(self, operation: Operation) -> Operation:
-        """The operation with its VM as it is now, once it is done and there is one."""
-        if not operation.done or operation.failure or operation.vm or operation.verb is Verb.DELETE:
-            return operation
-        return replace(operation, vm=self._driver.get_vm(operation.vm_id)) if operation.vm_id else operation
-
-    def remove_made(self) -> tuple[Leftover, ...]:
-        """Remove what the failed create made, with time of its own."""
-        self._deadline = Deadline.after(CLEAN_UP_SECONDS)
-        return self._made.remove_all(self._driver.vendor_errors)
-
-    def _patience(self, wish: Wish) -> Deadline:
-        if wish.patience_seconds is None:
-            return self._deadline
-        return Deadline.after(min(wish.patience_seconds, self._deadline.remaining_seconds))
-
-    def _guest_overdue(self, operation: Operation) -> Operation:
-        vm_id = operation.vm_id or ""
-        if not operation.then_force:
-            return replace(operation, done=True, failure=_guest_did_not_obey(operation))
-        try:
-            if operation.verb is Verb.RESTART:
-                return self._driver.restart_vm(vm_id, self, force=True)
-            return self._driver.stop_vm(vm_id, self, force=True)
-        except AlreadyInStateError:
-            return replace(operation, done=True)
-
-
 def _bounded(operation: Operation, mode: StopMode, timeout_seconds: float) -> Operation:
     """The operation with the time that the guest is given, unless it was forced."""
     if mode is StopMode.FORCE or operation.done:
         return operation
     return replace(operation, guest_until=time.time() + timeout_seconds, then_force=mode is StopMode.AUTO)
-
-
-def _translated(driver: Driver | type[Driver], error: Exception) -> ProviderError:
-    return error if isinstance(error, ProviderError) else driver.translate(error)
-
-
-def _still_going_on(operation: Operation) -> BackendTimeoutError:
-    failure = BackendTimeoutError(
-        f"The cloud accepted the {operation.verb} of VM {operation.vm_id} and had not finished when the request's "
-        "deadline passed. It may still finish: look at the VM, or follow the operation."
-    )
-    failure.operation = operation
-    return failure
-
-
-def _guest_did_not_obey(operation: Operation) -> BackendTimeoutError:
-    return BackendTimeoutError(
-        f"The guest of VM {operation.vm_id} was asked to {operation.verb} and did not within its time. "
-        "It may still do so. Use mode=auto or mode=force to cut its power."
-    )
 
 
 def _driver_class(environment: Environment) -> type[Driver]:

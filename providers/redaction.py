@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import urllib.parse
 from collections.abc import Iterable
 
@@ -20,9 +21,12 @@ class Redactor:
 
     def add(self, *secrets: str) -> None:
         """From now on, mask these values too."""
-        forms = {form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in _forms(secret)}
+        self.add_plain(form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in _forms(secret))
+
+    def add_plain(self, texts: Iterable[str]) -> None:
+        """From now on, mask these texts too, as they stand."""
         # Longest first: a secret that contains another one must be masked whole.
-        self._forms = sorted({*self._forms, *forms}, key=len, reverse=True)
+        self._forms = sorted({*self._forms, *texts}, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         """The text with every known secret masked."""
@@ -36,7 +40,8 @@ def _forms(secret: str) -> Iterable[str]:
     raw = secret.encode()
     encoded = base64.b64encode(raw).decode()
     yield secret
-    yield secret.encode("unicode_escape").decode()
+    yield repr(secret)[1:-1]
+    yield json.dumps(secret)[1:-1]
     yield encoded
     yield encoded.rstrip("=")
     yield base64.urlsafe_b64encode(raw).decode()

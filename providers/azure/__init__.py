@@ -14,6 +14,7 @@ CLOUD = Cloud(
     vm_id_example="test1",
     cloud_init_limit_bytes=64 * 1024 - 1,
     has_instance_types=True,
+    url_words=frozenset({"AzurePublicCloud", "AzureChinaCloud", "AzureUSGovernment", "AzureUSGovernmentCloud"}),
     required=frozenset({"project", "region", "vpc_id"}),
     options=MappingProxyType(
         {

@@ -1,0 +1,90 @@
+"""Reading environment variables: each has a default and a kind, and a wrong value is told in one line."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """A kind of value: how it is read from text (raising ValueError), and what is allowed, in words."""
+
+    read: Callable[[str], T]
+    allowed: str
+
+
+class Variables:
+    """The process's environment variables. Faults are collected, so that a start shows all of them at once."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.faults: list[str] = []
+
+    def read(self, name: str, kind: Kind[T], default: T) -> T:
+        """The variable's value; the default when it is not set or blank, or (with a fault noted) when it is wrong."""
+        text = self._environ.get(name, "").strip()
+        if not text:
+            return default
+        try:
+            return kind.read(text)
+        except ValueError:
+            self.faults.append(f"{name}={text!r}: must be {kind.allowed}")
+            return default
+
+
+def choice(*words: str) -> Kind[str]:
+    """One of some words, in whatever case; the value has the case given here."""
+    by_lower = {word.lower(): word for word in words}
+
+    def read(text: str) -> str:
+        if text.lower() not in by_lower:
+            raise ValueError(text)
+        return by_lower[text.lower()]
+
+    return Kind(read, "one of " + ", ".join(words))
+
+
+def seconds(*, least: float, most: float) -> Kind[float]:
+    """A number of seconds."""
+    return Kind(lambda text: _between(float(text), least, most), f"a number of seconds from {least:g} to {most:g}")
+
+
+def count(*, least: int, most: int) -> Kind[int]:
+    """A whole number."""
+    return Kind(lambda text: int(_between(int(text), least, most)), f"a whole number from {least} to {most}")
+
+
+def _between(value: float, least: float, most: float) -> float:
+    # Not "outside": a NaN is neither below nor above.
+    if not least <= value <= most:
+        raise ValueError(value)
+    return value
+
+
+def _flag(text: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    try:
+        return words[text.lower()]
+    except KeyError:
+        raise ValueError(text) from None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(ipaddress.ip_network(word, strict=False) for word in _words(text))
+
+
+TEXT = Kind(str, "a text")
+PATH = Kind(lambda text: Path(text).expanduser().absolute(), "a path")
+FLAG = Kind(_flag, "true or false")
+WORDS = Kind(_words, "words with commas between them")
+NETWORKS = Kind(_networks, "IP addresses or ranges such as 10.0.0.0/8, with commas between them")

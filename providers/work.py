@@ -1,0 +1,150 @@
+"""One verb at work: waiting for its steps, forcing a guest whose time is over, removing what a failed create made."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from providers.domain import Operation, Verb
+from providers.driver import Driver
+from providers.errors import (
+    AlreadyInStateError,
+    BackendTimeoutError,
+    Leftover,
+    ProviderError,
+    VMNotFoundError,
+)
+from providers.waiting import Deadline, wait_until_done
+
+_logger = logging.getLogger("cloudvm.gateway")
+
+# Removing what a failed create made may take a while after the request's own deadline has passed.
+CLEAN_UP_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the caller wants to wait for.
+
+    `patience_seconds`: how long to wait for the end; None waits for it (until the deadline, which is then a
+    `BackendTimeoutError`); 0 returns as soon as the cloud has accepted the last step. `representation`: whether
+    the VM is to be shown afterwards.
+    """
+
+    patience_seconds: float | None = None
+    representation: bool = False
+
+
+UNTIL_DONE = Wish()
+
+
+@dataclass(frozen=True)
+class _Made:
+    """An object that a create has made, and how it is removed."""
+
+    kind: str
+    id: str
+    remove: Callable[[], object]
+
+
+class RunningWork:
+    """One verb at work: waits for its steps and remembers what it made. Lent to drivers as `driver.Work`."""
+
+    def __init__(self, driver: Driver, deadline: Deadline) -> None:
+        self._driver = driver
+        self._deadline = deadline
+        self._made: list[_Made] = []
+        self._failures: tuple[type[Exception], ...] = (ProviderError, *driver.vendor_errors)
+
+    def finish(self, operation: Operation) -> Operation:
+        """See `driver.Work`."""
+        operation = wait_until_done(operation, self.look, self._deadline)
+        if operation.failure is not None:
+            raise operation.failure
+        if not operation.done:
+            raise BackendTimeoutError("The request's deadline passed before the last step could be started.")
+        return operation
+
+    def made(self, kind: str, made_id: str, remove: Callable[[], object]) -> None:
+        """See `driver.Work`."""
+        self._made.append(_Made(kind, made_id, remove))
+
+    def awaited(self, operation: Operation, wish: Wish) -> Operation:
+        """Wait for the last step as long as the caller wishes."""
+        operation = wait_until_done(operation, self.look, self._patience(wish))
+        if operation.failure is not None:
+            raise operation.failure
+        if not operation.done and wish.patience_seconds is None:
+            raise _still_going_on(operation)
+        return self.represented(operation) if wish.representation else operation
+
+    def look(self, operation: Operation) -> Operation:
+        """Look once; a guest whose time is over is forced, or given up, as the caller asked."""
+        try:
+            seen = self._driver.poll(operation)
+            if not seen.done and seen.guest_until is not None and time.time() >= seen.guest_until:
+                return self._guest_overdue(seen)
+        except self._driver.vendor_errors as error:
+            raise self._driver.translate(error) from error
+        return seen
+
+    def represented(self, operation: Operation) -> Operation:
+        """The operation with its VM as it is now, once it is done and there is one."""
+        if not operation.done or operation.failure or operation.vm or operation.verb is Verb.DELETE:
+            return operation
+        return replace(operation, vm=self._driver.get_vm(operation.vm_id)) if operation.vm_id else operation
+
+    def remove_made(self) -> tuple[Leftover, ...]:
+        """Remove what the failed create made, the last first, with time of its own; one that stays stops no other."""
+        self._deadline = Deadline.after(CLEAN_UP_SECONDS)
+        return tuple(Leftover(made.kind, made.id, removed=self._removed(made)) for made in reversed(self._made))
+
+    def _removed(self, made: _Made) -> bool:
+        try:
+            made.remove()
+        except self._failures as error:
+            failure = translated(self._driver, error)
+            if isinstance(failure, VMNotFoundError):
+                return True
+            _logger.warning("a failed create leaves %s %s behind: %s", made.kind, made.id, failure.detail)
+            return False
+        return True
+
+    def _patience(self, wish: Wish) -> Deadline:
+        if wish.patience_seconds is None:
+            return self._deadline
+        return Deadline.after(min(wish.patience_seconds, self._deadline.remaining_seconds))
+
+    def _guest_overdue(self, operation: Operation) -> Operation:
+        vm_id = operation.vm_id or ""
+        if not operation.then_force:
+            return replace(operation, done=True, failure=_guest_did_not_obey(operation))
+        try:
+            if operation.verb is Verb.RESTART:
+                return self._driver.restart_vm(vm_id, self, force=True)
+            return self._driver.stop_vm(vm_id, self, force=True)
+        except AlreadyInStateError:
+            return replace(operation, done=True)
+
+
+def translated(driver: Driver | type[Driver], error: Exception) -> ProviderError:
+    """A vendor's error in our words; one of ours as it is."""
+    return error if isinstance(error, ProviderError) else driver.translate(error)
+
+
+def _still_going_on(operation: Operation) -> BackendTimeoutError:
+    failure = BackendTimeoutError(
+        f"The cloud accepted the {operation.verb} of VM {operation.vm_id} and had not finished when the request's "
+        "deadline passed. It may still finish: look at the VM, or follow the operation."
+    )
+    failure.operation = operation
+    return failure
+
+
+def _guest_did_not_obey(operation: Operation) -> BackendTimeoutError:
+    return BackendTimeoutError(
+        f"The guest of VM {operation.vm_id} was asked to {operation.verb} and did not within its time. "
+        "It may still do so. Use mode=auto or mode=force to cut its power."
+    )

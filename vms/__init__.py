@@ -1,0 +1,1 @@
+"""HTTP in, HTTP out: the API's words, in which no cloud is spoken of."""

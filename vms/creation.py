@@ -1,0 +1,77 @@
+"""From a request's body to the VM that is to be made; the secrets in it are masked from here on."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TypedDict
+
+import orjson
+
+from providers import cloudinit, trace
+from providers.domain import Environment, Idempotency, MachineType, VMSpec
+from providers.errors import ErrorCode, FieldFault
+from vms.problems import Problem
+
+KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+# Lines of cloud-init that are masked one by one; a shorter one is no secret but a word of the format.
+SHORTEST_SECRET_LINE = 8
+
+
+class Body(TypedDict, total=False):
+    """The validated body of a create."""
+
+    name: str
+    environment: str
+    machinetype: str
+    cloud_init: str | None
+    tags: dict[str, str] | None
+    start: bool
+
+
+def spec_from(body: Body, environment: Environment, machine_type: MachineType, idempotency_key: str | None) -> VMSpec:
+    """The VM that a body asks for.
+
+    Raises:
+        Problem: `invalid_request` for cloud-init or a key that cannot be taken.
+
+    """
+    user_data = _user_data(body.get("cloud_init"), environment)
+    return VMSpec(
+        name=body["name"],
+        os=machine_type.os,
+        offer=machine_type.offers[environment.cloud.name],
+        cloud_init=user_data,
+        tags=body.get("tags") or {},
+        start=body["start"],
+        idempotency=_idempotency(idempotency_key, body, user_data),
+    )
+
+
+def _user_data(text: str | None, environment: Environment) -> bytes | None:
+    if not text or not text.strip():
+        return None
+    trace.current().redact.add(text)
+    try:
+        data = cloudinit.decode(text, environment.cloud.cloud_init_limit_bytes)
+    except cloudinit.CloudInitError as error:
+        problem = f"cloud_init {error} ({environment.cloud.name})."
+        raise Problem(ErrorCode.INVALID_REQUEST, problem, (FieldFault("cloud_init", str(error)),)) from None
+    decoded = data.decode(errors="replace")
+    trace.current().redact.add(decoded)
+    trace.current().redact.add_plain(
+        line.strip() for line in decoded.splitlines() if len(line.strip()) >= SHORTEST_SECRET_LINE
+    )
+    return data
+
+
+def _idempotency(key: str | None, body: Body, user_data: bytes | None) -> Idempotency | None:
+    """The caller's key with a digest of what is asked for; the order of keys and base64's line breaks don't count."""
+    if key is None:
+        return None
+    if not KEY.fullmatch(key):
+        problem = "The Idempotency-Key header must have 1 to 255 visible ASCII characters."
+        raise Problem(ErrorCode.INVALID_REQUEST, problem, (FieldFault("Idempotency-Key", problem),))
+    content = {**body, "tags": body.get("tags") or {}, "cloud_init": hashlib.sha256(user_data or b"").hexdigest()}
+    return Idempotency(key, hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest())

@@ -1,0 +1,61 @@
+"""`manage.py serve`: the API under the production server."""
+
+from __future__ import annotations
+
+import ctypes
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand
+from granian.constants import Interfaces
+from granian.server import Server
+
+
+class Command(BaseCommand):
+    """Runs until it is told to stop (Ctrl-C or SIGTERM), finishing the requests that are under way."""
+
+    help = "Run the API under granian (WSGI)."
+    requires_system_checks = "__all__"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """The command's options."""
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+        parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: 8080)")
+        parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
+        parser.add_argument("--threads", type=int, default=64, help="requests at once in a process (default: 64)")
+        parser.add_argument("--tls-cert", type=Path, help="certificate file, to serve https")
+        parser.add_argument("--tls-key", type=Path, help="the certificate's private key file")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Serve."""
+        _bound_arenas()
+        scheme = "https" if options["tls_cert"] else "http"
+        self.stdout.write(f"CloudVM API on {scheme}://{options['host']}:{options['port']} (Ctrl-C stops it)")
+        self.stdout.flush()
+        Server(
+            "cloudvm_project.wsgi:application",
+            address=options["host"],
+            port=options["port"],
+            interface=Interfaces.WSGI,
+            websockets=False,
+            workers=options["workers"],
+            blocking_threads=options["threads"],
+            ssl_cert=options["tls_cert"],
+            ssl_key=options["tls_key"],
+            log_dictconfig=settings.LOGGING,
+            working_dir=settings.BASE_DIR,
+            respawn_failed_workers=True,
+        ).serve()
+
+
+def _bound_arenas() -> None:
+    """Let glibc keep two heaps: else each thread gets one of its own and keeps what a long list once took of it.
+
+    The workers are forks of this process and inherit it. (The same as MALLOC_ARENA_MAX=2, see mallopt(3).)
+    """
+    m_arena_max = -8
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have no such thing
+    if mallopt is not None:
+        mallopt(m_arena_max, 2)

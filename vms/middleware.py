@@ -1,0 +1,112 @@
+"""Around every request: its id, its trace, its log line, and what must be refused before anything else looks at it."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+import secrets
+from collections.abc import Callable, Iterator
+
+from django.conf import settings
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest, HttpResponse
+
+from providers.errors import ErrorCode
+from providers.trace import Trace, tracing
+from vms.authentication import LONGEST_HEADER
+from vms.problems import Problem, problem_response, unexpected
+
+_logger = logging.getLogger("cloudvm.request")
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
+
+class RequestMiddleware:
+    """The outermost layer: everything that the service answers has passed here."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer a request, with its trace as the current one."""
+        with tracing(Trace(_request_id(request))) as trace:
+            if _came_by_tls(request):
+                request.META["wsgi.url_scheme"] = "https"
+            problem = next(_objections(request), None)
+            response = self._get_response(request) if problem is None else problem_response(problem, request)
+            _add_headers(response, trace)
+            _log(request, response, trace)
+            return response
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse:
+        """Answer for a view outside of DRF that failed."""
+        return unexpected(error, request)
+
+
+def _request_id(request: HttpRequest) -> str:
+    """The caller's own id, where it is one that can be logged and echoed safely; else a new one."""
+    given = request.headers.get("X-Request-ID", "")
+    return given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _objections(request: HttpRequest) -> Iterator[Problem]:
+    """What is wrong with a request before anybody looks at what it wants."""
+    for name, value in request.META.items():
+        # `Authorization` is judged where it is read, with an error of its own.
+        if name.startswith("HTTP_") and name != "HTTP_AUTHORIZATION" and len(value) > LONGEST_HEADER:
+            header = name.removeprefix("HTTP_").replace("_", "-").title()
+            yield Problem(ErrorCode.INVALID_REQUEST, f"The header {header} is longer than {LONGEST_HEADER:,} bytes.")
+    try:
+        request.get_host()
+    except DisallowedHost:
+        yield Problem(
+            ErrorCode.INVALID_REQUEST,
+            "This server does not answer under this host name; CLOUDVM_ALLOWED_HOSTS lists its names.",
+        )
+    if settings.CLOUDVM_REQUIRE_HTTPS and not request.is_secure() and request.path not in {"/livez", "/readyz"}:
+        yield Problem(
+            ErrorCode.TLS_REQUIRED,
+            "This server takes requests over https only. A token that was sent over plain http should be replaced.",
+        )
+
+
+def _came_by_tls(request: HttpRequest) -> bool:
+    """Whether a proxy that we trust says that it got the request over TLS."""
+    if request.headers.get("X-Forwarded-Proto", "").lower() != "https" or not settings.CLOUDVM_TRUSTED_PROXIES:
+        return False
+    try:
+        peer = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
+    except ValueError:
+        return False
+    return any(peer in network for network in settings.CLOUDVM_TRUSTED_PROXIES)
+
+
+def _add_headers(response: HttpResponse, trace: Trace) -> None:
+    backend_ms = trace.backend_seconds * 1000
+    app_ms = max(0.0, trace.elapsed_seconds * 1000 - backend_ms)
+    calls = f"{trace.calls} call" + ("" if trace.calls == 1 else "s")
+    response["X-Request-ID"] = trace.request_id
+    response["Server-Timing"] = f'backend;dur={backend_ms:.1f};desc="{calls}", app;dur={app_ms:.1f}'
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+
+
+def _log(request: HttpRequest, response: HttpResponse, trace: Trace) -> None:
+    _logger.info(
+        "%s %s %s",
+        request.method,
+        request.path,
+        response.status_code,
+        extra={
+            "method": request.method,
+            # A token is as long as a page and says nothing to a reader.
+            "path": "/operation/…" if request.path.startswith("/operation/") else request.path,
+            "status": response.status_code,
+            "environment": trace.environment,
+            "duration_ms": round(trace.elapsed_seconds * 1000, 1),
+            "backend_ms": round(trace.backend_seconds * 1000, 1),
+            "backend_calls": trace.calls,
+        },
+    )

@@ -1,0 +1,212 @@
+"""Every error as an RFC 9457 problem document; the only table of HTTP statuses."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
+
+from django.http import HttpRequest, HttpResponse
+from rest_framework import exceptions
+from rest_framework.request import Request
+
+from providers import trace
+from providers.errors import BackendTimeoutError, ErrorCode, FieldFault, ProviderError
+from vms import operations
+from vms.renderers import to_json
+
+_logger = logging.getLogger("cloudvm.request")
+
+MEDIA_TYPE = "application/problem+json"
+CHALLENGE = 'Bearer realm="cloudvm"'
+
+# Where a Retry-After must stand and nobody named one.
+DEFAULT_RETRY_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of error: HTTP status, title, and whether the same request may succeed later."""
+
+    status: int
+    title: str
+    retryable: bool = False
+
+
+KINDS: Mapping[ErrorCode, Kind] = MappingProxyType(
+    {
+        ErrorCode.INVALID_REQUEST: Kind(400, "Invalid request"),
+        ErrorCode.ENVIRONMENT_NOT_FOUND: Kind(400, "Environment not found"),
+        ErrorCode.MACHINETYPE_NOT_FOUND: Kind(400, "Machine type not found"),
+        ErrorCode.CREDENTIALS_MISSING: Kind(401, "Credentials missing"),
+        ErrorCode.CREDENTIALS_MALFORMED: Kind(401, "Credentials malformed"),
+        ErrorCode.CREDENTIALS_REJECTED: Kind(401, "Credentials rejected"),
+        ErrorCode.PERMISSION_DENIED: Kind(403, "Permission denied"),
+        ErrorCode.TLS_REQUIRED: Kind(403, "TLS required"),
+        ErrorCode.VM_NOT_FOUND: Kind(404, "VM not found"),
+        ErrorCode.OPERATION_NOT_FOUND: Kind(404, "Operation not found"),
+        ErrorCode.NOT_FOUND: Kind(404, "Not found"),
+        ErrorCode.METHOD_NOT_ALLOWED: Kind(405, "Method not allowed"),
+        ErrorCode.CONFLICT: Kind(409, "Conflict"),
+        ErrorCode.NAME_TAKEN: Kind(409, "Name taken"),
+        ErrorCode.QUOTA_EXCEEDED: Kind(409, "Quota exceeded"),
+        ErrorCode.UNPROCESSABLE: Kind(422, "Unprocessable"),
+        ErrorCode.THROTTLED: Kind(429, "Throttled", retryable=True),
+        ErrorCode.INTERNAL_ERROR: Kind(500, "Internal error"),
+        ErrorCode.UNSUPPORTED: Kind(501, "Unsupported"),
+        ErrorCode.BACKEND_ERROR: Kind(502, "Backend error", retryable=True),
+        ErrorCode.BACKEND_TLS: Kind(502, "Backend certificate not trusted"),
+        ErrorCode.BACKEND_UNREACHABLE: Kind(502, "Backend unreachable", retryable=True),
+        ErrorCode.UNAVAILABLE: Kind(503, "Unavailable", retryable=True),
+        ErrorCode.BACKEND_TIMEOUT: Kind(504, "Backend timeout", retryable=True),
+    }
+)
+
+
+# Where such a name stands in the path, its absence is a 404.
+NAMED_IN_PATHS = (ErrorCode.ENVIRONMENT_NOT_FOUND, ErrorCode.MACHINETYPE_NOT_FOUND)
+
+CODES_BY_STATUS: Mapping[int, tuple[ErrorCode, ...]] = MappingProxyType(
+    {
+        status: tuple(
+            code for code in KINDS if KINDS[code].status == status or (status == 404 and code in NAMED_IN_PATHS)
+        )
+        for status in sorted({kind.status for kind in KINDS.values()})
+    }
+)
+
+
+class Problem(Exception):  # noqa: N818 - RFC 9457's own word
+    """One thing that went wrong with a request, raised anywhere in the HTTP side.
+
+    `status` differs from the kind's only where a name stands in the path and is not found.
+    """
+
+    def __init__(
+        self, code: ErrorCode, detail: str, fields: tuple[FieldFault, ...] = (), *, status: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.fields = fields
+        self.status = status
+
+
+def exception_handler(error: Exception, context: Mapping[str, object]) -> HttpResponse:
+    """DRF's hook: whatever a view raised, as an answer."""
+    request = context["request"]
+    assert isinstance(request, Request)  # noqa: S101 - DRF's promise, told to the type checker
+    if isinstance(error, ProviderError):
+        return provider_response(error, request._request)  # noqa: SLF001 - DRF's documented way to Django's request
+    return problem_response(_problem(error), request._request)  # noqa: SLF001
+
+
+def problem_response(problem: Problem, request: HttpRequest) -> HttpResponse:
+    """The answer for a problem of the HTTP side."""
+    return _response(_document(problem.code, problem.detail, problem.fields, request, problem.status))
+
+
+def provider_response(error: ProviderError, request: HttpRequest) -> HttpResponse:
+    """The answer for what happened on the cloud side."""
+    response = _response(provider_document(error, request))
+    seconds = error.retry_after_seconds
+    if seconds is None and response.status_code in {429, 503}:
+        seconds = DEFAULT_RETRY_SECONDS
+    if seconds is not None:
+        response["Retry-After"] = whole_seconds(seconds)
+    return response
+
+
+def whole_seconds(seconds: float) -> str:
+    """A value for `Retry-After`: at least one second."""
+    return str(max(1, math.ceil(seconds)))
+
+
+def provider_document(error: ProviderError, request: HttpRequest) -> dict[str, object]:
+    """The problem document for what happened on the cloud side."""
+    redact = trace.current().redact
+    document = _document(error.code, error.detail, error.fields, request, None)
+    if error.backend is not None:
+        said = {key: redact(value) if isinstance(value, str) else value for key, value in asdict(error.backend).items()}
+        document["backend"] = said
+    if error.leftovers:
+        document["leftovers"] = [asdict(leftover) for leftover in error.leftovers]
+    if isinstance(error, BackendTimeoutError) and error.operation is not None:
+        document["operation"] = operations.location(error.operation, trace.current().environment)
+    return document
+
+
+def unexpected(error: Exception, request: HttpRequest) -> HttpResponse:
+    """The answer for a fault of our own: the log tells all, the caller gets an id to ask with."""
+    _logger.error("unexpected %s", type(error).__name__, exc_info=error)
+    return problem_response(_internal(), request)
+
+
+def _problem(error: Exception) -> Problem:
+    """What DRF's and our own exceptions mean."""
+    match error:
+        case Problem():
+            problem = error
+        case exceptions.NotAuthenticated():
+            advice = "Send `Authorization: Bearer BASE64(<access key>:<secret>)`."
+            problem = Problem(ErrorCode.CREDENTIALS_MISSING, advice)
+        case exceptions.MethodNotAllowed():
+            problem = Problem(ErrorCode.METHOD_NOT_ALLOWED, str(error.detail))
+        case exceptions.UnsupportedMediaType():
+            advice = "The body must be JSON, sent as `Content-Type: application/json`."
+            problem = Problem(ErrorCode.INVALID_REQUEST, advice)
+        case exceptions.ValidationError():
+            advice = "See `errors` for each field."
+            problem = Problem(ErrorCode.INVALID_REQUEST, advice, _field_faults(error.detail))
+        case exceptions.ParseError():
+            problem = Problem(ErrorCode.INVALID_REQUEST, str(error.detail))
+        case _:
+            _logger.error("unexpected %s", type(error).__name__, exc_info=error)
+            problem = _internal()
+    return problem
+
+
+def _internal() -> Problem:
+    return Problem(
+        ErrorCode.INTERNAL_ERROR,
+        "The service failed, which is a fault of its own. Its log has the details under this answer's request id.",
+    )
+
+
+def _field_faults(detail: object, path: str = "") -> tuple[FieldFault, ...]:
+    """A serializer's nested errors, one for each field, named by its path (`tags.team`)."""
+    if isinstance(detail, Mapping):
+        nested = ((f"{path}.{key}" if path else str(key), value) for key, value in detail.items())
+        return tuple(fault for inner, value in nested for fault in _field_faults(value, inner))
+    if isinstance(detail, list):
+        return tuple(fault for value in detail for fault in _field_faults(value, path))
+    return (FieldFault(path.removeprefix("non_field_errors") or "body", str(detail)),)
+
+
+def _document(
+    code: ErrorCode, detail: str, fields: tuple[FieldFault, ...], request: HttpRequest, status: int | None
+) -> dict[str, object]:
+    kind = KINDS[code]
+    running = trace.current()
+    document: dict[str, object] = {
+        "type": f"/problems/{code}",
+        "title": kind.title,
+        "status": status or kind.status,
+        "detail": running.redact(detail),
+        "instance": running.redact(request.path),
+        "code": code,
+        "request_id": running.request_id,
+        "retryable": kind.retryable,
+    }
+    if fields:
+        document["errors"] = [{"field": fault.field, "detail": running.redact(fault.detail)} for fault in fields]
+    return document
+
+
+def _response(document: dict[str, object]) -> HttpResponse:
+    response = HttpResponse(to_json(document), status=int(str(document["status"])), content_type=MEDIA_TYPE)
+    if response.status_code == 401:
+        response["WWW-Authenticate"] = CHALLENGE
+    return response

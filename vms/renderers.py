@@ -1,0 +1,60 @@
+"""Answers: JSON by orjson, which takes plain values, datetimes and frozen mappings as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import orjson
+from rest_framework.exceptions import NotAcceptable
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_OMIT_MICROSECONDS
+
+
+def to_json(data: object) -> bytes:
+    """Data as JSON."""
+    return orjson.dumps(data, default=_plain, option=_OPTIONS)
+
+
+class JSONRenderer(BaseRenderer):
+    """Plain values as JSON."""
+
+    media_type = "application/json"
+    format = "json"
+    # JSON is UTF-8 by its own standard (RFC 8259); a charset parameter has no meaning there.
+    charset = None
+
+    def render(
+        self,
+        data: object,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, object] | None = None,
+    ) -> bytes:
+        """Data as JSON; nothing at all for None, as in a 204."""
+        return b"" if data is None else to_json(data)
+
+
+class LenientNegotiation(DefaultContentNegotiation):
+    """What the caller accepts if we have it, else JSON all the same: better than a refusal that explains nothing."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """The renderer and its media type."""
+        available = list(renderers)
+        try:
+            chosen: tuple[BaseRenderer, str] = super().select_renderer(request, available, format_suffix)
+        except NotAcceptable:
+            chosen = available[0], available[0].media_type
+        return chosen
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
