@@ -1,7 +1,4 @@
-"""What EC2's errors mean in our words.
-
-Codes: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
-"""
+"""From botocore's errors to ours: what happened, where, and what to do."""
 
 from __future__ import annotations
 
@@ -14,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, Rea
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 
+from providers.aws.codes import ADVICE, ADVICE_BY_CODE, BY_STATUS, ERROR_CODES, STATE_REASONS
 from providers.aws.exchanges import ORIGIN, Origin
 from providers.errors import (
     BackendFailureError,
@@ -21,103 +19,13 @@ from providers.errors import (
     BackendTimeoutError,
     BackendTLSError,
     BackendUnreachableError,
-    ConflictError,
-    CredentialsRejectedError,
-    InvalidRequestError,
     PermissionDeniedError,
     ProviderError,
-    QuotaExceededError,
     ThrottledError,
-    UnavailableError,
     UnprocessableError,
-    UnsupportedError,
-    VMNotFoundError,
 )
 
 VENDOR_ERRORS: Final[tuple[type[Exception], ...]] = (BotoCoreError, ClientError, ResponseParserError)
-
-# The first pattern that matches counts, so exceptions stand before the rule.
-ERROR_CODES: Final[Mapping[str, type[ProviderError]]] = {
-    "AuthFailure": CredentialsRejectedError,
-    "ExpiredToken*": CredentialsRejectedError,
-    "IncompleteSignature": CredentialsRejectedError,
-    "InvalidAccessKeyId": CredentialsRejectedError,
-    "InvalidClientTokenId": CredentialsRejectedError,
-    "InvalidSecurity*": CredentialsRejectedError,
-    "InvalidSignature*": CredentialsRejectedError,
-    "MissingAuthenticationToken": CredentialsRejectedError,
-    "RequestExpired": CredentialsRejectedError,
-    "SignatureDoesNotMatch": CredentialsRejectedError,
-    "UnrecognizedClientException": CredentialsRejectedError,
-    "AccessDenied*": PermissionDeniedError,
-    "AccountDisabled": PermissionDeniedError,
-    "Blocked": PermissionDeniedError,
-    "OptInRequired": PermissionDeniedError,
-    "PendingVerification": PermissionDeniedError,
-    "UnauthorizedOperation*": PermissionDeniedError,
-    "InvalidInstanceID.Malformed": InvalidRequestError,
-    "InvalidInstanceID.NotFound": VMNotFoundError,
-    "IdempotentInstanceTerminated": ConflictError,
-    "IncorrectInstanceState": ConflictError,
-    "IncorrectSpotRequestState": ConflictError,
-    "IncorrectState*": ConflictError,
-    "InvalidState*": ConflictError,
-    "OperationNotPermitted": ConflictError,
-    "RequestLimitExceeded": ThrottledError,
-    "BandwidthLimitExceeded": ThrottledError,
-    "EC2ThrottledException": ThrottledError,
-    "RequestThrottled*": ThrottledError,
-    "SlowDown": ThrottledError,
-    "Throttl*": ThrottledError,
-    "TooManyRequests*": ThrottledError,
-    "TagLimitExceeded": UnprocessableError,
-    "InsufficientFreeAddressesInSubnet": QuotaExceededError,
-    "MaxSpotInstanceCountExceeded": QuotaExceededError,
-    "*LimitExceeded": QuotaExceededError,
-    "Insufficient*Capacity*": UnavailableError,
-    "UnsupportedOperation": UnsupportedError,
-    "UnsupportedHibernationConfiguration": UnsupportedError,
-    "IdempotentParameterMismatch": UnprocessableError,
-    "Invalid*": UnprocessableError,
-    "Missing*": UnprocessableError,
-    "Unknown*": UnprocessableError,
-    "Unsupported*": UnprocessableError,
-}
-
-# What a code of which nobody has heard means, by its HTTP status; above it is EC2's fault.
-_BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
-    401: CredentialsRejectedError,
-    403: PermissionDeniedError,
-    429: ThrottledError,
-}
-
-# Why an instance went down while it was being made or started ("StateReason" in the API reference).
-STATE_REASONS: Final[Mapping[str, type[ProviderError]]] = {
-    "Client.InstanceInitiatedShutdown": ConflictError,
-    "Client.UserInitiated*": ConflictError,
-    "Client.VolumeLimitExceeded": QuotaExceededError,
-    "Client.*": UnprocessableError,
-    "Server.InsufficientInstanceCapacity": UnavailableError,
-    "Server.Spot*": UnavailableError,
-    "*": BackendFailureError,
-}
-
-_ADVICE: Final[Mapping[type[ProviderError], str]] = {
-    CredentialsRejectedError: "Check the access key and its secret, whether they are active and, for a temporary key, "
-    "not expired, and this server's clock.",
-    ThrottledError: "Try again later.",
-    UnavailableError: "Try again later, or with another instance type or availability zone.",
-    QuotaExceededError: "Free something or ask AWS for a higher quota in this region.",
-}
-
-_ADVICE_BY_CODE: Final[Mapping[str, str]] = {
-    "IdempotentParameterMismatch": "This Idempotency-Key was used before for a request with other content: "
-    "use a new key for a new request.",
-    "IdempotentInstanceTerminated": "The VM that was made with this Idempotency-Key was deleted: use a new key.",
-    "OperationNotPermitted": "Termination or stop protection is not removed silently: switch it off in AWS first, "
-    "if that is meant.",
-    "OptInRequired": "An image of the AWS Marketplace needs its terms to be accepted first.",
-}
 
 # The canonical string that EC2 shows after a wrong signature holds the session token; an encoded authorization
 # message is a kilobyte that only an administrator can decode.
@@ -134,15 +42,13 @@ _BROKEN: Final[tuple[tuple[type[Exception], type[ProviderError], str], ...]] = (
     (
         SSLError,
         BackendTLSError,
-        "The certificate of {host} is not trusted: {reason} If a certificate authority of your own signed it, name "
-        "its file as `ca_file` of the environment or in REQUESTS_CA_BUNDLE.",
+        "The certificate of {host} is not trusted: {reason} For an authority of your own, set `ca_file`.",
     ),
     (ReadTimeoutError, BackendTimeoutError, "EC2 at {host} did not answer {operation} in time."),
     (
         BotoConnectionError,
         BackendUnreachableError,
-        "No connection to EC2 at {host}: {reason} Check the environment's region and url, and whether this server "
-        "reaches it, directly or through its proxy.",
+        "No connection to EC2 at {host}: {reason} Check the environment's region and url, and this server's proxy.",
     ),
     (HTTPClientError, BackendUnreachableError, "The connection to EC2 at {host} broke during {operation}: {reason}"),
     (
@@ -181,7 +87,7 @@ def state_failure(operation: str, vm_id: str, state: str, code: str, message: st
     """Why a VM went down while it was being made or started."""
     kind = _match(STATE_REASONS, code) or BackendFailureError
     why = f": {_sentence(message or code)}" if message or code else ", and EC2 does not say why."
-    advice = _ADVICE.get(kind, "")
+    advice = ADVICE.get(kind, "")
     detail = f"VM {vm_id} went to the state {state!r} instead of running{why} {advice}".strip()
     return kind(detail, backend=BackendReply("Aws", operation, code=code or None))
 
@@ -223,7 +129,7 @@ def _kind(code: str, status: int | None, message: str, operation: str) -> type[P
         return found
     if status is None or status >= 500:
         return BackendFailureError
-    return _BY_STATUS.get(status, UnprocessableError)
+    return BY_STATUS.get(status, UnprocessableError)
 
 
 def _match(table: Mapping[str, type[ProviderError]], code: str) -> type[ProviderError] | None:
@@ -236,7 +142,7 @@ def _refusal(kind: type[ProviderError], code: str, message: str, origin: Origin,
             f"{origin.place} answered {operation} with HTTP {code} and without an error of EC2's own. "
             "EC2 is in trouble, or a proxy or gateway between answered for it."
         )
-    advice = _ADVICE_BY_CODE.get(code) or _ADVICE.get(kind, "")
+    advice = ADVICE_BY_CODE.get(code) or ADVICE.get(kind, "")
     return f"EC2 in {origin.place} refused {operation} ({code}): {_sentence(message)} {advice}".strip()
 
 

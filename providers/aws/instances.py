@@ -7,7 +7,7 @@ what is needed here. The element names are those of the API reference, "Instance
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +15,12 @@ from lxml import etree
 
 # The namespace holds the API's version. Without it the parser is a fifth faster, and no version is asked for.
 _NAMESPACE = re.compile(rb"""\sxmlns=("[^"]*"|'[^']*')""")
+
+# Where the instances are, by the answer's name: in reservations, or the one that was made.
+_ITEMS = {
+    "DescribeInstancesResponse": "reservationSet/item/instancesSet/item",
+    "RunInstancesResponse": "instancesSet/item",
+}
 
 _PARTS = (
     "instanceId",
@@ -24,7 +30,6 @@ _PARTS = (
     "vpcId",
     "privateIpAddress",
     "ipAddress",
-    "ipv6Address",
     "tagSet",
     "networkInterfaceSet",
     "cpuOptions",
@@ -79,27 +84,7 @@ class Page:
 
     instances: tuple[Instance, ...]
     next_token: str = ""
-
-
-def parse(body: bytes, answer: str) -> etree._Element:
-    """The root of an answer, whose name must be `answer`, such as `DescribeInstancesResponse`.
-
-    Raises:
-        NotEC2Error: it is not XML, it is cut off, it is another document, or it brings definitions of its own.
-
-    """
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, collect_ids=False, remove_blank_text=True, remove_comments=True
-    )
-    try:
-        root = etree.fromstring(_NAMESPACE.sub(b"", body, count=1), parser)
-    except etree.XMLSyntaxError as error:
-        raise NotEC2Error(f"no well-formed XML from line {error.lineno} on") from None
-    if root.getroottree().docinfo.internalDTD is not None:
-        raise NotEC2Error("a document with a DOCTYPE, which EC2 never sends")
-    if root.tag != answer:
-        raise NotEC2Error(f"a document of another kind than {answer}")
-    return root
+    request_id: str = ""
 
 
 def read_page(root: etree._Element) -> Page:
@@ -109,13 +94,35 @@ def read_page(root: etree._Element) -> Page:
         NotEC2Error: an instance has no id.
 
     """
-    return Page(tuple(_instance(item) for item in _items(root)), root.findtext("nextToken") or "")
+    return Page(
+        tuple(map(_instance, root.iterfind(_ITEMS[root.tag]))),
+        next_token=root.findtext("nextToken") or "",
+        request_id=root.findtext("requestId") or "",
+    )
 
 
-def _items(root: etree._Element) -> Iterator[etree._Element]:
-    """Both answers hold `instancesSet`: one in each reservation, or the one that was made."""
-    for instances in root.iter("instancesSet"):
-        yield from instances.iterchildren("item")
+def parse(chunks: Iterable[bytes], answer: str) -> etree._Element:
+    """The root of EC2's answer of that name, such as `StartInstancesResponse`, which comes in pieces.
+
+    Raises:
+        NotEC2Error: it is not XML, it is cut off, it is another document, or it brings definitions of its own.
+
+    """
+    # What is in the XML can neither read a file nor grow by entities. Blanks are half of EC2's text.
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, collect_ids=False, remove_blank_text=True, remove_comments=True
+    )
+    try:
+        for number, chunk in enumerate(chunks):
+            parser.feed(chunk if number else _NAMESPACE.sub(b"", chunk, count=1))
+        root = parser.close()
+    except etree.XMLSyntaxError as error:
+        raise NotEC2Error(f"no well-formed XML from line {error.lineno} on") from None
+    if root.getroottree().docinfo.internalDTD is not None:
+        raise NotEC2Error("a document with a DOCTYPE, which EC2 never sends")
+    if root.tag != answer:
+        raise NotEC2Error(f"a document of another kind than {answer}")
+    return root
 
 
 def _instance(item: etree._Element) -> Instance:
@@ -163,7 +170,7 @@ def _network(texts: Mapping[str, str], interfaces: etree._Element | None) -> tup
     The instance's own address fields are those of the primary interface, so they lead.
     """
     attached_at = None
-    found = {tag: [texts.get(own, "")] for tag, own in _OWN_ADDRESSES.items()}
+    found: dict[str, list[str]] = {"privateIpAddress": [], "publicIp": [], "ipv6Address": []}
     for interface in interfaces if interfaces is not None else ():
         leaves = [(leaf.tag, leaf.text or "") for leaf in interface.iter(*_INTERFACE_LEAVES)]
         if ("deviceIndex", "0") in leaves:
@@ -171,14 +178,13 @@ def _network(texts: Mapping[str, str], interfaces: etree._Element | None) -> tup
         for tag, text in leaves:
             if tag in found:
                 found[tag].append(text)
-    return attached_at, _distinct(text for addresses in found.values() for text in addresses)
+    private, public, ipv6 = found.values()
+    return attached_at, _distinct(
+        [texts.get("privateIpAddress"), *private, texts.get("ipAddress"), *public, *ipv6],
+    )
 
 
-# Name of an address in an interface -> its name in the instance; in the order in which they are shown.
-_OWN_ADDRESSES = {"privateIpAddress": "privateIpAddress", "publicIp": "ipAddress", "ipv6Address": "ipv6Address"}
-
-
-def _distinct(texts: Iterable[str]) -> tuple[str, ...]:
+def _distinct(texts: Iterable[str | None]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, texts)))
 
 
