@@ -25,7 +25,7 @@ from providers.network import Network
 from tests.providers.aws.documents import described, instance
 
 SIZES = (1, 10, 100, 1000)
-KEYS = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "secret"}
+KEYS = Credentials("AKIAIOSFODNN7EXAMPLE", "secret")
 
 
 def serve(ready: Connection, indented: bool) -> None:  # noqa: FBT001 # a process's target
@@ -71,9 +71,9 @@ def main() -> None:
     process.start()
     url = f"http://127.0.0.1:{ours.recv()}"
     for size in SIZES:
-        stock = boto3.Session().client("ec2", region_name="eu-west-3", endpoint_url=f"{url}/{size}", **KEYS)
+        stock = boto3.Session(KEYS.access_key, KEYS.secret).client("ec2", "eu-west-3", endpoint_url=f"{url}/{size}")
         environment = Environment("bench", CLOUD, url=f"{url}/{size}", region="eu-west-3")
-        driver = AwsDriver.open(environment, Credentials(*KEYS.values()), Network())
+        driver = AwsDriver.open(environment, KEYS, Network())
         times = max(3, 200 // size)
         stock_cpu, stock_wall = milliseconds(stock.describe_instances, times)
         cpu, wall = milliseconds(lambda: list(driver.list_vms()), times)  # noqa: B023 # called in this round

@@ -1,0 +1,149 @@
+"""What EC2's errors become, and what their details tell."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
+
+from providers.aws.failures import answer_lost, state_failure, translate
+from providers.errors import (
+    BackendFailureError,
+    ConflictError,
+    CredentialsRejectedError,
+    InvalidRequestError,
+    PermissionDeniedError,
+    ProviderError,
+    QuotaExceededError,
+    ThrottledError,
+    UnavailableError,
+    UnprocessableError,
+    UnsupportedError,
+    VMNotFoundError,
+)
+
+
+def refused(
+    code: str, status: int = 400, message: str = "EC2's own words", operation: str = "StopInstances", retry: str = ""
+) -> ProviderError:
+    """What an error answer becomes."""
+    headers = {"retry-after": retry} if retry else {}
+    metadata = {"HTTPStatusCode": status, "RequestId": "req-1", "HTTPHeaders": headers}
+    return translate(
+        ClientError(
+            {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata},  # type: ignore[typeddict-item] # fewer keys
+            operation,
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("AuthFailure", 401, CredentialsRejectedError),
+        ("InvalidClientTokenId", 403, CredentialsRejectedError),
+        ("SignatureDoesNotMatch", 403, CredentialsRejectedError),
+        ("ExpiredToken", 400, CredentialsRejectedError),
+        ("RequestExpired", 400, CredentialsRejectedError),
+        ("UnauthorizedOperation", 403, PermissionDeniedError),
+        ("AccessDenied", 403, PermissionDeniedError),
+        ("OptInRequired", 401, PermissionDeniedError),
+        ("InvalidInstanceID.NotFound", 400, VMNotFoundError),
+        ("InvalidInstanceID.Malformed", 400, InvalidRequestError),
+        ("IncorrectInstanceState", 400, ConflictError),
+        ("OperationNotPermitted", 400, ConflictError),
+        ("IdempotentInstanceTerminated", 400, ConflictError),
+        ("InstanceLimitExceeded", 400, QuotaExceededError),
+        ("VcpuLimitExceeded", 400, QuotaExceededError),
+        ("RequestLimitExceeded", 503, ThrottledError),
+        ("ThrottlingException", 400, ThrottledError),
+        ("InsufficientInstanceCapacity", 500, UnavailableError),
+        ("InvalidAMIID.NotFound", 400, UnprocessableError),
+        ("InvalidSubnetID.NotFound", 400, UnprocessableError),
+        ("InvalidParameterValue", 400, UnprocessableError),
+        ("IdempotentParameterMismatch", 400, UnprocessableError),
+        ("Unsupported", 400, UnprocessableError),
+        ("UnsupportedOperation", 400, UnsupportedError),
+        ("InternalError", 500, BackendFailureError),
+        ("Unavailable", 503, BackendFailureError),
+        ("NeverHeardOf", 400, UnprocessableError),
+        ("NeverHeardOf", 401, CredentialsRejectedError),
+        ("NeverHeardOf", 403, PermissionDeniedError),
+        ("NeverHeardOf", 429, ThrottledError),
+        ("NeverHeardOf", 500, BackendFailureError),
+        ("403", 403, BackendFailureError),
+        ("429", 429, ThrottledError),
+    ],
+)
+def test_translate_code_gives_kind(code: str, status: int, kind: type[ProviderError]) -> None:
+    """By the table, and by the status where nobody has heard of the code."""
+    failure = refused(code, status)
+    assert type(failure) is kind
+    assert failure.backend is not None
+    assert (failure.backend.code, failure.backend.status) == (code, status)
+    assert (failure.backend.operation, failure.backend.request_id) == ("StopInstances", "req-1")
+
+
+def test_translate_image_not_shared_is_no_wrong_key() -> None:
+    """EC2 says AuthFailure for that, too; the caller's session must not be thrown away."""
+    failure = refused("AuthFailure", 403, "Not authorized for images: [ami-0123456789abcdef0]", "RunInstances")
+    assert type(failure) is PermissionDeniedError
+
+
+def test_translate_unsupported_create_is_unprocessable() -> None:
+    """Image and type do not go together."""
+    assert type(refused("UnsupportedOperation", operation="RunInstances")) is UnprocessableError
+
+
+def test_translate_throttled_keeps_retry_after() -> None:
+    """Where EC2 says when to come back."""
+    assert refused("RequestLimitExceeded", 503, retry="7").retry_after_seconds == 7.0
+
+
+def test_translate_wrong_signature_shows_no_session_token() -> None:
+    """The canonical string in EC2's message holds it."""
+    message = (
+        "The request signature we calculated does not match the signature you provided. Check your key. "
+        "Consult the service documentation for details.\n\nThe Canonical String for this request should have been\n"
+        "'POST\n/\n\nx-amz-security-token:THE-TOKEN\n'"
+    )
+    detail = refused("SignatureDoesNotMatch", 403, message).detail
+    assert "THE-TOKEN" not in detail
+    assert "does not match" in detail
+
+
+def test_translate_reused_key_says_what_to_do() -> None:
+    """In the API's words, not in EC2's."""
+    assert "Idempotency-Key was used before" in refused("IdempotentParameterMismatch").detail
+
+
+def test_translate_unparsable_answer_is_not_quoted() -> None:
+    """It may hold anything."""
+    failure = translate(ResponseParserError("invalid XML received: <secret/>"))
+    assert type(failure) is BackendFailureError
+    assert "secret" not in failure.detail
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("Client.VolumeLimitExceeded", QuotaExceededError),
+        ("Client.InstanceInitiatedShutdown", ConflictError),
+        ("Client.InvalidSnapshot.NotFound", UnprocessableError),
+        ("Client.InternalError", UnprocessableError),
+        ("Server.InsufficientInstanceCapacity", UnavailableError),
+        ("Server.InternalError", BackendFailureError),
+        ("", BackendFailureError),
+    ],
+)
+def test_state_failure_reason_gives_kind(code: str, kind: type[ProviderError]) -> None:
+    """By the reason that EC2 gives."""
+    assert type(state_failure("RunInstances", "i-1", "terminated", code, code)) is kind
+
+
+def test_answer_lost_broken_cloud_may_have_worked() -> None:
+    """A 500 leaves it open whether EC2 did it; a refusal does not."""
+    error = ClientError({"Error": {"Code": "InternalError"}, "ResponseMetadata": {"HTTPStatusCode": 500}}, "X")  # type: ignore[typeddict-item] # fewer keys
+    assert answer_lost(error, translate(error))
+    error = ClientError({"Error": {"Code": "InvalidAMIID.NotFound"}, "ResponseMetadata": {"HTTPStatusCode": 400}}, "X")  # type: ignore[typeddict-item] # fewer keys
+    assert not answer_lost(error, translate(error))
