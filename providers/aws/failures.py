@@ -42,7 +42,10 @@ _BROKEN: Final[tuple[tuple[type[Exception], type[ProviderError], str], ...]] = (
     (
         SSLError,
         BackendTLSError,
-        "The certificate of {host} is not trusted: {reason} For an authority of your own, set `ca_file`.",
+        (
+            "The certificate of {host} is not trusted: {reason} For an authority of your own, name its file as "
+            "`ca_file` of the environment or in REQUESTS_CA_BUNDLE."
+        ),
     ),
     (ReadTimeoutError, BackendTimeoutError, "EC2 at {host} did not answer {operation} in time."),
     (
@@ -149,13 +152,21 @@ def _refusal(kind: type[ProviderError], code: str, message: str, origin: Origin,
 def _broken(error: Exception, origin: Origin) -> tuple[type[ProviderError], str]:
     """EC2 did not answer, or nothing that botocore understands."""
     host = f"{origin.host} (through the proxy {origin.proxy})" if origin.proxy else origin.host
-    below = error.kwargs.get("error") if isinstance(error, BotoCoreError) else None
+    below = _below(error)
     # Only what lies below is quoted: a parser's error quotes the answer, and a validator's the request.
     reason = _sentence(_INTERNALS.sub("", str(below or type(error).__name__)))
     if isinstance(below, FileNotFoundError | PermissionError):
         return BackendTLSError, f"The file of trusted certificate authorities cannot be read: {reason}"
     kind, detail = next((kind, detail) for vendor, kind, detail in _BROKEN if isinstance(error, vendor))
     return kind, detail.format(host=host, reason=reason, operation=origin.operation or "the call")
+
+
+def _below(error: Exception) -> object:
+    """What botocore and urllib3 have wrapped."""
+    below = error.kwargs.get("error") if isinstance(error, BotoCoreError) else None
+    below = getattr(below, "original_error", below)
+    inner = below.args[0] if isinstance(below, Exception) and below.args else None
+    return inner if isinstance(inner, OSError) else below
 
 
 def _origin(error: Exception) -> Origin:
