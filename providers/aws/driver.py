@@ -1,0 +1,211 @@
+"""AWS: what the verbs mean on EC2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import ClassVar, Final, Self
+
+from providers.aws.client import AwsClient, Launch
+from providers.aws.failures import VENDOR_ERRORS, answer_lost, code_of, translate
+from providers.aws.instances import Instance
+from providers.aws.launch import NAME_TAG, check, launch_of, shown_tags
+from providers.aws.progress import Goal, judged
+from providers.credentials import Credentials
+from providers.domain import VM, Environment, Operation, Verb, VMSpec, VMStatus
+from providers.driver import Driver, Work
+from providers.errors import ConflictError, ProviderError, VMNotFoundError
+from providers.network import Network
+
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html; `terminated` is no VM any more.
+STATUSES: Final[Mapping[str, VMStatus]] = {
+    "pending": VMStatus.STARTING,
+    "running": VMStatus.RUNNING,
+    "stopping": VMStatus.STOPPING,
+    "stopped": VMStatus.STOPPED,
+    "shutting-down": VMStatus.DELETING,
+}
+
+# How long to look for an instance whose making was not answered; EC2 may not show it at once.
+SEARCH_SECONDS = 6.0
+
+_FAILURES: Final[tuple[type[Exception], ...]] = (ProviderError, *VENDOR_ERRORS)
+
+
+class AwsDriver(Driver):
+    """EC2 in one region; with a `vpc_id`, only what is in that VPC."""
+
+    vendor_errors: ClassVar[tuple[type[Exception], ...]] = VENDOR_ERRORS
+
+    def __init__(self, environment: Environment, client: AwsClient) -> None:
+        self._environment = environment
+        self._client = client
+
+    @classmethod
+    def check_create(cls, environment: Environment, spec: VMSpec) -> None:
+        """See `Driver`."""
+        check(environment, spec)
+
+    @classmethod
+    def open(cls, environment: Environment, credentials: Credentials, network: Network) -> Self:
+        """See `Driver`. EC2 has no log-in: every call is signed."""
+        return cls(environment, AwsClient.open(environment, credentials, network))
+
+    @classmethod
+    def translate(cls, error: Exception) -> ProviderError:
+        """See `Driver`."""
+        return translate(error)
+
+    def list_vms(self) -> Iterator[VM]:
+        """See `Driver`. One call for each thousand."""
+        return map(_vm, self._client.list_instances(self._environment.vpc_id))
+
+    def get_vm(self, vm_id: str) -> VM:
+        """See `Driver`."""
+        return _vm(self._find(vm_id))
+
+    def create_vm(self, spec: VMSpec, work: Work) -> Operation:
+        """See `Driver`."""
+        root = self._client.root_disk(spec.offer.image) if spec.os.disk_gib else None
+        instance = self._run(launch_of(self._environment, spec, root), work, repeatable=spec.idempotency is not None)
+        if instance.state == "pending":
+            self._made(instance.id, work)
+        created = Operation(Verb.CREATE, instance.id, str(Goal.now("running")), vm=_vm(instance))
+        if spec.start:
+            return judged(created, instance, _vm(instance))
+        if instance.state == "stopped" or instance.was_started_again:
+            return replace(created, done=True)
+        work.finish(created)
+        self._client.stop(instance.id, force=False)
+        return Operation(Verb.CREATE, instance.id, str(Goal.now("stopped")))
+
+    def start_vm(self, vm_id: str, work: Work) -> Operation:  # noqa: ARG002 # one step
+        """See `Driver`."""
+        return self._towards("running", Verb.START, self._find(vm_id), "pending", self._client.start)
+
+    def stop_vm(self, vm_id: str, work: Work, *, force: bool) -> Operation:  # noqa: ARG002 # one step
+        """See `Driver`. EC2 itself cuts the power of a guest that does not obey, after some minutes."""
+        under_way = "" if force else "stopping"
+        return self._towards(
+            "stopped",
+            Verb.STOP,
+            self._find(vm_id),
+            under_way,
+            lambda found: self._client.stop(found, force=force),
+        )
+
+    def restart_vm(self, vm_id: str, work: Work, *, force: bool) -> Operation:
+        """See `Driver`. EC2 does not tell when a guest has rebooted, so that is done once it is accepted."""
+        instance = self._find(vm_id)
+        if instance.state != "running":
+            raise ConflictError(f"VM {vm_id} is {instance.state}; only one that is running can be restarted.")
+        if not force:
+            self._client.reboot(vm_id)
+            return Operation(Verb.RESTART, vm_id, done=True)
+        self._client.stop(vm_id, force=True)
+        work.finish(Operation(Verb.STOP, vm_id, str(Goal.now("stopped"))))
+        self._client.start(vm_id)
+        return Operation(Verb.RESTART, vm_id, str(Goal.now("running")))
+
+    def delete_vm(self, vm_id: str, work: Work) -> Operation:  # noqa: ARG002 # one step
+        """See `Driver`. Disk and interface go with the instance."""
+        return self._towards("terminated", Verb.DELETE, self._find(vm_id), "shutting-down", self._client.terminate)
+
+    def poll(self, operation: Operation) -> Operation:
+        """See `Driver`."""
+        if operation.vm_id is None:
+            return self._search(operation)
+        instance = self._look(operation.vm_id)
+        return judged(operation, instance, _vm(instance) if instance else None)
+
+    def close(self) -> None:
+        """See `Driver`."""
+        self._client.close()
+
+    def _find(self, vm_id: str) -> Instance:
+        """The instance, if it is a VM of the environment."""
+        instance = self._client.instance(vm_id)
+        vpc_id = self._environment.vpc_id
+        if instance.state == "terminated" or (vpc_id and instance.vpc_id != vpc_id):
+            raise VMNotFoundError(f"There is no VM {vm_id} in environment {self._environment.name!r}.")
+        return instance
+
+    def _look(self, vm_id: str) -> Instance | None:
+        try:
+            return self._client.instance(vm_id)
+        except VENDOR_ERRORS as error:
+            if code_of(error) == "InvalidInstanceID.NotFound":
+                return None
+            raise
+
+    def _towards(
+        self, state: str, verb: Verb, instance: Instance, under_way: str, submit: Callable[[str], None]
+    ) -> Operation:
+        """Bring an instance to a state, unless it is there, or is `under_way` already."""
+        operation = Operation(verb, instance.id, str(Goal.now(state)), vm=_vm(instance))
+        if instance.state == state:
+            return replace(operation, done=True)
+        if instance.state != under_way:
+            submit(instance.id)
+        return replace(operation, vm=None)
+
+    def _run(self, launch: Launch, work: Work, *, repeatable: bool) -> Instance:
+        """Make the instance; if the answer gets lost, see that it is not left behind.
+
+        With an idempotency key it is left: the caller's next try finds it.
+        """
+        try:
+            return self._client.run(launch)
+        except _FAILURES as error:
+            failure = error if isinstance(error, ProviderError) else translate(error)
+            if not answer_lost(error, failure):
+                raise
+            advice = _REPEAT if repeatable else self._search_lost(launch.token, work)
+            raise type(failure)(f"{failure.detail} {advice}", backend=failure.backend) from error
+
+    def _search_lost(self, token: str, work: Work) -> str:
+        """Look for an instance whose making was not answered, so that it is removed; what to tell the caller."""
+        searched = Operation(Verb.CREATE, None, str(Goal.now(token)))
+        try:
+            searched = self.poll(searched)
+            searched = searched if searched.done else work.finish(searched)
+        except _FAILURES:
+            return "Whether a VM was made could not be found out: look for it before you try again."
+        if searched.vm_id is None:
+            return "No VM was made."
+        self._made(searched.vm_id, work)
+        return "The VM that was made is removed again."
+
+    def _search(self, operation: Operation) -> Operation:
+        """Look for the instance of a client token, for a short time; done without an id if there is none."""
+        goal = Goal.read(operation.handle)
+        found = self._client.instance_of_token(goal.state)
+        if found:
+            return replace(operation, vm_id=found.id, done=True)
+        return replace(operation, done=goal.age_seconds > SEARCH_SECONDS)
+
+    def _made(self, vm_id: str, work: Work) -> None:
+        """Tell the gateway of an instance that this create has made."""
+
+        def remove() -> None:
+            self._client.terminate(vm_id)
+            work.finish(Operation(Verb.DELETE, vm_id, str(Goal.now("terminated"))))
+
+        work.made("vm", vm_id, remove)
+
+
+_REPEAT = "Repeat the request with the same Idempotency-Key: if the VM was made, it is returned."
+
+
+def _vm(instance: Instance) -> VM:
+    return VM(
+        id=instance.id,
+        name=instance.tags.get(NAME_TAG, ""),
+        status=STATUSES.get(instance.state, VMStatus.UNKNOWN),
+        provider_status=instance.state,
+        instance_type=instance.instance_type or None,
+        cpus=instance.cpus,
+        ip_addresses=instance.addresses,
+        created_at=instance.made_at,
+        tags=shown_tags(instance.tags),
+    )

@@ -1,0 +1,209 @@
+"""What happens around each exchange with EC2: it is recorded once, and its answer is read before botocore's parser.
+
+botocore emits, in the calling thread and for each attempt: `before-send`; then `before-parse`, if an answer came;
+then `response-received` (see `_get_response` and `_do_get_response` in botocore/endpoint.py).
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import zlib
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from http.client import responses
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+
+from botocore.exceptions import BotoCoreError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError, SSLError
+from botocore.exceptions import ConnectionError as BotoConnectionError
+
+from providers import trace
+from providers.aws.instances import NotEC2Error, parse, read_page
+from providers.errors import BackendFailureError, BackendReply
+
+if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest
+    from botocore.hooks import BaseEventHooks
+
+# Where an answer and an error carry what we know of them beyond botocore.
+ORIGIN = "CloudvmOrigin"
+PAGE = "CloudvmPage"
+
+_DESCRIBES_INSTANCES = {"DescribeInstances", "RunInstances"}
+
+# A tree takes ten times of its text. One at a time keeps the memory of 64 lists of 1,000 at once below 500 MB.
+_ONE_LARGE_ANSWER = threading.Lock()
+_LARGE_BYTES = 256 * 1024
+# 1,000 instances in full take 9 MB.
+_MOST_BYTES = 64 * 1024 * 1024
+_GZIP_RATIO = 30
+_GZIP_WINDOW = 16 + zlib.MAX_WBITS
+
+_ERROR_CODE = re.compile(rb"<Code>([^<]{1,100})</Code>")
+_REQUEST_ID = re.compile(rb"<request(?:Id|ID)>([^<]{1,100})<", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where an answer or an error comes from.
+
+    `place` names region and endpoint for a person. `lost` tells that the answer to at least one attempt got lost, so
+    that EC2 may have done what was asked.
+    """
+
+    operation: str
+    place: str
+    host: str
+    proxy: str = ""
+    lost: bool = False
+
+
+class _Answer(TypedDict):
+    status_code: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class _OperationModel(Protocol):
+    name: str
+
+
+class Exchanges:
+    """The event handlers of one client, used by many threads at once."""
+
+    def __init__(self, place: str, host: str, proxy: str) -> None:
+        self._origin = Origin("", place, host, proxy)
+        self._attempt = threading.local()
+
+    def watch(self, events: BaseEventHooks) -> None:
+        """Be told of everything that the client does."""
+        events.register("before-send.ec2", self._sending)
+        events.register("before-parse.ec2", self._answered)
+        events.register("response-received.ec2", self._ended)
+        # Repeating a reboot whose answer got lost could reboot twice; everything else may be repeated.
+        events.register_first("needs-retry.ec2.RebootInstances", _only_if_refused)  # type: ignore[arg-type] # answers count
+
+    def _sending(self, request: AWSPreparedRequest, event_name: str, **_: object) -> None:
+        if event_name.endswith(".DescribeInstances"):
+            # botocore never asks for it. After signing: a header that is not signed may be changed under way.
+            request.headers["Accept-Encoding"] = "gzip"
+        self._attempt.begun = time.perf_counter()
+
+    def _answered(
+        self,
+        operation_model: _OperationModel,
+        response_dict: _Answer,
+        customized_response_dict: dict[str, object],
+        **_: object,
+    ) -> None:
+        """Record the exchange, which ends here: reading the answer is our own time. Then read it."""
+        operation, status = operation_model.name, response_dict["status_code"]
+        if status >= 300:
+            response_dict["body"] = _readable_error(response_dict)
+        found = _ERROR_CODE.search(response_dict["body"]) if status >= 300 else None
+        request_id = _request_id(response_dict)
+        outcome = f"{status} {found[1].decode(errors='replace')}" if found else str(status)
+        self._record(operation, outcome, request_id)
+        if status >= 300:
+            return
+        try:
+            with _one_at_a_time(response_dict):
+                self._read(operation, response_dict, customized_response_dict)
+        except NotEC2Error as error:
+            raise BackendFailureError(
+                f"EC2 in {self._origin.place} answered {operation} with something that is not EC2's XML ({error}). "
+                "Is there a proxy or a gateway between, or does the environment's url lead elsewhere?",
+                backend=BackendReply("Aws", operation, status=status, request_id=request_id or None),
+            ) from error
+
+    def _read(self, operation: str, answer: _Answer, custom: dict[str, object]) -> None:
+        """Read what we read ourselves, and leave the stock parser next to nothing."""
+        answer["body"] = _plain(answer)
+        root = parse(answer["body"], f"{operation}Response")
+        if operation in _DESCRIBES_INSTANCES:
+            custom[PAGE] = read_page(root)
+            request_id = root.findtext("requestId") or ""
+            answer["body"] = f"<{root.tag}><requestId>{request_id}</requestId></{root.tag}>".encode()
+
+    def _ended(
+        self,
+        context: dict[str, Any],
+        parsed_response: dict[str, object] | None,
+        exception: Exception | None,
+        event_name: str,
+        **_: object,
+    ) -> None:
+        """Record an attempt that got no answer, and tell the error where it comes from."""
+        operation = event_name.rpartition(".")[2]
+        if exception is not None:
+            self._record(operation, _ending(exception))
+            # The context is the call's, and outlives its attempts.
+            context["cloudvm_lost"] = context.get("cloudvm_lost", False) or isinstance(exception, HTTPClientError)
+        origin = replace(self._origin, operation=operation, lost=context.get("cloudvm_lost", False))
+        if isinstance(exception, BotoCoreError):
+            exception.kwargs = {**exception.kwargs, ORIGIN: origin}
+        if parsed_response is not None:
+            parsed_response[ORIGIN] = origin
+
+    def _record(self, operation: str, outcome: str, request_id: str = "") -> None:
+        begun = getattr(self._attempt, "begun", None)
+        if begun is not None:
+            self._attempt.begun = None
+            trace.current().call(operation, begun, outcome=outcome, backend_request_id=request_id)
+
+
+def _only_if_refused(response: tuple[object, dict[str, Any]] | None, **_: object) -> bool | None:
+    """False forbids botocore to try again; None leaves it to botocore. EC2 refuses by an error code of its own."""
+    code = response[1].get("Error", {}).get("Code", "") if response else ""
+    return None if "Throttl" in code or code == "RequestLimitExceeded" else False
+
+
+def _one_at_a_time(answer: _Answer) -> AbstractContextManager[object]:
+    expected = len(answer["body"]) * (_GZIP_RATIO if _is_gzip(answer) else 1)
+    return _ONE_LARGE_ANSWER if expected > _LARGE_BYTES else nullcontext()
+
+
+def _is_gzip(answer: _Answer) -> bool:
+    return answer["headers"].get("Content-Encoding", "").strip().lower() == "gzip"
+
+
+def _plain(answer: _Answer) -> bytes:
+    """The body as it was before compression; botocore leaves it as it came."""
+    if not _is_gzip(answer):
+        return answer["body"]
+    decompressor = zlib.decompressobj(_GZIP_WINDOW)
+    try:
+        plain = decompressor.decompress(answer["body"], _MOST_BYTES)
+    except zlib.error:
+        raise NotEC2Error("compressed data that are broken") from None
+    if not decompressor.eof:
+        raise NotEC2Error("compressed data that are cut off or too large")
+    return plain
+
+
+def _readable_error(answer: _Answer) -> bytes:
+    """The error document, or one with the HTTP status as its code where a proxy or a load balancer sent its own."""
+    try:
+        body = _plain(answer)
+        parse(body, "Response")
+    except NotEC2Error:
+        status = answer["status_code"]
+        code = f"<Code>{status}</Code><Message>{responses.get(status, '')}</Message>"
+        return f"<Response><Errors><Error>{code}</Error></Errors></Response>".encode()
+    return body
+
+
+def _request_id(answer: _Answer) -> str:
+    in_header = answer["headers"].get("x-amzn-requestid", "")
+    found = None if in_header or _is_gzip(answer) else _REQUEST_ID.search(answer["body"])
+    return found[1].decode(errors="replace") if found else in_header
+
+
+def _ending(error: Exception) -> str:
+    if isinstance(error, SSLError):
+        return "TLS error"
+    if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
+        return "timeout"
+    return "connect error" if isinstance(error, BotoConnectionError) else "connection lost"

@@ -1,0 +1,94 @@
+"""From a VM that is wanted to the instance that EC2 is asked for, and what EC2 could never make."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Mapping
+
+from providers.aws.client import Launch, RootDisk
+from providers.domain import Environment, VMSpec
+from providers.errors import FieldFault, InvalidRequestError, UnprocessableError
+
+IMAGE_PATTERN = re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})")
+
+NAME_TAG = "Name"
+# EC2 compares the content of requests with the same client token. This tag makes it compare the caller's, too, where
+# two bodies would ask EC2 for the same instance.
+REQUEST_TAG = "cloudvm:request"
+# `aws:` in any case is AWS's own (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html).
+RESERVED_PREFIXES = ("aws:", "cloudvm:")
+MOST_TAGS = 50
+
+
+def check(environment: Environment, spec: VMSpec) -> None:
+    """Refuse what EC2 could never make here.
+
+    Raises:
+        InvalidRequestError: the tags are at fault.
+        UnprocessableError: the environment or the machine type is.
+
+    """
+    if not environment.network_id:
+        raise UnprocessableError(
+            f"No VM can be made in environment {environment.name!r}: fill in the id of a subnet (subnet-…) "
+            "as its `network_id`."
+        )
+    if not IMAGE_PATTERN.fullmatch(spec.offer.image):
+        raise UnprocessableError(
+            f"The machine type's image on Aws is {spec.offer.image!r}, which is not the id of an AMI; "
+            "one looks like ami-0123456789abcdef0."
+        )
+    faults = tuple(_tag_faults(spec.tags, MOST_TAGS - len(_own_tags(spec))))
+    if faults:
+        raise InvalidRequestError("AWS cannot take these tags.", fields=faults)
+
+
+def launch_of(environment: Environment, spec: VMSpec, root: RootDisk | None) -> Launch:
+    """What to ask EC2 for. `root` is the image's own system disk, needed only if the spec wants a size."""
+    if root and spec.os.disk_gib:
+        root = RootDisk(root.device_name, max(root.size_gib, spec.os.disk_gib))
+    name = {NAME_TAG: spec.name}
+    return Launch(
+        token=_token(environment, spec),
+        image=spec.offer.image,
+        instance_type=spec.offer.instance_type,
+        subnet_id=environment.network_id,
+        tags={**spec.tags, **_own_tags(spec)},
+        volume_tags={**spec.tags, **name},
+        security_group_ids=environment.options.get("security_group_ids", ()),
+        user_data=spec.cloud_init or None,
+        root=root,
+    )
+
+
+def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """The tags that are the user's own."""
+    return {key: value for key, value in tags.items() if not _is_reserved(key)}
+
+
+def _token(environment: Environment, spec: VMSpec) -> str:
+    """At most 64 characters. A key stands for one VM in one environment, without one every request is new."""
+    if spec.idempotency is None:
+        return str(uuid.uuid4())
+    return hashlib.sha256(json.dumps([spec.idempotency.key, environment.name]).encode()).hexdigest()
+
+
+def _own_tags(spec: VMSpec) -> dict[str, str]:
+    request = {REQUEST_TAG: spec.idempotency.digest} if spec.idempotency else {}
+    return {NAME_TAG: spec.name, **request}
+
+
+def _tag_faults(tags: Mapping[str, str], most: int) -> list[FieldFault]:
+    faults = [FieldFault("tags", f"{key!r} is reserved") for key in tags if _is_reserved(key)]
+    if len(tags) > most:
+        faults.append(
+            FieldFault("tags", f"{len(tags)} are too many: AWS takes {MOST_TAGS} in all, {most} of them yours")
+        )
+    return faults
+
+
+def _is_reserved(key: str) -> bool:
+    return key == NAME_TAG or key.lower().startswith(RESERVED_PREFIXES)
