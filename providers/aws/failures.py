@@ -134,15 +134,19 @@ _BROKEN: Final[tuple[tuple[type[Exception], type[ProviderError], str], ...]] = (
     (
         SSLError,
         BackendTLSError,
-        "The certificate of {host} is not trusted: {reason} If a certificate authority of your own signed it, name "
-        "its file as `ca_file` of the environment or in REQUESTS_CA_BUNDLE.",
+        (
+            "The certificate of {host} is not trusted: {reason} If a certificate authority of your own signed it, name "
+            "its file as `ca_file` of the environment or in REQUESTS_CA_BUNDLE."
+        ),
     ),
     (ReadTimeoutError, BackendTimeoutError, "EC2 at {host} did not answer {operation} in time."),
     (
         BotoConnectionError,
         BackendUnreachableError,
-        "No connection to EC2 at {host}: {reason} Check the environment's region and url, and whether this server "
-        "reaches it, directly or through its proxy.",
+        (
+            "No connection to EC2 at {host}: {reason} Check the environment's region and url, and whether this server "
+            "reaches it, directly or through its proxy."
+        ),
     ),
     (HTTPClientError, BackendUnreachableError, "The connection to EC2 at {host} broke during {operation}: {reason}"),
     (

@@ -56,12 +56,8 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _names(arguments: Sequence[str]) -> Sequence[str]:
-    parser = argparse.ArgumentParser(
-        prog="python -m providers.sandbox", description="Run the clouds' simulators."
-    )
-    parser.add_argument(
-        "--only", nargs="+", choices=SIMULATORS, default=list(SIMULATORS), metavar="ENVIRONMENT"
-    )
+    parser = argparse.ArgumentParser(prog="python -m providers.sandbox", description="Run the clouds' simulators.")
+    parser.add_argument("--only", nargs="+", choices=SIMULATORS, default=list(SIMULATORS), metavar="ENVIRONMENT")
     names: list[str] = parser.parse_args(arguments).only
     return names
 
@@ -71,10 +67,8 @@ class _Ending:
 
     def __enter__(self) -> Self:
         self._woken, self._waker = socket.socketpair()
-        self._waker.setblocking(False)
-        self._before = {
-            number: signal.signal(number, self._wake) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self._waker.settimeout(0)
+        self._before = {number: signal.signal(number, self._wake) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -271,9 +271,7 @@ class _Answer:
         self.headers: list[tuple[str, str]] = []
         self.body = b""
 
-    def start(
-        self, status: str, headers: list[tuple[str, str]], exc_info: object = None
-    ) -> Callable[[bytes], object]:
+    def start(self, status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Callable[[bytes], object]:
         """WSGI's start_response."""
         del exc_info
         code, _, self.reason = status.partition(" ")

@@ -7,7 +7,6 @@ from pathlib import Path
 from providers.sandbox import aws
 from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Cut, Fault
-
 from tests.conformance.harness import Budgets, Features, Harness, Trouble
 
 FAULTS = {

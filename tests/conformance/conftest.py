@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from providers.network import Network
 from tests.conformance.aws import AwsHarness
 from tests.conformance.harness import Harness
 from tests.support.api import Api, bearer
+from tests.support.impostor import Impostor, running_impostor
 from vms.service import current_service
 
 HARNESSES: dict[str, Callable[[], Harness]] = {"aws": AwsHarness}
@@ -40,7 +41,14 @@ def started(request: pytest.FixtureRequest) -> Iterator[Harness]:
 
 
 @pytest.fixture(scope="session")
-def files(started: Harness, tmp_path_factory: pytest.TempPathFactory) -> Files:
+def impostor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Impostor]:
+    """A server with a good certificate for another name than the one under which it is reached."""
+    with running_impostor(tmp_path_factory.mktemp("impostor")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def files(started: Harness, impostor: Impostor, tmp_path_factory: pytest.TempPathFactory) -> Files:
     """Environments on the backend: `main`, `other` (a second name for the same), and some that cannot work."""
     folder = tmp_path_factory.mktemp(started.name)
     with socket.socket() as unused:
@@ -53,8 +61,7 @@ def files(started: Harness, tmp_path_factory: pytest.TempPathFactory) -> Files:
         {**main, "name": "down", "url": f"https://127.0.0.1:{nobody}"},
         {**main, "name": "untrusted", "ca_file": ""},
         {**main, "name": "careless", "ca_file": "", "tls_verify": False},
-        # The certificate is for 127.0.0.1 and localhost, not for this.
-        {**main, "name": "misnamed", "url": started.url.replace("127.0.0.1", "127.0.0.2")},
+        {**main, "name": "misnamed", "url": impostor.url, "ca_file": impostor.ca_file},
     ]
     machinetypes = {
         "small-debian": {
@@ -70,7 +77,7 @@ def files(started: Harness, tmp_path_factory: pytest.TempPathFactory) -> Files:
 
 
 @pytest.fixture
-def backend(started: Harness, files: Files, settings: SettingsWrapper) -> Iterator[Harness]:
+def backend(started: Harness, files: Files, settings: Settings) -> Iterator[Harness]:
     """The backend, fresh, and the service set up for it."""
     settings.CLOUDVM_ENVIRONMENTS_FILE = files.environments
     settings.CLOUDVM_MACHINETYPES_FILE = files.machinetypes
@@ -96,6 +103,6 @@ def warm(api: Api, backend: Harness) -> Api:
 
 
 @pytest.fixture
-def impatient(settings: SettingsWrapper, backend: Harness) -> None:
+def impatient(settings: Settings, backend: Harness) -> None:
     """A service that waits one second for a silent backend."""
     settings.CLOUDVM_NETWORK = replace(NETWORK, read_timeout_seconds=1.0)

@@ -1,6 +1,7 @@
 """A create that fails leaves nothing behind; one that is repeated makes no second VM."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from tests.conformance.harness import Harness, Trouble
 from tests.support.api import Answer, Api
 from tests.support.threads import at_once
 
-KEY = {"Idempotency_Key": "order-4711"}
+KEY = {"Idempotency-Key": "order-4711"}
 
 
 @pytest.mark.parametrize(
@@ -105,8 +106,8 @@ def test_create_repeated_with_other_content_is_refused(warm: Api, backend: Harne
 
 def test_create_with_other_keys_makes_other_vms(warm: Api, backend: Harness) -> None:
     """A key is a promise about one VM only."""
-    assert warm.create("a", headers={"Idempotency_Key": "one"}).status == 201
-    assert warm.create("b", headers={"Idempotency_Key": "two"}).status == 201
+    assert warm.create("a", headers={"Idempotency-Key": "one"}).status == 201
+    assert warm.create("b", headers={"Idempotency-Key": "two"}).status == 201
     assert len(backend.states()) == 2
 
 
@@ -120,13 +121,13 @@ def test_create_repeated_after_a_lost_answer_finds_the_vm(warm: Api, backend: Ha
     assert list(backend.states()) == [answer.json["id"]]
 
 
-def finished(api: Api, accepted: Answer) -> dict[str, object]:
+def finished(api: Api, accepted: Answer) -> dict[str, Any]:
     """The end of the operation that an answer leads to."""
     for _ in range(200):
         followed = api.follow(accepted)
         assert followed.status == 200, followed.body
         if followed.json["done"]:
-            result: dict[str, object] = followed.json
+            result: dict[str, Any] = followed.json
             return result
         assert int(followed.headers["Retry-After"]) >= 1
         time.sleep(0.05)

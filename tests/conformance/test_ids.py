@@ -10,10 +10,18 @@ ODD_IDS = ["%00", "a%00b", "x%0ay", "%20", "a'b", 'a"b', "a;b", "a%2fb", "..%2f.
 
 
 def call(api: Api, verb: str, vm_id: str) -> Answer:
-    """One of the verbs about a VM."""
-    if verb == "get":
-        return api.get(vm_id)
-    return api.delete(vm_id) if verb == "delete" else api.verb(verb, vm_id)
+    """One of the verbs; `list` and `create` have no use for the id."""
+    match verb:
+        case "list":
+            return api.list()
+        case "create":
+            return api.create()
+        case "get":
+            return api.get(vm_id)
+        case "delete":
+            return api.delete(vm_id)
+        case _:
+            return api.verb(verb, vm_id)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -72,7 +72,10 @@ def test_verb_by_get_works_as_in_older_clients(api: Api, backend: Harness, verb:
     head = api.call("HEAD", path, query={"environment": "main"})
     assert head.status == 405
     assert head.headers["Allow"] == "GET, POST"
-    assert api.call("GET", path, query={"environment": "main"}, Sec_Purpose="prefetch").code == "invalid_request"
+    assert (
+        api.call("GET", path, query={"environment": "main"}, headers={"Sec-Purpose": "prefetch"}).code
+        == "invalid_request"
+    )
     assert backend.states() == before
     assert api.call("GET", path, query={"environment": "main"}).status == 204
     assert backend.states() != before

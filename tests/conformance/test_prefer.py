@@ -17,8 +17,8 @@ def test_create_with_respond_async_can_be_followed(warm: Api, backend: Harness) 
     assert answer.json == {"done": False, "verb": "create", "environment": "main", "vm": None, "error": None}
     result = finished(warm, answer)
     assert result["error"] is None
-    assert result["vm"]["status"] == "running"  # type: ignore[index] # a VM
-    assert list(backend.states()) == [result["vm"]["id"]]  # type: ignore[index] # a VM
+    assert result["vm"]["status"] == "running"
+    assert list(backend.states()) == [result["vm"]["id"]]
 
 
 @pytest.mark.parametrize(("verb", "state"), [("start", "running"), ("stop", "stopped")])
@@ -28,7 +28,7 @@ def test_verb_with_respond_async_can_be_followed(warm: Api, backend: Harness, ve
     answer = warm.verb(verb, vm_id, headers={"Prefer": "respond-async"})
     assert answer.status == 202
     result = finished(warm, answer)
-    assert result["vm"]["status"] == state  # type: ignore[index] # a VM
+    assert result["vm"]["status"] == state
 
 
 def test_delete_with_respond_async_ends_without_a_vm(warm: Api, backend: Harness) -> None:

@@ -88,16 +88,17 @@ def test_create_in_trouble_does_not_tell_cloud_init(
 
 def test_list_from_a_backend_that_echoes_the_secret_masks_it(api: Api, backend: Harness, lines: list[str]) -> None:
     """The backend's error quotes the secret: what we pass on does not."""
-    backend.echo_in_errors(f"The secret {CANARY} is wrong, and so is {base64.b64encode(CANARY.encode()).decode()}.")
-    answer = api.as_caller(backend.access_key, CANARY).list()
+    encoded = base64.b64encode(backend.secret.encode()).decode()
+    backend.echo_in_errors(f"The secret {backend.secret} is wrong, and so is {encoded}.")
+    answer = api.list()
     assert answer.status >= 400
-    assert MASK in answer.json["detail"]
-    assert_hidden([answer], lines, CANARY)
+    assert f"The secret {MASK} is wrong, and so is {MASK}." in answer.json["detail"]
+    assert_hidden([answer], lines, f"secret {backend.secret}", encoded)
 
 
 def test_backend_calls_are_logged_in_one_line_each(warm: Api, backend: Harness, lines: list[str]) -> None:
     """Operation, outcome and duration of each call, under the request's id."""
-    answer = warm.call("GET", "/vm", query={"environment": "main"}, X_Request_ID="look-for-me")
+    answer = warm.call("GET", "/vm", query={"environment": "main"}, headers={"X-Request-ID": "look-for-me"})
     assert answer.headers["X-Request-ID"] == "look-for-me"
     calls = [line for line in lines if '"logger":"cloudvm.backend"' in line and '"request_id":"look-for-me"' in line]
     assert len(calls) == len(backend.operations())

@@ -3,9 +3,10 @@
 import time
 
 import pytest
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from tests.conformance.harness import Harness, Trouble
+from tests.conformance.test_ids import call
 from tests.support.api import Api
 
 
@@ -59,7 +60,7 @@ def test_verb_on_a_throttled_backend_says_when_to_come_back(warm: Api, backend: 
     """429 with the backend's Retry-After."""
     (vm_id,) = backend.seed(1)
     backend.trouble(Trouble.THROTTLED, backend.verb_operations[verb])
-    answer = {"list": warm.list, "create": warm.create, "stop": lambda: warm.verb("stop", vm_id)}[verb]()
+    answer = call(warm, verb, vm_id)
     assert (answer.status, answer.code) == (429, "throttled"), answer.body
     assert int(answer.headers["Retry-After"]) == 7
     assert answer.json["retryable"] is True
@@ -77,7 +78,7 @@ def test_create_survives_looks_that_get_lost(warm: Api, backend: Harness, troubl
     assert answer.status == 201, answer.body
 
 
-def test_stop_past_the_deadline_says_that_it_goes_on(warm: Api, backend: Harness, settings: SettingsWrapper) -> None:
+def test_stop_past_the_deadline_says_that_it_goes_on(warm: Api, backend: Harness, settings: Settings) -> None:
     """504 when the request's deadline passes; the work can be followed to its end."""
     (vm_id,) = backend.seed(1)
     backend.trouble(Trouble.GUEST_DEAF)

@@ -21,9 +21,7 @@ COMPRESSED_FROM_BYTES = 1024
 class Ec2App:
     """The WSGI application in front of EC2's actions."""
 
-    def __init__(
-        self, ec2: Ec2, keys: Mapping[str, signature.AccessKey], planned: Faults, calls: Calls
-    ) -> None:
+    def __init__(self, ec2: Ec2, keys: Mapping[str, signature.AccessKey], planned: Faults, calls: Calls) -> None:
         self._ec2 = ec2
         self._keys = keys
         self._faults = planned

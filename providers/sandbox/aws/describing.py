@@ -94,9 +94,7 @@ def _limit(request: Ec2Request, ids: Sequence[str]) -> int | None:
         message = f"Value ( {text} ) for parameter maxResults is invalid. Expecting a value greater than 5."
         raise Ec2Error("InvalidParameterValue", message)
     if int(text) > MAX_RESULTS[-1]:
-        message = (
-            f"Value ( {text} ) for parameter maxResults is invalid. Expecting a value smaller than 1000."
-        )
+        message = f"Value ( {text} ) for parameter maxResults is invalid. Expecting a value smaller than 1000."
         raise Ec2Error("InvalidParameterValue", message)
     return int(text)
 

@@ -63,11 +63,7 @@ class Launcher:
     def _zone(self, request: Ec2Request) -> str:
         """A client token's scope: the zone that the request names, maybe by its subnet, else the region."""
         subnet = next(
-            (
-                zone[subnet_id]
-                for zone in self._backend.subnets.values()
-                if (subnet_id := _subnet(request)) in zone
-            ),
+            (zone[subnet_id] for zone in self._backend.subnets.values() if (subnet_id := _subnet(request)) in zone),
             None,
         )
         return request.text("Placement.AvailabilityZone") or (subnet.availability_zone if subnet else REGION)
@@ -75,8 +71,7 @@ class Launcher:
     def _again(self, earlier: _Launched, parameters: Mapping[str, str]) -> Response:
         if earlier.parameters != parameters:
             message = (
-                "Arguments on this idempotent request are inconsistent with arguments "
-                "used in previous request(s)."
+                "Arguments on this idempotent request are inconsistent with arguments used in previous request(s)."
             )
             raise Ec2Error("IdempotentParameterMismatch", message)
         instances = self._backend.reservations[earlier.reservation_id].instances
@@ -182,10 +177,7 @@ def _root_volume(request: Ec2Request) -> dict[str, str]:
 
 def _mark_interfaces(instance: Instance, request: Ec2Request) -> None:
     """Let the interfaces that the launch made end with the instance, as EC2 does unless told otherwise."""
-    asked = {
-        int(member.get("DeviceIndex", "0")): member
-        for member in request.numbered("NetworkInterface").values()
-    }
+    asked = {int(member.get("DeviceIndex", "0")): member for member in request.numbered("NetworkInterface").values()}
     for index, interface in instance.nics.items():
         member = asked.get(index, {})
         if "NetworkInterfaceId" not in member:

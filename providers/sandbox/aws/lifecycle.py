@@ -115,16 +115,12 @@ class Lifecycle:
             raise _incorrect(f"This instance '{instance.id}' is not in a state from which it can be stopped.")
         if instance.state == "pending" and instance.id not in self._has_run:
             # Seen in cloud-custodian#6014 and flatcar/mantle#315.
-            raise _incorrect(
-                f"Instance '{instance.id}' cannot be stopped as it has never reached the 'running' state."
-            )
+            raise _incorrect(f"Instance '{instance.id}' cannot be stopped as it has never reached the 'running' state.")
 
     def check_reboot(self, instance: Instance) -> None:
         """Raise unless RebootInstances is allowed now."""
         if instance.state in {"stopping", "stopped"}:
-            raise _incorrect(
-                f"This instance '{instance.id}' is not in a state from which it can be rebooted."
-            )
+            raise _incorrect(f"This instance '{instance.id}' is not in a state from which it can be rebooted.")
 
     def _boot(self, instance: Instance, fall_back: Callable[[Instance], object]) -> None:
         if not self._failures:
@@ -142,9 +138,7 @@ class Lifecycle:
         self._has_run.add(instance.id)
         set_state(instance, "running")
 
-    def _begin(
-        self, instance: Instance, state: str, finish: Callable[[Instance], object], seconds: float
-    ) -> None:
+    def _begin(self, instance: Instance, state: str, finish: Callable[[Instance], object], seconds: float) -> None:
         set_state(instance, state)
         self._under_way[instance.id] = (instance, _Transition(time.monotonic() + seconds, finish))
 

@@ -94,9 +94,7 @@ def _attachments(instance: Instance) -> dict[str, Value]:
         "ipAddress": instance.public_ip,
         "sourceDestCheck": instance.source_dest_check,
         "groupSet": _groups(instance.security_groups),
-        "blockDeviceMapping": [
-            _block_device(name, device) for name, device in instance.get_block_device_mapping
-        ],
+        "blockDeviceMapping": [_block_device(name, device) for name, device in instance.get_block_device_mapping],
         "networkInterfaceSet": [_network_interface(instance, nic) for nic in instance.nics.values()],
     }
 

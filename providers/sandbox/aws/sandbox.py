@@ -69,9 +69,7 @@ class AwsSandbox:
 
     _accounts = itertools.count(100_000_000_001)
 
-    def __init__(
-        self, authority: Authority | None = None, *, transition_seconds: float = 1.0, port: int = 0
-    ) -> None:
+    def __init__(self, authority: Authority | None = None, *, transition_seconds: float = 1.0, port: int = 0) -> None:
         self.faults = Faults()
         self.calls = Calls()
         self._ec2 = Ec2(str(next(self._accounts)), transition_seconds)
@@ -111,21 +109,15 @@ class AwsSandbox:
             else:
                 self._ec2.lifecycle.ignore_stop(vm_id)
 
-    def fail_next_boot(
-        self, code: str = "Server.InternalError", message: str = "Internal error on launch"
-    ) -> None:
+    def fail_next_boot(self, code: str = "Server.InternalError", message: str = "Internal error on launch") -> None:
         """Let the next instance that becomes pending fail: a new one ends terminated, another stopped."""
         with self._ec2.lock:
             self._ec2.lifecycle.fail_next_boot(Failure(code, message))
 
-    def seed(
-        self, count: int, *, prefix: str = "vm", state: str = "running", subnet_id: str = SUBNET_ID
-    ) -> list[str]:
+    def seed(self, count: int, *, prefix: str = "vm", state: str = "running", subnet_id: str = SUBNET_ID) -> list[str]:
         """Make instances without HTTP, named `<prefix>-0001` and so on; the ids are in that order."""
         with self._ec2.lock:
-            return [
-                self._seed_one(f"{prefix}-{number:04}", state, subnet_id) for number in range(1, count + 1)
-            ]
+            return [self._seed_one(f"{prefix}-{number:04}", state, subnet_id) for number in range(1, count + 1)]
 
     def protect(self, vm_id: str) -> None:
         """Turn an instance's termination protection on."""
@@ -141,9 +133,7 @@ class AwsSandbox:
         """The instances that are not terminated, oldest first."""
         with self._ec2.lock:
             self._ec2.lifecycle.settle()
-            return tuple(
-                self._record(instance) for instance in self._instances() if instance.state != "terminated"
-            )
+            return tuple(self._record(instance) for instance in self._instances() if instance.state != "terminated")
 
     def vm(self, vm_id: str) -> SimulatedVM:
         """One instance that is not terminated; raises `KeyError`."""

@@ -54,9 +54,7 @@ def check(request: SignedRequest, keys: Mapping[str, AccessKey], region: str) ->
         raise Ec2Error("MissingParameter", "The request must contain the parameter AWSAccessKeyId")
     match = AUTHORIZATION.fullmatch(header)
     if match is None:
-        raise _auth_failure(
-            "Authorization header requires 'Credential', 'SignedHeaders' and 'Signature' parameters."
-        )
+        raise _auth_failure("Authorization header requires 'Credential', 'SignedHeaders' and 'Signature' parameters.")
     access_key, date = _scope(match["credential"], region)
     timestamp = _timestamp(request.headers, date)
     key = keys.get(access_key)
@@ -88,15 +86,11 @@ def _timestamp(headers: Mapping[str, str], date: str) -> str:
     try:
         signed_at = datetime.strptime(timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError as error:
-        raise _auth_failure(
-            "Authorization header requires existence of a valid 'X-Amz-Date' header."
-        ) from error
+        raise _auth_failure("Authorization header requires existence of a valid 'X-Amz-Date' header.") from error
     if abs(datetime.now(UTC) - signed_at) > TOLERANCE:
         raise Ec2Error("RequestExpired", "Request has expired.")
     if not timestamp.startswith(date):
-        raise _auth_failure(
-            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP."
-        )
+        raise _auth_failure("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.")
     return timestamp
 
 
@@ -118,9 +112,7 @@ def _signature(request: SignedRequest, signed: list[str], secret: str, timestamp
 
 
 def _canonical(request: SignedRequest, signed: list[str]) -> str:
-    pairs = sorted(
-        (_encode(name), _encode(value)) for name, value in parse_qsl(request.query, keep_blank_values=True)
-    )
+    pairs = sorted((_encode(name), _encode(value)) for name, value in parse_qsl(request.query, keep_blank_values=True))
     lines = [f"{name}:{' '.join(request.headers.get(name, '').split())}" for name in signed]
     return "\n".join(
         (
