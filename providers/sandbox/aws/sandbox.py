@@ -63,8 +63,8 @@ class SimulatedVM:
 class AwsSandbox:
     """EC2 in eu-west-3 at `url`, from `start` to `stop`; may be used as a context manager.
 
-    Without an authority it speaks plain HTTP. Each sandbox is an account of its own in moto, independent of the
-    others in its process.
+    Without an authority it speaks plain HTTP. Each sandbox is an account of its own in moto, and shares
+    nothing with the others in its process.
     """
 
     def __init__(
