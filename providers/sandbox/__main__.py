@@ -1,4 +1,4 @@
-"""Runs simulators on their own: `python -m providers.sandbox --only aws-sandbox`, until standard input ends.
+"""Runs simulators on their own: `python -m providers.sandbox --only aws`, until standard input ends.
 
 Prints one line of JSON when all of them answer: `{"ca_file": "…", "urls": {"aws-sandbox": "https://127.0.0.1:…"}}`.
 The end of standard input, SIGINT and SIGTERM end it, and leave nothing behind.
@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from selectors import EVENT_READ, DefaultSelector
+from selectors import EVENT_READ, SelectSelector
 from typing import Protocol, Self
 
 from providers.sandbox.authority import Authority
@@ -39,6 +39,7 @@ def _aws(authority: Authority) -> Simulator:
     return AwsSandbox(authority)
 
 
+SUFFIX = "-sandbox"
 SIMULATORS: Mapping[str, Callable[[Authority], Simulator]] = {
     "aws-sandbox": _aws,
 }
@@ -57,9 +58,9 @@ def main(arguments: Sequence[str]) -> None:
 
 def _names(arguments: Sequence[str]) -> Sequence[str]:
     parser = argparse.ArgumentParser(prog="python -m providers.sandbox", description="Run the clouds' simulators.")
-    parser.add_argument("--only", nargs="+", choices=SIMULATORS, default=list(SIMULATORS), metavar="ENVIRONMENT")
-    names: list[str] = parser.parse_args(arguments).only
-    return names
+    clouds = [name.removesuffix(SUFFIX) for name in SIMULATORS]
+    parser.add_argument("--only", nargs="+", choices=clouds, default=clouds, metavar="CLOUD")
+    return [cloud + SUFFIX for cloud in parser.parse_args(arguments).only]
 
 
 class _Ending:
@@ -79,7 +80,8 @@ class _Ending:
 
     def wait(self) -> None:
         """Return when it is time to end; what is written to standard input is ignored."""
-        with DefaultSelector() as selector:
+        # Not epoll, which knows no regular files and no /dev/null.
+        with SelectSelector() as selector:
             selector.register(self._woken, EVENT_READ)
             selector.register(sys.stdin.fileno(), EVENT_READ)
             while True:

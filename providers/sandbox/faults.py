@@ -73,7 +73,7 @@ class Faults:
             self._planned.append(_Planned(fault, fault.skip, fault.times))
 
     def clear(self) -> None:
-        """Forget all faults, and let the calls go that are being delayed."""
+        """Forget all faults, and drop the calls that are being delayed: they belong to what is over."""
         with self._lock:
             self._planned.clear()
             self._released.set()
@@ -100,11 +100,11 @@ class Faults:
             self._planned.remove(planned)
 
     def pause(self, seconds: float) -> None:
-        """Wait, but no longer than until `clear`."""
-        if seconds > 0:
-            with self._lock:
-                released = self._released
-            released.wait(seconds)
+        """Wait; raises `ConnectionCutError` when `clear` comes first."""
+        with self._lock:
+            released = self._released
+        if seconds > 0 and released.wait(seconds):
+            raise ConnectionCutError
 
 
 def answer(
@@ -140,10 +140,14 @@ class Calls:
         self._lock = threading.Lock()
         self._calls: list[Call] = []
 
-    def add(self, operation: str, status: int | None) -> None:
-        """Record a call; simulators do so before they answer, so that no client sees a count too low."""
+    def begin(self, operation: str) -> Callable[[int | None], None]:
+        """Begin a call; what is returned records its status, unless `clear` has come in between.
+
+        Simulators record before they answer, so that no client sees a count that is too low.
+        """
         with self._lock:
-            self._calls.append(Call(operation, status))
+            calls = self._calls
+        return lambda status: calls.append(Call(operation, status))
 
     def count(self, operation: str | None = None) -> int:
         """How many calls were served, of one operation or of all."""
@@ -157,4 +161,4 @@ class Calls:
     def clear(self) -> None:
         """Start counting anew."""
         with self._lock:
-            self._calls.clear()
+            self._calls = []

@@ -131,13 +131,16 @@ class _Listener(ThreadingMixIn, TCPServer):
     def finish_request(self, request: Any, client_address: Any) -> None:
         # Runs in the connection's own thread, so that a slow or missing handshake holds nobody else up.
         request.settimeout(IDLE_SECONDS)
-        connection = self._wrap(request)
+        try:
+            self._serve(self._wrap(request), client_address)
+        except (OSError, ValueError):
+            logger.debug("a client dropped its connection")
+
+    def _serve(self, connection: socket.socket, client_address: tuple[str, int]) -> None:
         try:
             if self._admit(connection):
                 self._shake_hands(connection)
                 _Connection(connection, client_address, self)
-        except (OSError, ValueError):
-            logger.debug("a client dropped its connection")
         finally:
             with self._lock:
                 self._open.discard(connection)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
 from botocore.model import OperationNotFoundError
+from moto.core.exceptions import ServiceException
 from moto.ec2.models.instances import Instance
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.test import EnvironBuilder
@@ -14,7 +15,7 @@ from providers.sandbox.aws.backend import REGION, SandboxBackend, install, remov
 from providers.sandbox.aws.describing import describe_instances, find_instances
 from providers.sandbox.aws.launching import Launcher
 from providers.sandbox.aws.lifecycle import CODES, Lifecycle
-from providers.sandbox.aws.wire import CONTENT_TYPE, Ec2Error, Ec2Request, Value, answer
+from providers.sandbox.aws.wire import Ec2Error, Ec2Request, Value, answer, passed_on
 
 
 class Ec2:
@@ -54,7 +55,11 @@ class Ec2:
         with self.lock:
             self.lifecycle.settle()
             action = self._actions.get(request.action)
-            return action(request) if action else self._forward(request.parameters)
+            try:
+                return action(request) if action else self._forward(request.parameters)
+            except ServiceException as error:
+                # moto's own, when one of our actions meets it before moto's do.
+                raise Ec2Error(error.code, error.message) from error
 
     def _forward(self, parameters: Mapping[str, str]) -> Response:
         """Moto's answer, from its own WSGI application."""
@@ -76,8 +81,7 @@ class Ec2:
             raise Ec2Error("InvalidAction", message) from error
         except NotImplementedError as error:
             raise Ec2Error("UnsupportedOperation", f"The sandbox cannot do this: {error}") from error
-        response.headers["Content-Type"] = CONTENT_TYPE
-        return response
+        return passed_on(response)
 
     def _describe_instances(self, request: Ec2Request) -> Response:
         return answer(request.action, describe_instances(self.backend, request))

@@ -32,12 +32,13 @@ class Ec2App:
         http = Request(environ)
         body = http.get_data(cache=True)
         request = _parse(http)
+        record = self._calls.begin(request.action)
         try:
             response = self._answer(http, body, request)
         except ConnectionCutError:
-            self._calls.add(request.action, None)
+            record(None)
             raise
-        self._calls.add(request.action, response.status_code)
+        record(response.status_code)
         _compress(http, response)
         return response(environ, start_response)
 

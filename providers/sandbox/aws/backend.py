@@ -7,6 +7,7 @@ it is disabled and passes each request on untouched. No AWS_* variable is needed
 from typing import Any, Final
 
 from moto import settings
+from moto.core.model_instances import model_data
 from moto.ec2.exceptions import InvalidInstanceIdError
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.amis import Ami
@@ -130,6 +131,7 @@ class SandboxBackend(EC2Backend):
 
 def install(account_id: str) -> SandboxBackend:
     """Put a fresh backend where moto looks for this account's, in place of any earlier one."""
+    _forget_objects()
     backend = SandboxBackend(account_id)
     ec2_backends[account_id][REGION] = backend
     return backend
@@ -138,3 +140,10 @@ def install(account_id: str) -> SandboxBackend:
 def remove(account_id: str) -> None:
     """Take the account's backend out of moto again."""
     del ec2_backends[account_id]
+    _forget_objects()
+
+
+def _forget_objects() -> None:
+    """Empty moto's lists of all objects ever made: made for its dashboard, they keep every one alive."""
+    for model in model_data["ec2"].values():
+        model.instances_tracked.clear()  # type: ignore[attr-defined] # its metaclass adds it

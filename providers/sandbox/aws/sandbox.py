@@ -1,7 +1,7 @@
 """The AWS simulator's face: started and stopped, given faults and instances, and looked into, by tests."""
 
 import base64
-import itertools
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -63,16 +63,15 @@ class SimulatedVM:
 class AwsSandbox:
     """EC2 in eu-west-3 at `url`, from `start` to `stop`; may be used as a context manager.
 
-    Without an authority it speaks plain HTTP. Each sandbox is an account of its own in moto, so several can live
-    in one process.
+    Without an authority it speaks plain HTTP. Each sandbox is an account of its own in moto, and shares
+    nothing with the others in its process.
     """
-
-    _accounts = itertools.count(100_000_000_001)
 
     def __init__(self, authority: Authority | None = None, *, transition_seconds: float = 1.0, port: int = 0) -> None:
         self.faults = Faults()
         self.calls = Calls()
-        self._ec2 = Ec2(str(next(self._accounts)), transition_seconds)
+        self._ec2 = Ec2(f"{secrets.randbelow(10**12):012}", transition_seconds)
+        self._usual_transition_seconds = transition_seconds
         self.server = Server(
             Ec2App(self._ec2, KEYS, self.faults, self.calls),
             port=port,
@@ -85,7 +84,7 @@ class AwsSandbox:
         return self
 
     def stop(self) -> None:
-        """End every connection and thread; calls that are being delayed are answered at once."""
+        """End every connection and thread; calls that are being delayed are dropped."""
         self.faults.clear()
         self.server.stop()
         self._ec2.close()
@@ -95,10 +94,20 @@ class AwsSandbox:
         """The address for an environment's `url` or a client's `endpoint_url`."""
         return self.server.url
 
+    @property
+    def transition_seconds(self) -> float:
+        """How long a change of state takes from now on; may be set."""
+        return self._ec2.lifecycle.transition_seconds
+
+    @transition_seconds.setter
+    def transition_seconds(self, seconds: float) -> None:
+        self._ec2.lifecycle.transition_seconds = seconds
+
     def reset(self) -> None:
         """Everything as at the start: no instance, no fault, no knob turned, no call counted."""
         self.faults.clear()
         self._ec2.reset()
+        self.transition_seconds = self._usual_transition_seconds
         self.calls.clear()
 
     def ignore_stop(self, vm_id: str | None = None) -> None:

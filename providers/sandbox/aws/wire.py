@@ -15,6 +15,7 @@ from werkzeug.wrappers import Response
 NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/"
 CONTENT_TYPE = "text/xml;charset=UTF-8"
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+REQUEST_ID = re.compile("(<requestid>)[^<]*(</requestid>)", re.IGNORECASE)
 NUMBERED = re.compile(r"(?P<name>\w+)\.(?P<number>\d+)(?P<rest>\..+)?")
 
 Value = str | int | bool | datetime | None | Mapping[str, "Value"] | Sequence["Value"]
@@ -96,6 +97,13 @@ def error_answer(code: str, message: str, status: int, headers: Mapping[str, str
     response = _response(DECLARATION + body, status, request_id)
     response.headers.extend(headers or {})
     return response
+
+
+def passed_on(response: Response) -> Response:
+    """An answer of moto's with what all of EC2's have; moto's request ids differ between header and body."""
+    request_id = str(uuid4())
+    text = REQUEST_ID.sub(rf"\g<1>{request_id}\g<2>", response.get_data(as_text=True))
+    return _response(text, response.status_code, request_id)
 
 
 def element(name: str, value: Value) -> str:
