@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 from granian.constants import Interfaces
+from granian.log import LogLevels
 from granian.server import Server
 
 
@@ -25,6 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: 8080)")
         parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
         parser.add_argument("--threads", type=int, default=64, help="requests at once in a process (default: 64)")
+        parser.add_argument("--quiet", action="store_true", help="do not say where it listens")
         parser.add_argument("--tls-cert", type=Path, help="certificate file, to serve https")
         parser.add_argument("--tls-key", type=Path, help="the certificate's private key file")
 
@@ -32,8 +34,9 @@ class Command(BaseCommand):
         """Serve."""
         _bound_arenas()
         scheme = "https" if options["tls_cert"] else "http"
-        self.stdout.write(f"CloudVM API on {scheme}://{options['host']}:{options['port']} (Ctrl-C stops it)")
-        self.stdout.flush()
+        if not options["quiet"]:
+            self.stdout.write(f"CloudVM API on {scheme}://{options['host']}:{options['port']} (Ctrl-C stops it)")
+            self.stdout.flush()
         Server(
             "cloudvm_project.wsgi:application",
             address=options["host"],
@@ -45,6 +48,8 @@ class Command(BaseCommand):
             ssl_cert=options["tls_cert"],
             ssl_key=options["tls_key"],
             log_dictconfig=settings.LOGGING,
+            # What it has to say below that is the comings and goings of workers.
+            log_level=LogLevels.error,
             working_dir=settings.BASE_DIR,
             respawn_failed_workers=True,
         ).serve()
