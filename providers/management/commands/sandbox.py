@@ -134,7 +134,7 @@ def _variables(environments: list[dict[str, Any]], simulators: Simulators, fixtu
 @contextmanager
 def _api(port: int, variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """The API, ready to answer."""
-    command = [sys.executable, "manage.py", "serve", "--port", str(port), "--quiet"]
+    command = [sys.executable, "manage.py", "serve", "--port", str(port), "--quiet", "--stop-timeout", "3"]
     with subprocess.Popen(command, cwd=settings.BASE_DIR, env=variables) as process:  # noqa: S603 - ours
         try:
             _wait_until_ready(process, port)
