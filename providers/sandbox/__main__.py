@@ -1,0 +1,98 @@
+"""Runs simulators on their own: `python -m providers.sandbox --only aws`, until standard input ends.
+
+Prints one line of JSON when all of them answer: `{"ca_file": "…", "urls": {"aws-sandbox": "https://127.0.0.1:…"}}`.
+The end of standard input, SIGINT and SIGTERM end it, and leave nothing behind.
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from selectors import EVENT_READ, SelectSelector
+from typing import Protocol, Self
+
+from providers.sandbox.authority import Authority
+
+
+class Simulator(Protocol):
+    """What each cloud's simulator offers to be run."""
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exception: object) -> None: ...
+
+
+def _aws(authority: Authority) -> Simulator:
+    # Imported only when it is asked for, as moto takes more than a second.
+    from providers.sandbox.aws import AwsSandbox  # noqa: PLC0415 - as said above
+
+    return AwsSandbox(authority)
+
+
+SUFFIX = "-sandbox"
+SIMULATORS: Mapping[str, Callable[[Authority], Simulator]] = {
+    "aws-sandbox": _aws,
+}
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the simulators that the arguments name, all by default."""
+    with _Ending() as ending, ExitStack() as stack:
+        names = _names(arguments)
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-"))
+        authority = Authority(Path(folder) / "ca.pem")
+        urls = {name: stack.enter_context(SIMULATORS[name](authority)).url for name in names}
+        print(json.dumps({"ca_file": str(authority.ca_file), "urls": urls}), flush=True)  # noqa: T201 - its one line
+        ending.wait()
+
+
+def _names(arguments: Sequence[str]) -> Sequence[str]:
+    parser = argparse.ArgumentParser(prog="python -m providers.sandbox", description="Run the clouds' simulators.")
+    clouds = [name.removesuffix(SUFFIX) for name in SIMULATORS]
+    parser.add_argument("--only", nargs="+", choices=clouds, default=clouds, metavar="CLOUD")
+    return [cloud + SUFFIX for cloud in parser.parse_args(arguments).only]
+
+
+class _Ending:
+    """Turns the end of standard input, SIGINT and SIGTERM into one thing to wait for, also while starting."""
+
+    def __enter__(self) -> Self:
+        self._woken, self._waker = socket.socketpair()
+        self._waker.settimeout(0)
+        self._before = {number: signal.signal(number, self._wake) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._woken.close()
+        self._waker.close()
+
+    def wait(self) -> None:
+        """Return when it is time to end; what is written to standard input is ignored."""
+        # Not epoll, which knows no regular files and no /dev/null.
+        with SelectSelector() as selector:
+            selector.register(self._woken, EVENT_READ)
+            selector.register(sys.stdin.fileno(), EVENT_READ)
+            while True:
+                ready = {key.fd for key, _ in selector.select()}
+                if self._woken.fileno() in ready or not os.read(sys.stdin.fileno(), 4096):
+                    return
+
+    def _wake(self, number: int, frame: object) -> None:
+        del number, frame
+        self._waker.send(b"!")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

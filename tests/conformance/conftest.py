@@ -1,0 +1,108 @@
+"""The suite's fixtures: each test runs once for each backend."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from providers.network import Network
+from tests.conformance.aws import AwsHarness
+from tests.conformance.harness import Harness
+from tests.support.api import Api, bearer
+from tests.support.impostor import Impostor, running_impostor
+from vms.service import current_service
+
+HARNESSES: dict[str, Callable[[], Harness]] = {"aws": AwsHarness}
+
+# Short enough that a test of silence is quick; long enough for a busy machine.
+NETWORK = Network(connect_timeout_seconds=2.0, read_timeout_seconds=10.0)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The two files of one backend's environments."""
+
+    environments: Path
+    machinetypes: Path
+
+
+@pytest.fixture(scope="session", params=list(HARNESSES))
+def started(request: pytest.FixtureRequest) -> Iterator[Harness]:
+    """A running backend."""
+    harness = HARNESSES[request.param]()
+    harness.start()
+    yield harness
+    harness.stop()
+
+
+@pytest.fixture(scope="session")
+def impostor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Impostor]:
+    """A server with a good certificate for another name than the one under which it is reached."""
+    with running_impostor(tmp_path_factory.mktemp("impostor")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def files(started: Harness, impostor: Impostor, tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """Environments on the backend: `main`, `other` (a second name for the same), and some that cannot work."""
+    folder = tmp_path_factory.mktemp(started.name)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        nobody = unused.getsockname()[1]
+    main = {**started.environment, "url": started.url, "ca_file": started.ca_file}
+    environments: list[dict[str, Any]] = [
+        {**main, "name": "main"},
+        {**main, "name": "other"},
+        {**main, "name": "down", "url": f"https://127.0.0.1:{nobody}"},
+        {**main, "name": "untrusted", "ca_file": ""},
+        {**main, "name": "careless", "ca_file": "", "tls_verify": False},
+        {**main, "name": "misnamed", "url": impostor.url, "ca_file": impostor.ca_file},
+    ]
+    machinetypes = {
+        "small-debian": {
+            "os": {"os_type": "Linux", "os_distribution": "Debian", "os_disk_size_gb": 20},
+            "clouds": {started.cloud: started.offer},
+        },
+        "elsewhere": {"os": {"os_type": "Linux"}, "clouds": {}},
+    }
+    files = Files(folder / "environments.json", folder / "machinetypes.json")
+    files.environments.write_text(json.dumps(environments))
+    files.machinetypes.write_text(json.dumps(machinetypes))
+    return files
+
+
+@pytest.fixture
+def backend(started: Harness, files: Files, settings: Settings) -> Iterator[Harness]:
+    """The backend, fresh, and the service set up for it."""
+    settings.CLOUDVM_ENVIRONMENTS_FILE = files.environments
+    settings.CLOUDVM_MACHINETYPES_FILE = files.machinetypes
+    settings.CLOUDVM_NETWORK = NETWORK
+    started.reset()
+    yield started
+    started.reset()
+    current_service().backends.close()
+
+
+@pytest.fixture
+def api(backend: Harness) -> Api:
+    """The API, as a caller whom the backend knows."""
+    return Api("main", bearer(backend.access_key, backend.secret))
+
+
+@pytest.fixture
+def warm(api: Api, backend: Harness) -> Api:
+    """The same with a session that is open; nothing is counted yet."""
+    assert api.list().status == 200
+    backend.forget_operations()
+    return api
+
+
+@pytest.fixture
+def impatient(settings: Settings, backend: Harness) -> None:
+    """A service that waits one second for a silent backend."""
+    settings.CLOUDVM_NETWORK = replace(NETWORK, read_timeout_seconds=1.0)

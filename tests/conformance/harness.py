@@ -1,0 +1,154 @@
+"""What a cloud must offer so that the suite can be run on it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+
+class Trouble(Enum):
+    """What can go wrong with a backend, in words that mean something on every cloud."""
+
+    PERMISSION_DENIED = "the caller may not do this"
+    THROTTLED = "too many requests, come back after a time that the backend names"
+    QUOTA = "the account's limit is reached"
+    NO_CAPACITY = "no room for another VM just now"
+    SERVER_ERROR = "an error 500 in the backend's own form"
+    HTML = "a page of HTML with status 200"
+    CUT = "the connection is dropped"
+    LOST_ANSWER = "the call takes effect, and the connection is dropped before the answer"
+    SLOW = "no answer for a long time"
+    BOOT_FAILS = "a VM is accepted, and fails before it runs"
+    GUEST_DEAF = "guests do not react to being asked to stop"
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """The most backend calls that a request may cost with a warm session, polls aside."""
+
+    list_page: int
+    list_page_size: int
+    get: int
+    start: int
+    stop: int
+    restart: int
+    delete: int
+    create: int
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a cloud can and cannot do, as far as tests must know it; the contract's words, no cloud's name."""
+
+    unique_names: bool = False
+    native_tags: bool = False
+    reports_quota: bool = True
+    reports_capacity: bool = True
+    force_cuts_power: bool = True
+
+
+class Harness(ABC):
+    """One backend: a simulator, or a peer that others wrote.
+
+    `verb_operations` names the backend's operation by which each verb (and `list`, `get`) does its work;
+    `poll_operations` are those by which it looks how work stands.
+    """
+
+    name: ClassVar[str]
+    cloud: ClassVar[str]
+    access_key: ClassVar[str]
+    secret: ClassVar[str]
+    budgets: ClassVar[Budgets]
+    features: ClassVar[Features]
+    unknown_id: ClassVar[str]
+    malformed_ids: ClassVar[tuple[str, ...]]
+    verb_operations: ClassVar[Mapping[str, str]]
+    poll_operations: ClassVar[frozenset[str]]
+
+    @abstractmethod
+    def start(self) -> None:
+        """Start the backend."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stop it; leaves nothing behind."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Back to the start: no VM, no trouble, nothing counted."""
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Where it listens, by https."""
+
+    @property
+    @abstractmethod
+    def ca_file(self) -> str:
+        """The certificate authority that vouches for it."""
+
+    @property
+    @abstractmethod
+    def environment(self) -> dict[str, object]:
+        """The environment's entry in the file, without `name`, `url` and `ca_file`."""
+
+    @property
+    @abstractmethod
+    def offer(self) -> dict[str, object]:
+        """The machine type's entry for the cloud."""
+
+    @abstractmethod
+    def seed(self, count: int, *, state: str = "running") -> list[str]:
+        """Make VMs behind the API's back and return their ids."""
+
+    @abstractmethod
+    def seed_elsewhere(self) -> str:
+        """Make a VM outside of the environment's scope, reachable with the same credentials, and return its id."""
+
+    @abstractmethod
+    def trouble(self, trouble: Trouble, operation: str = "*", *, times: int | None = None, skip: int = 0) -> None:
+        """Let something go wrong with an operation (of `verb_operations`) from now on."""
+
+    @abstractmethod
+    def reset_trouble(self) -> None:
+        """No trouble from now on; the VMs stay."""
+
+    @abstractmethod
+    def retry_after(self, seconds: int) -> None:
+        """Let throttled calls be told to come back after this time, instead of after 7 seconds."""
+
+    @abstractmethod
+    def echo_in_errors(self, text: str) -> None:
+        """Let every call be refused with an error that quotes this text."""
+
+    @abstractmethod
+    def operations(self) -> list[str]:
+        """The backend's operations that were called, in order; each attempt counts."""
+
+    @abstractmethod
+    def forget_operations(self) -> None:
+        """Count anew."""
+
+    @abstractmethod
+    def connections(self) -> int:
+        """How many connections were made to the backend so far."""
+
+    @abstractmethod
+    def user_data(self, vm_id: str) -> bytes | None:
+        """What the guest's cloud-init finds."""
+
+    @abstractmethod
+    def objects(self) -> frozenset[str]:
+        """Everything that costs money or space: VMs, disks, network interfaces, images made for one VM."""
+
+    @abstractmethod
+    def states(self) -> dict[str, str]:
+        """`running` or `stopped` (or another word while in between) for each VM, by id."""
+
+    def costly(self) -> list[str]:
+        """The operations that count for a budget: all but the polls after the last that is none."""
+        called = self.operations()
+        while called and called[-1] in self.poll_operations:
+            called.pop()
+        return called

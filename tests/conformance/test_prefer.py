@@ -1,0 +1,93 @@
+"""The `Prefer` header, and operations that are followed."""
+
+import pytest
+
+from tests.conformance.harness import Harness
+from tests.conformance.test_create_failures import finished
+from tests.support.api import Api
+
+
+def test_create_with_respond_async_can_be_followed(warm: Api, backend: Harness) -> None:
+    """202 at once, and the operation ends with the VM."""
+    answer = warm.create(headers={"Prefer": "respond-async"})
+    assert answer.status == 202, answer.body
+    assert answer.headers["Preference-Applied"] == "respond-async"
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert answer.headers["Location"].startswith("/operation/")
+    assert answer.json == {"done": False, "verb": "create", "environment": "main", "vm": None, "error": None}
+    result = finished(warm, answer)
+    assert result["error"] is None
+    assert result["vm"]["status"] == "running"
+    assert list(backend.states()) == [result["vm"]["id"]]
+
+
+@pytest.mark.parametrize(("verb", "state"), [("start", "running"), ("stop", "stopped")])
+def test_verb_with_respond_async_can_be_followed(warm: Api, backend: Harness, verb: str, state: str) -> None:
+    """The same for a verb; the VM is shown at the end."""
+    (vm_id,) = backend.seed(1, state="stopped" if verb == "start" else "running")
+    answer = warm.verb(verb, vm_id, headers={"Prefer": "respond-async"})
+    assert answer.status == 202
+    result = finished(warm, answer)
+    assert result["vm"]["status"] == state
+
+
+def test_delete_with_respond_async_ends_without_a_vm(warm: Api, backend: Harness) -> None:
+    """After a delete there is nothing to show."""
+    (vm_id,) = backend.seed(1)
+    answer = warm.delete(vm_id, headers={"Prefer": "respond-async"})
+    assert answer.status == 202
+    assert finished(warm, answer) == {
+        "done": True, "verb": "delete", "environment": "main", "vm": None, "error": None,
+    }  # fmt: skip
+    assert backend.states() == {}
+
+
+def test_verb_with_a_wait_that_suffices_is_done(warm: Api, backend: Harness) -> None:
+    """`wait=N` is a bound, not a time."""
+    (vm_id,) = backend.seed(1)
+    answer = warm.verb("stop", vm_id, headers={"Prefer": "wait=30"})
+    assert answer.status == 204
+    assert answer.headers["Preference-Applied"] == "wait=30"
+
+
+def test_verb_with_a_wait_that_is_too_short_is_accepted(warm: Api, backend: Harness) -> None:
+    """202, never an error."""
+    (vm_id,) = backend.seed(1)
+    answer = warm.verb("stop", vm_id, headers={"Prefer": "wait=0"})
+    assert answer.status == 202
+    assert answer.headers["Preference-Applied"] == "wait=0"
+    assert finished(warm, answer)["error"] is None
+
+
+@pytest.mark.parametrize(("verb", "state"), [("start", "running"), ("stop", "stopped"), ("restart", "running")])
+def test_verb_with_return_representation_shows_the_vm(warm: Api, backend: Harness, verb: str, state: str) -> None:
+    """200 and the VM where 204 would be."""
+    (vm_id,) = backend.seed(1, state="stopped" if verb == "start" else "running")
+    answer = warm.verb(verb, vm_id, headers={"Prefer": "return=representation"})
+    assert answer.status == 200, answer.body
+    assert answer.headers["Preference-Applied"] == "return=representation"
+    assert (answer.json["id"], answer.json["status"]) == (vm_id, state)
+
+
+def test_verb_already_done_with_return_representation_shows_the_vm(warm: Api, backend: Harness) -> None:
+    """Also where there was nothing to do."""
+    (vm_id,) = backend.seed(1)
+    answer = warm.verb("start", vm_id, headers={"Prefer": "return=representation"})
+    assert (answer.status, answer.json["status"]) == (200, "running")
+
+
+def test_verb_with_preferences_nobody_knows_ignores_them(warm: Api, backend: Harness) -> None:
+    """RFC 7240: what is not understood is ignored, and not claimed."""
+    (vm_id,) = backend.seed(1)
+    answer = warm.verb("stop", vm_id, headers={"Prefer": 'handling=strict, wait=soon, foo; bar="x"'})
+    assert answer.status == 204
+    assert "Preference-Applied" not in answer.headers
+
+
+def test_operation_is_followed_with_the_cloud_deciding_who_may(warm: Api, backend: Harness) -> None:
+    """The token alone opens nothing: it takes the Bearer token, and the right one."""
+    (vm_id,) = backend.seed(1)
+    answer = warm.verb("stop", vm_id, headers={"Prefer": "respond-async"})
+    assert warm.as_caller(backend.access_key, "wrong-secret").follow(answer).code == "credentials_rejected"
+    assert Api("main", None).follow(answer).code == "credentials_missing"
+    assert finished(warm, answer)["error"] is None

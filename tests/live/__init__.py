@@ -1,0 +1,1 @@
+"""The contract on a real account; opt-in: `pytest tests/live --environment NAME`."""

@@ -1,0 +1,1 @@
+"""The README is true: what it tells to type is typed here."""

@@ -1,0 +1,98 @@
+"""Every command in the README, run."""
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.sandbox import ROOT, free_port, running, shell
+
+README = (ROOT / "README.md").read_text()
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of commands, and the heading that it stands under."""
+
+    heading: str
+    script: str
+
+
+def blocks() -> Iterator[Block]:
+    """The README's blocks of shell commands."""
+    heading = ""
+    for line_or_block in re.findall(r"^## [^\n]*$|^```bash\n.*?^```$", README, re.MULTILINE | re.DOTALL):
+        if line_or_block.startswith("## "):
+            heading = line_or_block.removeprefix("## ")
+        else:
+            yield Block(heading, line_or_block.removeprefix("```bash\n").removesuffix("```"))
+
+
+def under(heading: str) -> str:
+    """All commands under a heading, in order."""
+    return "".join(block.script for block in blocks() if block.heading == heading)
+
+
+def local(script: str) -> str:
+    """The same with the interpreter that runs the tests."""
+    return script.replace(".venv/bin/python", sys.executable).replace(".venv/bin/pytest", f"{sys.executable} -m pytest")
+
+
+def test_every_block_of_the_readme_is_run_by_a_test() -> None:
+    """A new heading with commands needs a test here. `Try it` is run by the fresh clone and by `.ci/run`."""
+    headings = {block.heading for block in blocks()}
+    assert headings == {"Try it", "A tour in five minutes", "Run it", "The token", "Test a real account"}
+
+
+def test_try_it_has_the_two_commands() -> None:
+    """One line starts everything, one line runs all tests."""
+    prefix = "python3 -m venv .venv && .venv/bin/pip install -r requirements-dev.txt && .venv/bin/"
+    assert under("Try it").splitlines() == [f"{prefix}python manage.py sandbox", f"{prefix}pytest"]
+
+
+def test_tour_and_live_tests_work_on_the_sandbox(tmp_path: Path) -> None:
+    """The tour from top to bottom, then the live tests, as told, on the sandbox's environment."""
+    port = free_port()
+    live = under("Test a real account")
+    for placeholder, value in (("<access key>:<secret>", "demo@sandbox:demo"), ("NAME", "aws-sandbox")):
+        assert placeholder in live
+        live = live.replace(placeholder, value)
+    with running([sys.executable, "manage.py", "sandbox", "--port", str(port)], TMPDIR=str(tmp_path)):
+        printed = shell(f"cd {tmp_path}\n" + under("A tour in five minutes").replace(":8080", f":{port}"))
+        assert '"status":"running"' in printed
+        assert "HTTP/1.1 202" in printed
+        assert '"code":"credentials_rejected"' in printed
+        (environments,) = tmp_path.glob("sandbox-*/environments.json")
+        files = f"--environments-file {environments} --machinetypes-file fixtures/sandbox/machinetypes.json"
+        assert "3 passed" in shell(local(live), PYTEST_ADDOPTS=f"{files} --numprocesses=0")
+
+
+def test_run_it_starts_a_server() -> None:
+    """Make a key, check, serve; the server answers, and ends with the shell."""
+    port = free_port()
+    script = local(under("Run it")).replace("8080", str(port))
+    *setup, serve = script.strip().splitlines()
+    printed = shell(
+        "\n".join(setup)
+        + f"\n{serve} & trap 'kill $!; wait' EXIT\n"
+        + f"curl -sf --noproxy '*' --retry 50 --retry-connrefused --retry-delay 1 http://127.0.0.1:{port}/readyz"
+    )
+    assert '{"status":"ok"}' in printed
+    assert "no issues" in printed
+
+
+def test_token_is_made_as_the_api_reads_it() -> None:
+    """base64 of what was typed."""
+    assert shell(under("The token")) == "PGFjY2VzcyBrZXk+OjxzZWNyZXQ+Cg=="
+
+
+@pytest.mark.parametrize(
+    "variable", sorted(set(re.findall(r"CLOUDVM_[A-Z_]+", (ROOT / "cloudvm_project/settings.py").read_text())))
+)
+def test_setting_stands_in_the_readme(variable: str) -> None:
+    """Every variable that the service reads, and no other."""
+    internal = {"CLOUDVM_NETWORK", "CLOUDVM_LIMITS"}
+    assert variable in internal or f"| `{variable}` |" in README
