@@ -99,9 +99,7 @@ print(json.dumps([client.meta.endpoint_url, endpoint_url(region), config.region_
 def test_ec2_client_hostile_surroundings_keep_public_endpoint(region: str, host: str) -> None:
     """The endpoint follows from the region alone, in every partition; so do region, attempts and proxies."""
     root = Path(__file__).parents[3]
-    ran = subprocess.run(
-        [sys.executable, "-c", PROBE, region], cwd=root, capture_output=True, text=True, check=True
-    )  # ours
+    ran = subprocess.run([sys.executable, "-c", PROBE, region], cwd=root, capture_output=True, text=True, check=True)
     attempts = {"mode": "standard", "total_max_attempts": 3}
     assert json.loads(ran.stdout) == [f"https://{host}", f"https://{host}", region, attempts, {}]
 
