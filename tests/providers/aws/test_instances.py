@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from providers.aws.instances import Instance, NotEC2Error, Page, parse, read_page
+from providers.aws.instances import Instance, NotEC2Error, Page, read_page
 from tests.providers.aws.documents import described, instance, run
 
 
 def read(body: bytes, answer: str = "DescribeInstancesResponse") -> Page:
-    """The page in an answer that comes in two pieces."""
-    return read_page(parse([body[:400], body[400:]] if len(body) > 500 else [body], answer))
+    """The page in an answer."""
+    return read_page(body, answer)
 
 
 def without(element: str) -> Instance:
@@ -54,6 +54,12 @@ def test_read_page_many_reservations_gives_all_and_next_token() -> None:
 def test_read_page_no_instances_is_empty() -> None:
     """An empty reservationSet is an empty page."""
     assert read(described()).instances == ()
+
+
+def test_read_page_sets_written_otherwise_are_read_too() -> None:
+    """A blank in a tag must not make a list empty."""
+    body = described(instance(1)).replace(b"<instancesSet>", b"<instancesSet >")
+    assert [found.tags["Name"] for found in read(body).instances] == ["vm1"]
 
 
 def test_read_page_run_instances_answer_gives_the_new_one() -> None:
@@ -131,10 +137,12 @@ BOMB = b"""<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY a "lol"><!ENTITY b "&a;
         (b"<html><body>Sign in</body></html>", "another kind"),
         (b"<!DOCTYPE html><html><br></html>", "well-formed"),
         (described(instance(1))[:2000], "well-formed"),
+        (described(instance(1))[:-20], "well-formed"),
+        (described(instance(1).replace("</tagSet>", "")), "well-formed"),
         (run(instance(1)), "another kind"),
         (BOMB, "DOCTYPE"),
     ],
-    ids=["empty", "page", "page-not-xml", "cut-off", "other-answer", "entity-bomb"],
+    ids=["empty", "page", "page-not-xml", "cut-off", "cut-off-late", "broken-inside", "other-answer", "entity-bomb"],
 )
 def test_parse_what_is_not_ec2s_is_refused(body: bytes, why: str) -> None:
     """Never a crash, and never an empty list."""
