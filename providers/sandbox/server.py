@@ -37,12 +37,19 @@ class Server:
     """Serves one WSGI application on 127.0.0.1 from `start` to `stop`; may be used as a context manager.
 
     `connections` counts the connections accepted since the start, `handshakes` the TLS handshakes completed.
+    A connection ends after an answer with `Connection: close`, and after `requests_per_connection` answers.
     """
 
     def __init__(
-        self, application: WSGIApplication, *, port: int = 0, ssl_context: ssl.SSLContext | None = None
+        self,
+        application: WSGIApplication,
+        *,
+        port: int = 0,
+        ssl_context: ssl.SSLContext | None = None,
+        requests_per_connection: int | None = None,
     ) -> None:
         self._application = application
+        self._requests_per_connection = requests_per_connection
         self._port = port
         self._ssl_context = ssl_context
         self._listener: _Listener | None = None
@@ -53,6 +60,7 @@ class Server:
         if self._listener is not None:
             raise RuntimeError("the server has already been started")
         self._listener = _Listener((HOST, self._port), self._application, self._ssl_context)
+        self._listener.requests_per_connection = self._requests_per_connection
         self._thread = threading.Thread(
             target=self._listener.serve_forever, kwargs={"poll_interval": 0.02}, name="sandbox-server"
         )
@@ -115,6 +123,7 @@ class _Listener(ThreadingMixIn, TCPServer):
     ) -> None:
         self.application = application
         self.ssl_context = ssl_context
+        self.requests_per_connection: int | None = None
         self.connections = 0
         self.handshakes = 0
         self._lock = threading.Lock()
@@ -184,6 +193,7 @@ class _Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: _Listener
+    served = 0
 
     def handle_one_request(self) -> None:
         self.raw_requestline = self.rfile.readline(65537)
@@ -219,6 +229,9 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _send(self, answer: "_Answer", body: bytes) -> None:
         self.log_request()
+        self.served += 1
+        if answer.is_last or self.served == self.server.requests_per_connection:
+            self.close_connection = True
         self.send_response_only(answer.status, answer.reason)
         for name, value in answer.headers:
             self.send_header(name, value)
@@ -265,6 +278,9 @@ class _Connection(BaseHTTPRequestHandler):
         """Say nothing: a request line may hold a ticket, and tests' output is for tests."""
 
 
+_SERVERS_OWN = frozenset({"content-length", "connection"})
+
+
 class _Answer:
     """What the application answered, whole, so that its length is always known."""
 
@@ -272,6 +288,7 @@ class _Answer:
         self.status = 500
         self.reason = "Internal Server Error"
         self.headers: list[tuple[str, str]] = []
+        self.is_last = False
         self.body = b""
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: object = None) -> Callable[[bytes], object]:
@@ -279,7 +296,8 @@ class _Answer:
         del exc_info
         code, _, self.reason = status.partition(" ")
         self.status = int(code)
-        self.headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
+        self.is_last = ("connection", "close") in {(name.lower(), value) for name, value in headers}
+        self.headers = [(name, value) for name, value in headers if name.lower() not in _SERVERS_OWN]
         return self._write
 
     def take(self, chunks: Iterable[bytes]) -> None:
