@@ -13,7 +13,8 @@ from rest_framework import serializers
 from providers.domain import StopMode, Verb, VMStatus
 from providers.errors import ErrorCode
 
-DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+# Not by IGNORECASE: for it the long s and the Kelvin sign are letters from a to z, too.
+DNS_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 DIGITS = re.compile(r"[0-9]{1,9}")
 MOST_TAGS = 50
 LONGEST_TAG_KEY = 128
