@@ -204,7 +204,9 @@ def _document(
         "retryable": kind.retryable,
     }
     if fields:
-        document["errors"] = [{"field": fault.field, "detail": running.redact(fault.detail)} for fault in fields]
+        document["errors"] = [
+            {"field": running.redact(fault.field), "detail": running.redact(fault.detail)} for fault in fields
+        ]
     return document
 
 

@@ -1,6 +1,7 @@
 """The service with two files of its own, of which every cloud's address is a port where nobody listens."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from pytest_django import Settings
 
 from tests.support.api import Api, bearer
+from vms.service import current_service
 
 ENVIRONMENTS: list[dict[str, Any]] = [
     {
@@ -54,10 +56,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def api(files: tuple[Path, Path], settings: Settings) -> Api:
+def api(files: tuple[Path, Path], settings: Settings) -> Iterator[Api]:
     """The API, as a caller whose token has the right form."""
     settings.CLOUDVM_ENVIRONMENTS_FILE, settings.CLOUDVM_MACHINETYPES_FILE = files
-    return Api("aws-one", bearer("demo@sandbox", "canary-s3cr3t"))
+    yield Api("aws-one", bearer("demo@sandbox", "canary-s3cr3t"))
+    current_service().backends.close()
 
 
 @pytest.fixture

@@ -129,9 +129,9 @@ def test_list_with_a_token_in_the_url_is_refused(stranger: Api, parameter: str) 
 
 def test_parse_header_masks_what_it_saw_even_when_it_refuses() -> None:
     """The token, the secret and its parts are masked in whatever leaves us, malformed or not."""
+    sent = header("key:part-one:part-two\x00")
     with tracing(Trace("test")) as trace:
         with pytest.raises(Problem):
-            parse_header(header("key:part-one:part-two\n\n"))
-        told = trace.redact(f"part-one {header('key:part-one:part-two')} part-two")
-    assert "part-" not in told
-    assert told.count(MASK) >= 2
+            parse_header(sent)
+        told = trace.redact(f"part-one {sent} part-two\x00")
+    assert told == f"{MASK} Bearer {MASK} {MASK}"

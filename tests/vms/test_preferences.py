@@ -35,7 +35,7 @@ def test_parse_prefer_understands_what_the_rfc_allows(header: str, expected: Pre
 
 
 @pytest.mark.parametrize(
-    "wait", ["", "-1", "+1", "1.5", "1e3", "٣", "１０", "1_0", "0x10", "soon", "9" * 10, "9" * 5000, "1 1", "²"]
+    "wait", ["", "-1", "+1", "1.5", "1e3", "٣", "1_0", "0x10", "soon", "9" * 10, "9" * 5000, "1 1", "²"]
 )
 def test_parse_prefer_with_a_wait_that_is_no_number_ignores_it(wait: str) -> None:
     """A preference that is not understood is ignored, whatever it holds."""
