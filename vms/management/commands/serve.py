@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-from argparse import ArgumentParser
+import socket
+import ssl
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
@@ -23,15 +26,24 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The command's options."""
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-        parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: 8080)")
-        parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
-        parser.add_argument("--threads", type=int, default=64, help="requests at once in a process (default: 64)")
+        parser.add_argument("--port", type=_number(1, 65_535), default=8080, help="port to listen on (default: 8080)")
+        parser.add_argument("--workers", type=_number(1, 256), default=2, help="processes (default: 2)")
+        parser.add_argument(
+            "--threads", type=_number(1, 4096), default=64, help="requests at once in a process (default: 64)"
+        )
         parser.add_argument("--quiet", action="store_true", help="do not say where it listens")
         parser.add_argument("--tls-cert", type=Path, help="certificate file, to serve https")
         parser.add_argument("--tls-key", type=Path, help="the certificate's private key file")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Serve."""
+        """Serve.
+
+        Raises:
+            CommandError: the address cannot be listened on, or the certificate cannot be used.
+
+        """
+        address = _free_address(options["host"], options["port"])
+        _check_certificate(options["tls_cert"], options["tls_key"])
         _bound_arenas()
         scheme = "https" if options["tls_cert"] else "http"
         if not options["quiet"]:
@@ -39,7 +51,7 @@ class Command(BaseCommand):
             self.stdout.flush()
         Server(
             "cloudvm_project.wsgi:application",
-            address=options["host"],
+            address=address,
             port=options["port"],
             interface=Interfaces.WSGI,
             websockets=False,
@@ -53,6 +65,47 @@ class Command(BaseCommand):
             working_dir=settings.BASE_DIR,
             respawn_failed_workers=True,
         ).serve()
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    """How an option is read that is a whole number in a range."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def _free_address(host: str, port: int) -> str:
+    """The IP address of a host on which nobody listens yet.
+
+    The server shares ports: a second one would start, and take half of the first one's requests in silence.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            # As the server does: what an earlier one left to time out stops nobody.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise CommandError(f"Cannot listen on {host}, port {port}: {error.strerror}.") from None
+    return str(address[0])
+
+
+def _check_certificate(cert: Path | None, key: Path | None) -> None:
+    if cert is None and key is None:
+        return
+    if cert is None or key is None:
+        raise CommandError("--tls-cert and --tls-key go together.")
+    for file in (cert, key):
+        if not file.is_file():
+            raise CommandError(f"{file} is no file.")
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key, password="")
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{cert} and {key} are no certificate and its key in PEM form: {error}.") from None
 
 
 def _bound_arenas() -> None:
