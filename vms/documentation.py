@@ -19,6 +19,8 @@ CONTENT_SECURITY_POLICY = (
 class SchemaView(SpectacularAPIView):
     """The OpenAPI schema of this service."""
 
+    schema = None
+
     def get(self, request: Request, *args: object, **kwargs: object) -> Response:
         """The schema; there is one, so that a parameter for another version would be ignored."""
         read_query(NoQuery, request)

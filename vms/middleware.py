@@ -114,6 +114,8 @@ def _came_by_tls(request: HttpRequest) -> bool:
         peer = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
     except ValueError:
         return False
+    # A server that listens on IPv6 sees a peer with an IPv4 address as ::ffff:10.0.0.1.
+    peer = getattr(peer, "ipv4_mapped", None) or peer
     return any(peer in network for network in settings.CLOUDVM_TRUSTED_PROXIES)
 
 
