@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import signal
 import socket
 import ssl
 from argparse import ArgumentParser, ArgumentTypeError
@@ -45,6 +47,7 @@ class Command(BaseCommand):
         address = _free_address(options["host"], options["port"])
         _check_certificate(options["tls_cert"], options["tls_key"])
         _bound_arenas()
+        os.register_at_fork(after_in_child=_stop_at_once)
         scheme = "https" if options["tls_cert"] else "http"
         if not options["quiet"]:
             self.stdout.write(f"CloudVM API on {scheme}://{options['host']}:{options['port']} (Ctrl-C stops it)")
@@ -106,6 +109,16 @@ def _check_certificate(cert: Path | None, key: Path | None) -> None:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key, password="")
     except (OSError, ValueError) as error:
         raise CommandError(f"{cert} and {key} are no certificate and its key in PEM form: {error}.") from None
+
+
+def _stop_at_once() -> None:
+    """Let a worker that is still starting end when it is told to stop.
+
+    Until it has handlers of its own it inherits the server's, which would note the signal where nobody looks: the
+    worker would go on, and the server would wait for it for ever.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _bound_arenas() -> None:
