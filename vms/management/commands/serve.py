@@ -18,6 +18,8 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
 
+from providers.work import CLEAN_UP_SECONDS
+
 
 class Command(BaseCommand):
     """Runs until it is told to stop (Ctrl-C or SIGTERM), finishing the requests that are under way."""
@@ -67,6 +69,8 @@ class Command(BaseCommand):
             log_level=LogLevels.error,
             working_dir=settings.BASE_DIR,
             respawn_failed_workers=True,
+            # No request takes longer, what a failed create leaves included: a worker that is still there hangs.
+            workers_kill_timeout=int(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS + CLEAN_UP_SECONDS) + 1,
         ).serve()
 
 
