@@ -58,8 +58,9 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "vms.middleware.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "vms.middleware.GuardMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
 ]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 APPEND_SLASH = False
