@@ -20,6 +20,8 @@ from granian.server import Server
 
 from providers.work import CLEAN_UP_SECONDS
 
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
 
 class Command(BaseCommand):
     """Runs until it is told to stop (Ctrl-C or SIGTERM), finishing the requests that are under way."""
@@ -54,7 +56,7 @@ class Command(BaseCommand):
         address = _free_address(options["host"], options["port"])
         _check_certificate(options["tls_cert"], options["tls_key"])
         _bound_arenas()
-        os.register_at_fork(after_in_child=_stop_at_once)
+        os.register_at_fork(before=_hold_stops, after_in_parent=_let_stops_through, after_in_child=_stop_at_once)
         scheme = "https" if options["tls_cert"] else "http"
         if not options["quiet"]:
             self.stdout.write(f"CloudVM API on {scheme}://{options['host']}:{options['port']} (Ctrl-C stops it)")
@@ -121,14 +123,24 @@ def _check_certificate(cert: Path | None, key: Path | None) -> None:
         raise CommandError(f"{cert} and {key} are no certificate and its key in PEM form: {error}.") from None
 
 
+def _hold_stops() -> None:
+    """Before a fork: what comes now waits until both processes know what to do with it; Python would drop it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+
+
+def _let_stops_through() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
 def _stop_at_once() -> None:
-    """Let a worker that is still starting end when it is told to stop.
+    """In a worker that is still starting: let it end when it is told to stop.
 
     Until it has handlers of its own it inherits the server's, which would note the signal where nobody looks: the
-    worker would go on, and the server would wait for it for ever.
+    worker would go on, and the server would wait for it.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPS:
         signal.signal(number, signal.SIG_DFL)
+    _let_stops_through()
 
 
 def _bound_arenas() -> None:
