@@ -95,14 +95,20 @@ class Gateway:
         with self._session() as driver:
             work = RunningWork(driver, self._deadline)
             try:
-                return work.awaited(driver.create_vm(spec, work), wish)
+                operation = work.awaited(driver.create_vm(spec, work), wish)
+                work.keep_made()
             except self._failures as error:
                 failure = translated(driver, error)
-                if not (isinstance(failure, BackendTimeoutError) and failure.operation):
-                    failure.leftovers = work.remove_made()
+                if isinstance(failure, BackendTimeoutError) and failure.operation:
+                    work.keep_made()
+                failure.leftovers = work.remove_made()
                 if failure is error:
                     raise
                 raise failure from error
+            finally:
+                # Also after a fault of our own, which nobody has foreseen.
+                work.remove_made()
+            return operation
 
     def start_vm(self, vm_id: str, wish: Wish = UNTIL_DONE) -> Operation:
         """Start a VM; one that runs already is a success."""

@@ -98,8 +98,13 @@ class RunningWork:
 
     def remove_made(self) -> tuple[Leftover, ...]:
         """Remove what the failed create made, the last first, with time of its own; one that stays stops no other."""
+        made, self._made = self._made, []
         self._deadline = Deadline.after(CLEAN_UP_SECONDS)
-        return tuple(Leftover(made.kind, made.id, removed=self._removed(made)) for made in reversed(self._made))
+        return tuple(Leftover(one.kind, one.id, removed=self._removed(one)) for one in reversed(made))
+
+    def keep_made(self) -> None:
+        """What was made stays: the create has succeeded, or goes on in the cloud."""
+        self._made.clear()
 
     def _removed(self, made: _Made) -> bool:
         try:

@@ -20,6 +20,8 @@ from vms.problems import MEDIA_TYPE, Problem, problem_response, unexpected
 
 _logger = logging.getLogger("cloudvm.request")
 
+# Asked by whoever watches the process, by address and without TLS as often as not.
+PROBES = frozenset({"/livez", "/readyz"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # What an error means that was not written by us.
 _CODES = {
@@ -81,6 +83,8 @@ def _objections(request: HttpRequest) -> Iterator[Problem]:
         if name.startswith("HTTP_") and name != "HTTP_AUTHORIZATION" and len(value) > LONGEST_HEADER:
             header = name.removeprefix("HTTP_").replace("_", "-").title()
             yield Problem(ErrorCode.INVALID_REQUEST, f"The header {header} is longer than {LONGEST_HEADER:,} bytes.")
+    if request.path in PROBES:
+        return
     try:
         request.get_host()
     except DisallowedHost:
@@ -88,7 +92,7 @@ def _objections(request: HttpRequest) -> Iterator[Problem]:
             ErrorCode.INVALID_REQUEST,
             "This server does not answer under this host name; CLOUDVM_ALLOWED_HOSTS lists its names.",
         )
-    if settings.CLOUDVM_REQUIRE_HTTPS and not request.is_secure() and request.path not in {"/livez", "/readyz"}:
+    if settings.CLOUDVM_REQUIRE_HTTPS and not request.is_secure():
         yield Problem(
             ErrorCode.TLS_REQUIRED,
             "This server takes requests over https only. A token that was sent over plain http should be replaced.",

@@ -93,6 +93,14 @@ def test_create_that_fails_on_its_way_up_removes_what_it_made(world: World) -> N
     assert (world.state.disks, world.state.vms) == ([], {})
 
 
+def test_create_that_fails_by_a_fault_of_ours_removes_what_it_made(world: World) -> None:
+    """An exception that nobody has foreseen passes through, and leaves nothing behind either."""
+    world.state.trouble = {"boot": [ZeroDivisionError()]}
+    with pytest.raises(ZeroDivisionError):
+        world.gateway().create_vm(SPEC)
+    assert (world.state.disks, world.state.vms) == ([], {})
+
+
 def test_create_whose_removal_fails_removes_the_others(world: World) -> None:
     """What stays is listed as such, for whoever must remove it by hand."""
     world.state.trouble = {"boot": [VendorError("broken")], "remove disk-2": [VendorError("locked")]}

@@ -65,10 +65,11 @@ def test_list_machine_types_of_an_environment_shows_those_that_it_offers(strange
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 def test_health_is_ok_without_a_token(stranger: Api, path: str) -> None:
-    """And without a call."""
-    answer = stranger.call("GET", path)
-    assert answer.json == {"status": "ok"}
-    assert answer.calls == 0
+    """And without a call; whoever watches a process asks by its address."""
+    for host in ("testserver", "10.1.2.3:8080"):
+        answer = stranger.call("GET", path, headers={"Host": host})
+        assert answer.json == {"status": "ok"}
+        assert answer.calls == 0
 
 
 @pytest.mark.parametrize("path", ["/environment", "/livez", "/problems/conflict"])
