@@ -14,7 +14,6 @@ from providers.domain import VM, Environment, Operation, StopMode, Verb, VMSpec
 from providers.driver import Driver
 from providers.errors import (
     AlreadyInStateError,
-    BackendTimeoutError,
     CredentialsRejectedError,
     FieldFault,
     InvalidRequestError,
@@ -25,7 +24,7 @@ from providers.network import Network
 from providers.sessions import SessionStore
 from providers.shares import Shares
 from providers.waiting import Deadline
-from providers.work import UNTIL_DONE, RunningWork, Wish, translated
+from providers.work import UNTIL_DONE, RunningWork, StillGoingOnError, Wish, translated
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class Gateway:
                 work.keep_made()
             except self._failures as error:
                 failure = translated(driver, error)
-                if isinstance(failure, BackendTimeoutError) and failure.operation:
+                if isinstance(failure, StillGoingOnError):
                     work.keep_made()
                 failure.leftovers = work.remove_made()
                 if failure is error:

@@ -40,6 +40,17 @@ class Wish:
 UNTIL_DONE = Wish()
 
 
+class StillGoingOnError(BackendTimeoutError):
+    """The deadline passed while the cloud was at work on `operation`, which goes on without us."""
+
+    def __init__(self, operation: Operation) -> None:
+        super().__init__(
+            f"The cloud accepted the {operation.verb} of VM {operation.vm_id} and had not finished when the request's "
+            "deadline passed. It may still finish: look at the VM, or follow the operation."
+        )
+        self.operation = operation
+
+
 @dataclass(frozen=True)
 class _Made:
     """An object that a create has made, and how it is removed."""
@@ -77,7 +88,7 @@ class RunningWork:
         if operation.failure is not None:
             raise operation.failure
         if not operation.done and wish.patience_seconds is None:
-            raise _still_going_on(operation)
+            raise StillGoingOnError(operation)
         return self.represented(operation) if wish.representation else operation
 
     def look(self, operation: Operation) -> Operation:
@@ -137,15 +148,6 @@ class RunningWork:
 def translated(driver: Driver | type[Driver], error: Exception) -> ProviderError:
     """A vendor's error in our words; one of ours as it is."""
     return error if isinstance(error, ProviderError) else driver.translate(error)
-
-
-def _still_going_on(operation: Operation) -> BackendTimeoutError:
-    failure = BackendTimeoutError(
-        f"The cloud accepted the {operation.verb} of VM {operation.vm_id} and had not finished when the request's "
-        "deadline passed. It may still finish: look at the VM, or follow the operation."
-    )
-    failure.operation = operation
-    return failure
 
 
 def _guest_did_not_obey(operation: Operation) -> BackendTimeoutError:

@@ -14,7 +14,8 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 
 from providers import trace
-from providers.errors import BackendTimeoutError, ErrorCode, FieldFault, ProviderError
+from providers.errors import ErrorCode, FieldFault, ProviderError
+from providers.work import StillGoingOnError
 from vms import operations
 from vms.renderers import to_json
 
@@ -134,7 +135,7 @@ def provider_document(error: ProviderError, request: HttpRequest) -> dict[str, o
         document["backend"] = said
     if error.leftovers:
         document["leftovers"] = [asdict(leftover) for leftover in error.leftovers]
-    if isinstance(error, BackendTimeoutError) and error.operation is not None:
+    if isinstance(error, StillGoingOnError):
         document["operation"] = operations.location(error.operation, trace.current().environment)
     return document
 
