@@ -18,11 +18,10 @@ from lxml import etree
 # The namespace holds the API's version. Without it the parser is a fifth faster, and no version is asked for.
 _NAMESPACE = re.compile(rb"""\sxmlns=("[^"]*"|'[^']*')""")
 
-_BEGIN = b"<instancesSet>"
+_RESERVATIONS = b"<reservationSet>"
+_ITEM = b"<item>"
 _END = b"</instancesSet>"
-
-# How many sets of instances are parsed at a time: enough that the parser's start does not count.
-_BATCH = 50
+_BATCH_BYTES = 128 * 1024
 
 # The fields of an instance, by XPath from its element; what stands more than once is given with a blank after each.
 _ONCE = (
@@ -103,25 +102,42 @@ class Page:
 def read_page(body: bytes, answer: str) -> Page:
     """The instances of a DescribeInstances or a RunInstances answer.
 
-    Both hold `instancesSet`: one in each reservation, or the one that was made. They are taken out of what encloses
-    them and parsed some at a time: small trees stay in the processor's cache, and a tree of a whole page would take
-    ten times of its text. The text of an element cannot hold the tags, as it has no bare `<`. Then libxslt picks the
-    fields out, in C: to walk through the elements in Python takes as long as to parse them.
+    Both hold `instancesSet`: one in each reservation, or the one that was made. libxslt picks the fields out, in C: to
+    walk through the elements in Python takes as long as to parse them.
 
     Raises:
         NotEC2Error: see `parse`; or an instance has no id.
 
     """
-    begin, *pieces = body.split(_BEGIN)
-    pairs = [piece.partition(_END) for piece in pieces]
-    root = parse(b"".join((begin, *(rest for _, _, rest in pairs))), answer)
-    sets = [_BEGIN + inside + end for inside, end, _ in pairs]
-    batches = (b"".join((b"<sets>", *batch, b"</sets>")) for batch in _batches(sets))
+    batches, rest = _divided(body)
+    root = parse(rest, answer)
+    instances = chain.from_iterable(
+        _instances(_parsed(b"<reservationSet>%b</reservationSet>" % batch)) for batch in batches
+    )
     return Page(
-        tuple(chain.from_iterable(map(_instances, chain(map(_parsed, batches), [root])))),
+        (*instances, *_instances(root)),
         next_token=root.findtext("nextToken") or "",
         request_id=root.findtext("requestId") or "",
     )
+
+
+def _divided(body: bytes) -> tuple[list[bytes], bytes]:
+    """Reservations taken out of a long answer, some at a time, and the answer that is left.
+
+    Small trees stay in the processor's cache, and a tree of a whole page would take ten times of its text. The text of
+    an element cannot hold the tags, as it has no bare `<`; between the instances of a reservation and the next
+    reservation's begin there is no other `item`.
+    """
+    reservations = body.find(_RESERVATIONS)
+    begin = cut = body.find(_ITEM, reservations)
+    batches: list[bytes] = []
+    while reservations >= 0 and begin >= 0:
+        following = body.find(_ITEM, body.find(_END, cut + _BATCH_BYTES)) if len(body) > cut + _BATCH_BYTES else -1
+        if following <= cut:
+            return batches, body[:begin] + body[cut:]
+        batches.append(body[cut:following])
+        cut = following
+    return batches, body
 
 
 def parse(body: bytes, answer: str) -> etree._Element:
@@ -150,10 +166,6 @@ def _parsed(text: bytes) -> etree._Element:
         raise NotEC2Error("no well-formed XML") from None
 
 
-def _batches(sets: list[bytes]) -> Iterator[list[bytes]]:
-    return (sets[start : start + _BATCH] for start in range(0, len(sets), _BATCH))
-
-
 def _instances(root: etree._Element) -> Iterator[Instance]:
     *instances, _ = str(_extractor()(root)).split(_INSTANCE)
     return map(_instance, instances)
@@ -177,7 +189,7 @@ def _extractor() -> etree.XSLT:
             <xsl:stylesheet version="1.0" xmlns:xsl="http://www.w3.org/1999/XSL/Transform">
               <xsl:output method="text"/>
               <xsl:template match="/">
-                <xsl:for-each select="/*/reservationSet/item/instancesSet/item | /*/instancesSet/item">
+                <xsl:for-each select="/*/item/instancesSet/item | /*/*/item/instancesSet/item | /*/instancesSet/item">
                   {once}{many}{field}<xsl:for-each select="tagSet/item">{tag}</xsl:for-each>{instance}
                 </xsl:for-each>
               </xsl:template>
