@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
 
 from rest_framework import serializers
 
@@ -75,6 +77,14 @@ class Flag(serializers.BooleanField):
         return data
 
 
+class Choice(serializers.ChoiceField):
+    """One of an enumeration's words; an error lists them."""
+
+    def __init__(self, words: type[StrEnum], **options: Any) -> None:
+        values = [word.value for word in words]
+        super().__init__(values, error_messages={"invalid_choice": f"must be one of {', '.join(values)}"}, **options)
+
+
 class Tags(serializers.DictField):
     """Key-value tags, texts all."""
 
@@ -111,16 +121,14 @@ class ListQuery(InEnvironment):
     """The query of a list."""
 
     name = Text(required=False, trim_whitespace=False, help_text="Only VMs of exactly this name.")
-    status = serializers.ChoiceField(
-        choices=[status.value for status in VMStatus], required=False, help_text="Only VMs in this status."
-    )
+    status = Choice(VMStatus, required=False, help_text="Only VMs in this status.")
 
 
 class StopQuery(InEnvironment):
     """The query of a stop or restart."""
 
-    mode = serializers.ChoiceField(
-        choices=[mode.value for mode in StopMode],
+    mode = Choice(
+        StopMode,
         default=StopMode.AUTO.value,
         help_text="`auto`: ask the guest, and cut the power after `timeout` seconds; `graceful`: only ask; "
         "`force`: cut the power at once.",
