@@ -16,7 +16,7 @@ from providers.errors import (
     ProviderError,
     VMNotFoundError,
 )
-from providers.waiting import Deadline, wait_until_done
+from providers.waiting import TRANSIENT, Deadline, wait_until_done
 
 _logger = logging.getLogger("cloudvm.gateway")
 
@@ -105,7 +105,18 @@ class RunningWork:
         """The operation with its VM as it is now, once it is done and there is one."""
         if not operation.done or operation.failure or operation.vm or operation.verb is Verb.DELETE:
             return operation
-        return replace(operation, vm=self._driver.get_vm(operation.vm_id)) if operation.vm_id else operation
+        try:
+            return self._shown(operation)
+        except TRANSIENT:
+            # A look that got lost must not make a failure of work that is done.
+            return wait_until_done(replace(operation, done=False), self._shown, self._deadline)
+
+    def _shown(self, operation: Operation) -> Operation:
+        try:
+            vm = self._driver.get_vm(operation.vm_id) if operation.vm_id else None
+        except self._driver.vendor_errors as error:
+            raise self._driver.translate(error) from error
+        return replace(operation, done=True, vm=vm)
 
     def remove_made(self) -> tuple[Leftover, ...]:
         """Remove what the failed create made, the last first, with time of its own; one that stays stops no other."""

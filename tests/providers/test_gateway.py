@@ -162,6 +162,14 @@ def test_create_with_representation_shows_the_vm(world: World) -> None:
     assert operation.vm.status is VMStatus.RUNNING
 
 
+def test_create_whose_look_at_the_vm_gets_lost_keeps_it(world: World) -> None:
+    """The VM is made: one lost look is no reason to throw it away."""
+    world.state.trouble = {"get": [VendorError("broken"), VendorError("broken")]}
+    operation = world.gateway().create_vm(SPEC, Wish(representation=True))
+    assert operation.vm is not None
+    assert world.state.vms == {"vm-1": VMStatus.RUNNING}
+
+
 @pytest.mark.parametrize(("verb", "status"), [("start", VMStatus.RUNNING), ("stop", VMStatus.STOPPED)])
 def test_verb_that_has_nothing_to_do_is_done(world: World, verb: str, status: VMStatus) -> None:
     """Already running is success, already stopped too; and it can be shown."""

@@ -1,7 +1,9 @@
 """Sessions: one log-in at a time, never shared between callers, bounded in number and age."""
 
+import multiprocessing
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,17 @@ class Session:
     def close(self) -> None:
         """Close."""
         self.closed += 1
+
+
+class Told:
+    """Something whose closing is written down."""
+
+    def __init__(self, ending: str) -> None:
+        self._ending = Path(ending)
+
+    def close(self) -> None:
+        """Close."""
+        self._ending.write_text("closed")
 
 
 def caller(number: int) -> Credentials:
@@ -231,3 +244,31 @@ def test_close_closes_everything_once() -> None:
         store.close()
         assert (idle.closed, busy.closed, len(store)) == (1, 0, 0)
     assert (idle.closed, busy.closed) == (1, 1)
+
+
+def test_session_that_nobody_uses_is_closed_without_another_request() -> None:
+    """On a quiet server, too: credentials don't stay in memory for longer than was said."""
+    store: SessionStore[Session] = SessionStore(idle_seconds=0.05)
+    session = use(store)
+    give_up = time.monotonic() + 5
+    while not session.closed and time.monotonic() < give_up:
+        time.sleep(0.01)
+    assert (session.closed, len(store)) == (1, 0)
+    store.close()
+
+
+def work(store: SessionStore[Told], ending: str) -> None:
+    """What a worker does: take a session, give it back, and end."""
+    with store.lease("e", ONE, lambda: Told(ending)):
+        pass
+
+
+def test_session_of_a_worker_is_closed_at_its_end(tmp_path: Path) -> None:
+    """A worker is a fork, with a store that was made before it; multiprocessing ends it without atexit."""
+    ending = tmp_path / "ending"
+    store: SessionStore[Told] = SessionStore()
+    worker = multiprocessing.get_context("fork").Process(target=work, args=(store, str(ending)))
+    worker.start()
+    worker.join(20)
+    assert worker.exitcode == 0
+    assert ending.read_text() == "closed"
