@@ -58,8 +58,9 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "vms.middleware.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "vms.middleware.GuardMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
 ]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
 APPEND_SLASH = False
@@ -109,6 +110,14 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "One API for virtual machines on AWS, Azure, ESXi/vSphere, Nutanix and Proxmox VE.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.1",
+    "TAGS": [
+        {"name": "vm", "description": "Virtual machines of one environment."},
+        {"name": "operation", "description": "Work that went on when its request was answered."},
+        {"name": "environment", "description": "Where VMs can live."},
+        {"name": "machinetype", "description": "What VMs can be."},
+        {"name": "problems", "description": "The catalogue of errors."},
+        {"name": "health", "description": "For whoever watches the process."},
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],

@@ -75,6 +75,13 @@ def _flag(text: str) -> bool:
         raise ValueError(text) from None
 
 
+def _path(text: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(text) from None
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
@@ -84,7 +91,7 @@ def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network,
 
 
 TEXT = Kind(str, "a text")
-PATH = Kind(lambda text: Path(text).expanduser().absolute(), "a path")
+PATH = Kind(_path, "a path, whose ~ leads to a home directory")
 FLAG = Kind(_flag, "true or false")
 WORDS = Kind(_words, "words with commas between them")
 NETWORKS = Kind(_networks, "IP addresses or ranges such as 10.0.0.0/8, with commas between them")

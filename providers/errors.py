@@ -25,10 +25,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from providers.domain import Operation
+from typing import ClassVar
 
 
 class ErrorCode(StrEnum):
@@ -197,13 +194,9 @@ class BackendUnreachableError(ProviderError):
 
 
 class BackendTimeoutError(ProviderError):
-    """The deadline passed; `detail` says whether the work may still finish.
-
-    `operation` is the work that the cloud has accepted and that goes on without us, None where there is none.
-    """
+    """The deadline passed; `detail` says whether the work may still finish."""
 
     code = ErrorCode.BACKEND_TIMEOUT
-    operation: Operation | None = None
 
 
 class UnavailableError(ProviderError):

@@ -14,7 +14,6 @@ from providers.domain import VM, Environment, Operation, StopMode, Verb, VMSpec
 from providers.driver import Driver
 from providers.errors import (
     AlreadyInStateError,
-    BackendTimeoutError,
     CredentialsRejectedError,
     FieldFault,
     InvalidRequestError,
@@ -25,7 +24,7 @@ from providers.network import Network
 from providers.sessions import SessionStore
 from providers.shares import Shares
 from providers.waiting import Deadline
-from providers.work import UNTIL_DONE, RunningWork, Wish, translated
+from providers.work import UNTIL_DONE, RunningWork, StillGoingOnError, Wish, translated
 
 
 @dataclass(frozen=True)
@@ -95,14 +94,20 @@ class Gateway:
         with self._session() as driver:
             work = RunningWork(driver, self._deadline)
             try:
-                return work.awaited(driver.create_vm(spec, work), wish)
+                operation = work.awaited(driver.create_vm(spec, work), wish)
+                work.keep_made()
             except self._failures as error:
                 failure = translated(driver, error)
-                if not (isinstance(failure, BackendTimeoutError) and failure.operation):
-                    failure.leftovers = work.remove_made()
+                if isinstance(failure, StillGoingOnError):
+                    work.keep_made()
+                failure.leftovers = work.remove_made()
                 if failure is error:
                     raise
                 raise failure from error
+            finally:
+                # Also after a fault of our own, which nobody has foreseen.
+                work.remove_made()
+            return operation
 
     def start_vm(self, vm_id: str, wish: Wish = UNTIL_DONE) -> Operation:
         """Start a VM; one that runs already is a success."""

@@ -65,11 +65,12 @@ def _bypassed(url: urllib.parse.SplitResult, no_proxy: str) -> bool:
     """Whether `NO_PROXY` names the host: by `*`, name, end of a name, host and port, address, or range (10.0.0.0/8)."""
     host = (url.hostname or "").lower()
     entries = [entry.strip().lower() for entry in no_proxy.split(",") if entry.strip()]
-    return any(_names(entry, host, url.port) for entry in entries)
+    port = url.port or {"http": 80, "https": 443}.get(url.scheme)
+    return any(_names(entry, host, port) for entry in entries)
 
 
 def _names(entry: str, host: str, port: int | None) -> bool:
-    if entry in {"*", host, f"{host}:{port}"}:
+    if entry in {"*", host, f"{host}:{port}", f"[{host}]", f"[{host}]:{port}"}:
         return True
     if "/" in entry:
         return _in_range(host, entry)

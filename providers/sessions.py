@@ -7,22 +7,23 @@ with the same access key and different secrets never meet.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import hmac
-import logging
 import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import util
 from typing import Generic, Protocol, TypeVar
 
 from providers.credentials import Credentials
 
-_logger = logging.getLogger("cloudvm.sessions")
+SWEEP_SECONDS = 30.0
 
 
 class Closable(Protocol):
@@ -54,6 +55,7 @@ class SessionStore(Generic[S]):
     """
 
     def __init__(self, *, most: int = 256, idle_seconds: float = 600.0, lifetime_seconds: float = 3600.0) -> None:
+        self._attendance: ExitStack | None = None
         self._most = most
         self._idle_seconds = idle_seconds
         self._lifetime_seconds = lifetime_seconds
@@ -92,6 +94,9 @@ class SessionStore(Generic[S]):
         """Close every session that nobody is using, and the others when they are given back."""
         with self._lock:
             entries = list(self._entries.values())
+            attendance, self._attendance = self._attendance, None
+        if attendance is not None:
+            attendance.close()
         self._put_out(entries)
 
     def _key(self, environment: str, credentials: Credentials) -> bytes:
@@ -114,8 +119,29 @@ class SessionStore(Generic[S]):
             entry.users += 1
             entry.used = time.monotonic()
             surplus = list(self._entries.values())[: max(0, len(self._entries) - self._most)]
+            if self._attendance is None:
+                self._attendance = self._attend()
         self._put_out(surplus)
         return entry, first
+
+    def _attend(self) -> ExitStack:
+        """See to it that sessions are closed when nobody asks for one any more; what is returned ends that.
+
+        Begun with the first session and not with the store, as a server's worker is a fork of the process that made
+        the store: threads stay behind there, and so do multiprocessing's finalizers. A worker ends by those and
+        without atexit, any other process by atexit.
+        """
+        attendance, closing = ExitStack(), threading.Event()
+        threading.Thread(target=self._sweep, args=(closing,), name="sessions", daemon=True).start()
+        attendance.callback(closing.set)
+        atexit.register(self.close)
+        attendance.callback(atexit.unregister, self.close)
+        attendance.callback(util.Finalize(None, self.close, exitpriority=10).cancel)
+        return attendance
+
+    def _sweep(self, closing: threading.Event) -> None:
+        while not closing.wait(min(SWEEP_SECONDS, self._idle_seconds)):
+            self._put_out(self._expired())
 
     def _open(self, entry: _Entry[S], open_: Callable[[], S]) -> None:
         try:
@@ -161,4 +187,3 @@ def _close(entry: _Entry[S]) -> None:
     # What never opened, or is still being opened by a thread that the process leaves behind, has nothing to close.
     if entry.opening.done() and entry.opening.exception() is None:
         entry.opening.result().close()
-        _logger.debug("session closed after %.0f s", time.monotonic() - entry.created)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,9 +15,7 @@ class Shares:
     def __init__(self, *, most: int, patience_seconds: float = 5.0) -> None:
         self._most = most
         self._patience_seconds = patience_seconds
-        self._slots: defaultdict[str, threading.BoundedSemaphore] = defaultdict(
-            lambda: threading.BoundedSemaphore(self._most)
-        )
+        self._slots: dict[str, threading.BoundedSemaphore] = {}
 
     @contextmanager
     def taken(self, environment: str) -> Iterator[None]:
@@ -28,7 +25,8 @@ class Shares:
             UnavailableError: none became free in time.
 
         """
-        slot = self._slots[environment]
+        # In one step: of two threads that come first, both must take from the same one.
+        slot = self._slots.setdefault(environment, threading.BoundedSemaphore(self._most))
         if not slot.acquire(timeout=self._patience_seconds):
             raise UnavailableError(
                 f"{self._most} requests for environment {environment!r} are already under way in this process, "

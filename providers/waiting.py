@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from providers import trace
 from providers.domain import Operation
@@ -12,7 +12,6 @@ from providers.errors import (
     BackendFailureError,
     BackendTimeoutError,
     BackendUnreachableError,
-    ProviderError,
     ThrottledError,
 )
 
@@ -71,9 +70,6 @@ def wait_until_done(
             lost += 1
             if lost >= LOOKS_LOST_IN_A_ROW:
                 raise
-            pause = _longer_pause(pause, error)
+            # What the cloud says now goes before what it said with the last answer.
+            operation = replace(operation, retry_after_seconds=error.retry_after_seconds)
     return operation
-
-
-def _longer_pause(pause: float, error: ProviderError) -> float:
-    return max(pause, error.retry_after_seconds or 0.0)

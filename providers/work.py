@@ -16,7 +16,7 @@ from providers.errors import (
     ProviderError,
     VMNotFoundError,
 )
-from providers.waiting import Deadline, wait_until_done
+from providers.waiting import TRANSIENT, Deadline, wait_until_done
 
 _logger = logging.getLogger("cloudvm.gateway")
 
@@ -38,6 +38,17 @@ class Wish:
 
 
 UNTIL_DONE = Wish()
+
+
+class StillGoingOnError(BackendTimeoutError):
+    """The deadline passed while the cloud was at work on `operation`, which goes on without us."""
+
+    def __init__(self, operation: Operation) -> None:
+        super().__init__(
+            f"The cloud accepted the {operation.verb} of VM {operation.vm_id} and had not finished when the request's "
+            "deadline passed. It may still finish: look at the VM, or follow the operation."
+        )
+        self.operation = operation
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ class RunningWork:
         if operation.failure is not None:
             raise operation.failure
         if not operation.done and wish.patience_seconds is None:
-            raise _still_going_on(operation)
+            raise StillGoingOnError(operation)
         return self.represented(operation) if wish.representation else operation
 
     def look(self, operation: Operation) -> Operation:
@@ -94,12 +105,28 @@ class RunningWork:
         """The operation with its VM as it is now, once it is done and there is one."""
         if not operation.done or operation.failure or operation.vm or operation.verb is Verb.DELETE:
             return operation
-        return replace(operation, vm=self._driver.get_vm(operation.vm_id)) if operation.vm_id else operation
+        try:
+            return self._shown(operation)
+        except TRANSIENT:
+            # A look that got lost must not make a failure of work that is done.
+            return wait_until_done(replace(operation, done=False), self._shown, self._deadline)
+
+    def _shown(self, operation: Operation) -> Operation:
+        try:
+            vm = self._driver.get_vm(operation.vm_id) if operation.vm_id else None
+        except self._driver.vendor_errors as error:
+            raise self._driver.translate(error) from error
+        return replace(operation, done=True, vm=vm)
 
     def remove_made(self) -> tuple[Leftover, ...]:
         """Remove what the failed create made, the last first, with time of its own; one that stays stops no other."""
+        made, self._made = self._made, []
         self._deadline = Deadline.after(CLEAN_UP_SECONDS)
-        return tuple(Leftover(made.kind, made.id, removed=self._removed(made)) for made in reversed(self._made))
+        return tuple(Leftover(one.kind, one.id, removed=self._removed(one)) for one in reversed(made))
+
+    def keep_made(self) -> None:
+        """What was made stays: the create has succeeded, or goes on in the cloud."""
+        self._made.clear()
 
     def _removed(self, made: _Made) -> bool:
         try:
@@ -132,15 +159,6 @@ class RunningWork:
 def translated(driver: Driver | type[Driver], error: Exception) -> ProviderError:
     """A vendor's error in our words; one of ours as it is."""
     return error if isinstance(error, ProviderError) else driver.translate(error)
-
-
-def _still_going_on(operation: Operation) -> BackendTimeoutError:
-    failure = BackendTimeoutError(
-        f"The cloud accepted the {operation.verb} of VM {operation.vm_id} and had not finished when the request's "
-        "deadline passed. It may still finish: look at the VM, or follow the operation."
-    )
-    failure.operation = operation
-    return failure
 
 
 def _guest_did_not_obey(operation: Operation) -> BackendTimeoutError:

@@ -2,11 +2,11 @@
 
 import os
 
-_OURS = {"CLOUDVM_LIVE_TOKEN", "CLOUDVM_LIVE_ENVIRONMENTS_FILE", "CLOUDVM_LIVE_MACHINETYPES_FILE"}
+_given = dict(os.environ)
 _NETWORK = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
 
 for _name in list(os.environ):
-    if (_name.startswith(("CLOUDVM_", "AWS_")) and _name not in _OURS) or _name.upper() in _NETWORK:
+    if (_name.startswith(("CLOUDVM_", "AWS_")) and _name != "CLOUDVM_LIVE_TOKEN") or _name.upper() in _NETWORK:
         del os.environ[_name]
 os.environ.update(
     CLOUDVM_SECRET_KEY="a key for tests, which signs nothing that anybody else reads",
@@ -15,3 +15,11 @@ os.environ.update(
 )
 
 from cloudvm_project.settings import *  # noqa: E402, F403 - these are the settings, once the environment is set
+from providers.network import network_from  # noqa: E402 - as above
+
+# The live tests go through the proxies and trust the authorities that the machine's own environment names.
+CLOUDVM_LIVE_NETWORK = network_from(
+    _given,
+    connect_timeout_seconds=CLOUDVM_CONNECT_TIMEOUT_SECONDS,  # noqa: F405 - from production's settings
+    read_timeout_seconds=CLOUDVM_READ_TIMEOUT_SECONDS,  # noqa: F405 - from production's settings
+)

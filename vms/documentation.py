@@ -6,6 +6,9 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from vms.endpoint import read_query
+from vms.serializers import NoQuery
+
 # Swagger UI sets styles from its script, and has its icons as data: URLs. Scripts are our own files only.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -15,6 +18,14 @@ CONTENT_SECURITY_POLICY = (
 
 class SchemaView(SpectacularAPIView):
     """The OpenAPI schema of this service."""
+
+    schema = None
+
+    def get(self, request: Request, *args: object, **kwargs: object) -> Response:
+        """The schema; there is one, so that a parameter for another version would be ignored."""
+        read_query(NoQuery, request)
+        response: Response = super().get(request, *args, **kwargs)  # type: ignore[no-untyped-call] # drf-spectacular's views are untyped
+        return response
 
 
 class DocsView(SpectacularSwaggerSplitView):

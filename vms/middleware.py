@@ -15,11 +15,20 @@ from django.http import HttpRequest, HttpResponse
 from providers.errors import ErrorCode
 from providers.trace import Trace, tracing
 from vms.authentication import LONGEST_HEADER
-from vms.problems import Problem, problem_response, unexpected
+from vms.catalogue import TEXTS
+from vms.problems import MEDIA_TYPE, Problem, problem_response, unexpected
 
 _logger = logging.getLogger("cloudvm.request")
 
+# Asked by whoever watches the process, by address and without TLS as often as not.
+PROBES = frozenset({"/livez", "/readyz"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# What an error means that was not written by us.
+_CODES = {
+    400: ErrorCode.INVALID_REQUEST,
+    404: ErrorCode.NOT_FOUND,
+    405: ErrorCode.METHOD_NOT_ALLOWED,
+}
 CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
@@ -34,8 +43,7 @@ class RequestMiddleware:
         with tracing(Trace(_request_id(request))) as trace:
             if _came_by_tls(request):
                 request.META["wsgi.url_scheme"] = "https"
-            problem = next(_objections(request), None)
-            response = self._get_response(request) if problem is None else problem_response(problem, request)
+            response = self._get_response(request)
             _add_headers(response, trace)
             _log(request, response, trace)
             return response
@@ -43,6 +51,23 @@ class RequestMiddleware:
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse:
         """Answer for a view outside of DRF that failed."""
         return unexpected(error, request)
+
+
+class GuardMiddleware:
+    """Refuses what nobody should look at, and sees to it that every error is told in the same way.
+
+    It stands within those that add headers for browsers, so that its own answers have them, too.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Pass a request on, or say what is wrong with it."""
+        problem = next(_objections(request), None)
+        if problem is not None:
+            return problem_response(problem, request)
+        return _as_problem(self._get_response(request), request)
 
 
 def _request_id(request: HttpRequest) -> str:
@@ -58,6 +83,8 @@ def _objections(request: HttpRequest) -> Iterator[Problem]:
         if name.startswith("HTTP_") and name != "HTTP_AUTHORIZATION" and len(value) > LONGEST_HEADER:
             header = name.removeprefix("HTTP_").replace("_", "-").title()
             yield Problem(ErrorCode.INVALID_REQUEST, f"The header {header} is longer than {LONGEST_HEADER:,} bytes.")
+    if request.path in PROBES:
+        return
     try:
         request.get_host()
     except DisallowedHost:
@@ -65,11 +92,22 @@ def _objections(request: HttpRequest) -> Iterator[Problem]:
             ErrorCode.INVALID_REQUEST,
             "This server does not answer under this host name; CLOUDVM_ALLOWED_HOSTS lists its names.",
         )
-    if settings.CLOUDVM_REQUIRE_HTTPS and not request.is_secure() and request.path not in {"/livez", "/readyz"}:
+    if settings.CLOUDVM_REQUIRE_HTTPS and not request.is_secure():
         yield Problem(
             ErrorCode.TLS_REQUIRED,
             "This server takes requests over https only. A token that was sent over plain http should be replaced.",
         )
+
+
+def _as_problem(response: HttpResponse, request: HttpRequest) -> HttpResponse:
+    """The answer, made a problem document if Django or a library of ours wrote an error in its own way."""
+    if response.status_code < 400 or response.headers.get("Content-Type") == MEDIA_TYPE:
+        return response
+    code = _CODES.get(response.status_code, ErrorCode.INTERNAL_ERROR)
+    problem = problem_response(Problem(code, TEXTS[code].meaning), request)
+    if "Allow" in response.headers:
+        problem["Allow"] = response["Allow"]
+    return problem
 
 
 def _came_by_tls(request: HttpRequest) -> bool:
@@ -80,6 +118,8 @@ def _came_by_tls(request: HttpRequest) -> bool:
         peer = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
     except ValueError:
         return False
+    # A server that listens on IPv6 sees a peer with an IPv4 address as ::ffff:10.0.0.1.
+    peer = getattr(peer, "ipv4_mapped", None) or peer
     return any(peer in network for network in settings.CLOUDVM_TRUSTED_PROXIES)
 
 
@@ -94,15 +134,16 @@ def _add_headers(response: HttpResponse, trace: Trace) -> None:
 
 
 def _log(request: HttpRequest, response: HttpResponse, trace: Trace) -> None:
+    # A token is as long as a page and says nothing to a reader.
+    path = "/operation/…" if request.path.startswith("/operation/") else request.path
     _logger.info(
         "%s %s %s",
         request.method,
-        request.path,
+        path,
         response.status_code,
         extra={
             "method": request.method,
-            # A token is as long as a page and says nothing to a reader.
-            "path": "/operation/…" if request.path.startswith("/operation/") else request.path,
+            "path": path,
             "status": response.status_code,
             "environment": trace.environment,
             "duration_ms": round(trace.elapsed_seconds * 1000, 1),

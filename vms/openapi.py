@@ -267,10 +267,10 @@ class DocumentedHealthViewSet(OpenApiViewExtension):  # type: ignore[no-untyped-
 
         class Documented(self.target_class):  # type: ignore[name-defined,misc] # the class that spectacular found
             # `extend_schema_view` sees only DRF's own names for methods.
-            @extend_schema(summary="Is the process up?", responses=well)
+            @extend_schema(summary="Is the process up?", tags=["health"], responses=well)
             def livez(self) -> None: ...
 
-            @extend_schema(summary="Are the registries loaded?", responses=well)
+            @extend_schema(summary="Are the registries loaded?", tags=["health"], responses=well)
             def readyz(self) -> None: ...
 
         return Documented

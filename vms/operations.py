@@ -42,14 +42,17 @@ def unseal(token: str) -> Followed:
     """The operation that a token stands for.
 
     Raises:
-        OperationTokenError: not ours, damaged, or expired.
+        OperationTokenError: not ours, damaged, expired, or from a version that put other things into it.
 
     """
     try:
         environment, verb, vm_id, handle, *guest = signing.loads(token, salt=_SALT, max_age=LIFETIME_SECONDS)
+        guest_until, then_force = guest or (None, False)
+        operation = Operation(Verb(verb), vm_id, handle, guest_until=guest_until, then_force=then_force)
     except signing.SignatureExpired:
         raise OperationTokenError("has expired; look at the VM itself") from None
-    except (signing.BadSignature, ValueError):
+    except signing.BadSignature:
         raise OperationTokenError("was not signed by this service, or not by one with the same key") from None
-    guest_until, then_force = guest or (None, False)
-    return Followed(environment, Operation(Verb(verb), vm_id, handle, guest_until=guest_until, then_force=then_force))
+    except (TypeError, ValueError):
+        raise OperationTokenError("was made by another version of this service; look at the VM itself") from None
+    return Followed(environment, operation)

@@ -29,7 +29,7 @@ class StrictJSONParser(BaseParser):
         """The body as Python values.
 
         Raises:
-            ParseError: not JSON, too large, a key twice, or nested too deeply.
+            ParseError: not JSON, too large, a key twice, half of a surrogate pair, or nested too deeply.
 
         """
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
@@ -53,13 +53,29 @@ class StrictJSONParser(BaseParser):
             raise ParseError("The body is nested too deeply.") from None
         except ValueError as error:
             raise ParseError(f"The body is not JSON: {error}.") from None
-        if _depth(content) > DEEPEST:
-            raise ParseError(f"The body is nested too deeply; {DEEPEST} levels are allowed.")
+        _check(content)
         return content
 
 
 def _refuse_constant(word: str) -> NoReturn:
     raise ValueError(f"{word} is no JSON number")
+
+
+def _check(content: object) -> None:
+    """Refuse what is JSON, and yet nothing that anybody would send in earnest."""
+    if _depth(content) > DEEPEST:
+        raise ParseError(f"The body is nested too deeply; {DEEPEST} levels are allowed.")
+    if not _is_text(content):
+        raise ParseError("The body holds half of a surrogate pair (\\ud800 to \\udfff), which is no character.")
+
+
+def _is_text(content: object) -> bool:
+    """Whether every text in there can be written as UTF-8: JSON's own escapes can say what no text can."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _depth(content: object) -> int:

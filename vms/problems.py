@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
+from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework.request import Request
 
 from providers import trace
-from providers.errors import BackendTimeoutError, ErrorCode, FieldFault, ProviderError
+from providers.errors import ErrorCode, FieldFault, ProviderError
+from providers.work import StillGoingOnError
 from vms import operations
 from vms.renderers import to_json
 
@@ -133,7 +135,7 @@ def provider_document(error: ProviderError, request: HttpRequest) -> dict[str, o
         document["backend"] = said
     if error.leftovers:
         document["leftovers"] = [asdict(leftover) for leftover in error.leftovers]
-    if isinstance(error, BackendTimeoutError) and error.operation is not None:
+    if isinstance(error, StillGoingOnError):
         document["operation"] = operations.location(error.operation, trace.current().environment)
     return document
 
@@ -160,6 +162,8 @@ def _problem(error: Exception) -> Problem:
         case exceptions.ValidationError():
             advice = "See `errors` for each field."
             problem = Problem(ErrorCode.INVALID_REQUEST, advice, _field_faults(error.detail))
+        case TooManyFieldsSent():
+            problem = Problem(ErrorCode.INVALID_REQUEST, "The query has too many parameters.")
         case exceptions.ParseError():
             problem = Problem(ErrorCode.INVALID_REQUEST, str(error.detail))
         case _:
@@ -201,7 +205,9 @@ def _document(
         "retryable": kind.retryable,
     }
     if fields:
-        document["errors"] = [{"field": fault.field, "detail": running.redact(fault.detail)} for fault in fields]
+        document["errors"] = [
+            {"field": running.redact(fault.field), "detail": running.redact(fault.detail)} for fault in fields
+        ]
     return document
 
 

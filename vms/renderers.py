@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 import orjson
 from rest_framework.exceptions import NotAcceptable
@@ -15,8 +16,12 @@ _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_OMIT_MICROSECOND
 
 
 def to_json(data: object) -> bytes:
-    """Data as JSON."""
-    return orjson.dumps(data, default=_plain, option=_OPTIONS)
+    """Data as JSON, whatever a cloud has put into it."""
+    try:
+        return orjson.dumps(data, default=_plain, option=_OPTIONS)
+    except orjson.JSONEncodeError:
+        # Half of a surrogate pair in a name, or a number beyond 64 bits: orjson refuses the whole, this does not.
+        return json.dumps(data, default=_plain, ensure_ascii=False).encode(errors="replace")
 
 
 class JSONRenderer(BaseRenderer):
@@ -56,5 +61,6 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, datetime):
-        return value.isoformat()
+        in_utc = value.astimezone(UTC) if value.tzinfo else value
+        return in_utc.isoformat(timespec="seconds").removesuffix("+00:00") + "Z"
     raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
 
 from rest_framework import serializers
 
 from providers.domain import StopMode, Verb, VMStatus
 from providers.errors import ErrorCode
 
-DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+# Not by IGNORECASE: for it the long s and the Kelvin sign are letters from a to z, too.
+DNS_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+DIGITS = re.compile(r"[0-9]{1,9}")
 MOST_TAGS = 50
 LONGEST_TAG_KEY = 128
 LONGEST_TAG_VALUE = 256
@@ -53,6 +57,16 @@ class Text(serializers.CharField):
         return str(super().to_internal_value(data))
 
 
+class Count(serializers.IntegerField):
+    """A whole number in plain digits: DRF's own field would take `1_0`, `5.0` and `٣` for one."""
+
+    def to_internal_value(self, data: object) -> int:
+        """The number."""
+        if not isinstance(data, str) or not DIGITS.fullmatch(data):
+            raise serializers.ValidationError("must be a whole number")
+        return int(super().to_internal_value(data))
+
+
 class Flag(serializers.BooleanField):
     """True or false and nothing else: DRF's own field would take "no" or 0 for one."""
 
@@ -61,6 +75,14 @@ class Flag(serializers.BooleanField):
         if not isinstance(data, bool):
             raise serializers.ValidationError("must be true or false")
         return data
+
+
+class Choice(serializers.ChoiceField):
+    """One of an enumeration's words; an error lists them."""
+
+    def __init__(self, words: type[StrEnum], **options: Any) -> None:
+        values = [word.value for word in words]
+        super().__init__(values, error_messages={"invalid_choice": f"must be one of {', '.join(values)}"}, **options)
 
 
 class Tags(serializers.DictField):
@@ -99,29 +121,27 @@ class ListQuery(InEnvironment):
     """The query of a list."""
 
     name = Text(required=False, trim_whitespace=False, help_text="Only VMs of exactly this name.")
-    status = serializers.ChoiceField(
-        choices=[status.value for status in VMStatus], required=False, help_text="Only VMs in this status."
-    )
+    status = Choice(VMStatus, required=False, help_text="Only VMs in this status.")
 
 
 class StopQuery(InEnvironment):
     """The query of a stop or restart."""
 
-    mode = serializers.ChoiceField(
-        choices=[mode.value for mode in StopMode],
+    mode = Choice(
+        StopMode,
         default=StopMode.AUTO.value,
         help_text="`auto`: ask the guest, and cut the power after `timeout` seconds; `graceful`: only ask; "
         "`force`: cut the power at once.",
     )
-    timeout = serializers.IntegerField(
-        min_value=1, max_value=3600, default=60, help_text="Seconds that the guest may take."
-    )
+    timeout = Count(min_value=1, max_value=3600, default=60, help_text="Seconds that the guest may take.")
 
 
 class MachineTypeQuery(Strict):
     """The query of the list of machine types."""
 
-    environment = Text(required=False, help_text="Only machine types that this environment offers.")
+    environment = Text(
+        required=False, trim_whitespace=False, help_text="Only machine types that this environment offers."
+    )
 
 
 class NoQuery(Strict):

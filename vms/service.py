@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 from dataclasses import dataclass
 from functools import lru_cache
-from multiprocessing import util
 from pathlib import Path
 
 from django.conf import settings
@@ -101,9 +99,4 @@ def current_service() -> Service:
 
 @lru_cache(maxsize=8)
 def _make(environments_file: Path, machinetypes_file: Path, network: Network, limits: Limits) -> Service:
-    service = Service(load_registries(environments_file, machinetypes_file), Backends(network, limits))
-    # Sessions are logged out at the end: of a plain process by atexit, of a server's worker (which multiprocessing
-    # ends without atexit) by its own finalizers.
-    atexit.register(service.backends.close)
-    util.Finalize(None, service.backends.close, exitpriority=10)
-    return service
+    return Service(load_registries(environments_file, machinetypes_file), Backends(network, limits))

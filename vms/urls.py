@@ -22,7 +22,7 @@ urlpatterns = [
     path("readyz", HealthViewSet.as_view({"get": "readyz"}), name="readyz"),
     path("schema", SchemaView.as_view(), name="schema"),
     path("docs", DocsView.as_view(url_name="schema"), name="docs"),
-    path("", RedirectView.as_view(pattern_name="docs")),
+    path("", RedirectView.as_view(pattern_name="docs", http_method_names=["get", "head"])),
     # The last one takes everything else, so that an unknown URL is a problem document in debug, too.
     re_path("", not_found),
 ]

@@ -145,6 +145,6 @@ def _refuse_idle_get(request: Request) -> None:
     """The GET forms act only when somebody means it: not for HEAD, not because a browser looks ahead."""
     if request.method == "HEAD":
         raise exceptions.MethodNotAllowed("HEAD")
-    purpose = request.headers.get("Sec-Purpose", "") + request.headers.get("Purpose", "")
+    purpose = " ".join(request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz")).lower()
     if "prefetch" in purpose or "prerender" in purpose:
         raise Problem(ErrorCode.INVALID_REQUEST, "This changes a VM and is not for looking ahead. Use POST.")

@@ -14,9 +14,9 @@ class Authority:
         self._authority = trustme.CA(organization_name="Sandbox")
         self._authority.cert_pem.write_to_path(str(ca_file))
 
-    def server_context(self) -> ssl.SSLContext:
-        """A context for one server, with a certificate for the loopback names."""
+    def server_context(self, *names: str) -> ssl.SSLContext:
+        """A context for one server, with a certificate for the loopback names, and for further ones."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+        self._authority.issue_cert("127.0.0.1", "localhost", *names).configure_cert(context)
         return context

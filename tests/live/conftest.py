@@ -28,6 +28,7 @@ def api(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Api]:
     token = os.environ.get("CLOUDVM_LIVE_TOKEN")
     if not environment or not token:
         pytest.skip("needs --environment NAME and the token in CLOUDVM_LIVE_TOKEN")
+    settings.CLOUDVM_NETWORK = settings.CLOUDVM_LIVE_NETWORK
     for option, setting in (
         ("environments_file", "CLOUDVM_ENVIRONMENTS_FILE"),
         ("machinetypes_file", "CLOUDVM_MACHINETYPES_FILE"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.proxy import connect_proxy
 from tests.support.sandbox import ROOT, free_port, running, shell
 
 README = (ROOT / "README.md").read_text()
@@ -67,7 +68,10 @@ def test_tour_and_live_tests_work_on_the_sandbox(tmp_path: Path) -> None:
         assert '"code":"credentials_rejected"' in printed
         (environments,) = tmp_path.glob("sandbox-*/environments.json")
         files = f"--environments-file {environments} --machinetypes-file fixtures/sandbox/machinetypes.json"
-        assert "3 passed" in shell(local(live), PYTEST_ADDOPTS=f"{files} --numprocesses=0")
+        with connect_proxy() as proxy:
+            printed = shell(local(live), PYTEST_ADDOPTS=f"{files} --numprocesses=0", HTTPS_PROXY=proxy.url, NO_PROXY="")
+        assert "3 passed" in printed
+        assert proxy.asked, "a real account may only be reached through a proxy"
 
 
 def test_run_it_starts_a_server() -> None:

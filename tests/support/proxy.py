@@ -18,7 +18,7 @@ class _Handler(socketserver.StreamRequestHandler):
             self.wfile.write(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
             return
         self.server.asked.append(words[1])
-        host, _, port = words[1].rpartition(":")
+        host, _, port = self.server.routes.get(words[1], words[1]).rpartition(":")
         try:
             upstream = socket.create_connection((host, int(port)), timeout=5)
         except OSError:
@@ -34,14 +34,15 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 class ConnectProxy(socketserver.ThreadingTCPServer):
-    """Listens on a free port; `asked` holds `host:port` of every CONNECT."""
+    """Listens on a free port; `asked` holds `host:port` of every CONNECT, `routes` leads some of them elsewhere."""
 
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self) -> None:
+    def __init__(self, routes: dict[str, str]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[str] = []
+        self.routes = routes
 
     @property
     def url(self) -> str:
@@ -50,9 +51,9 @@ class ConnectProxy(socketserver.ThreadingTCPServer):
 
 
 @contextmanager
-def connect_proxy() -> Iterator[ConnectProxy]:
+def connect_proxy(routes: dict[str, str] | None = None) -> Iterator[ConnectProxy]:
     """A running proxy."""
-    with ConnectProxy() as proxy:
+    with ConnectProxy(routes or {}) as proxy:
         thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         yield proxy

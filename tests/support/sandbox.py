@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,3 +75,17 @@ def shell(script: str, **variables: str) -> str:
     )
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+@contextmanager
+def serving(port: int, **variables: str) -> Iterator[None]:
+    """The API under the production server, ready to answer."""
+    settings = {"CLOUDVM_SECRET_KEY": "a key for tests of the server", **variables}
+    command = [sys.executable, "manage.py", "serve", "--port", str(port), "--workers", "1", "--quiet"]
+    with subprocess.Popen(command, cwd=ROOT, env={**clean_environment(), **settings}) as process:
+        try:
+            shell(f"curl -sf --noproxy '*' --retry 60 --retry-connrefused --retry-delay 1 127.0.0.1:{port}/readyz")
+            yield
+        finally:
+            process.terminate()
+            process.wait(20)

@@ -103,7 +103,7 @@ def _check_url(place: Place, url: str, cloud: Cloud) -> None:
         return
     try:
         parts = urllib.parse.urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != -1
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
     if not usable:
@@ -118,10 +118,13 @@ def _read_ca_file(place: Place) -> str:
     text = place.text()
     if not text:
         return ""
-    path = (place.reading.file.parent / Path(text).expanduser()).absolute()
+    path = Path(text)
     try:
+        path = (place.reading.file.parent / path.expanduser()).absolute()
         if "-----BEGIN CERTIFICATE-----" not in path.read_text(encoding="ascii", errors="replace"):
             place.fault(f"{path} holds no certificate in PEM form")
+    except RuntimeError:
+        place.fault(f"{path} begins with the home directory of nobody")
     except OSError as error:
         place.fault(f"{path} cannot be read: {error.strerror}")
     return str(path)

@@ -42,6 +42,9 @@ class Reading:
             self.fault("$", "is nested too deeply")
         except DuplicateKeyError as error:
             self.fault("$", f"key {error.key!r} stands twice in one object")
+        except ValueError:
+            # Python reads no number of more than 4,300 digits.
+            self.fault("$", "has a number that is too long to be read")
         else:
             return Place(self, "$", content)
         return None

@@ -51,6 +51,25 @@ def test_read_page_many_reservations_gives_all_and_next_token() -> None:
     assert page.request_id == "8f7724cf-496f-496e-8fe3-example"
 
 
+@pytest.mark.parametrize("indented", [True, False])
+@pytest.mark.parametrize("number", [1, 30, 150])
+def test_read_page_long_answers_give_all_in_order(number: int, *, indented: bool) -> None:
+    """What is read some at a time is read whole, to the last reservation with two instances."""
+    written = [instance(count) for count in range(number)]
+    page = read(described(*written, instance(number) + instance(number + 1), next_token="more", indented=indented))
+    assert [found.tags["Name"] for found in page.instances] == [f"vm{count}" for count in range(number + 2)]
+    assert len({found.id for found in page.instances}) == number + 2
+    assert (page.next_token, page.request_id) == ("more", "8f7724cf-496f-496e-8fe3-example")
+
+
+def test_read_page_long_answer_that_is_cut_off_is_refused() -> None:
+    """Wherever it is cut."""
+    whole = described(*map(instance, range(60)))
+    for length in (len(whole) - 9, len(whole) // 2, len(whole) // 2 + 777, 1000):
+        with pytest.raises(NotEC2Error):
+            read(whole[:length])
+
+
 def test_read_page_no_instances_is_empty() -> None:
     """An empty reservationSet is an empty page."""
     assert read(described()).instances == ()

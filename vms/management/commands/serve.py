@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import socket
-from argparse import ArgumentParser
+import ssl
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from django.core.management.base import BaseCommand, CommandError
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server import Server
+
+from providers.work import CLEAN_UP_SECONDS
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Command(BaseCommand):
@@ -27,30 +32,38 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The command's options."""
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-        parser.add_argument("--port", type=int, default=8080, help="port to listen on (default: 8080)")
-        parser.add_argument("--workers", type=int, default=2, help="processes (default: 2)")
-        parser.add_argument("--threads", type=int, default=64, help="requests at once in a process (default: 64)")
+        parser.add_argument("--port", type=_number(1, 65_535), default=8080, help="port to listen on (default: 8080)")
+        parser.add_argument("--workers", type=_number(1, 256), default=2, help="processes (default: 2)")
+        parser.add_argument(
+            "--threads", type=_number(1, 4096), default=64, help="requests at once in a process (default: 64)"
+        )
         parser.add_argument(
             "--stop-timeout",
-            type=int,
-            default=30,
-            help="seconds that requests under way may take when it is told to stop (default: 30)",
+            type=_number(1, 86_400),
+            help="seconds that requests under way may take when it is told to stop (default: as long as any may take)",
         )
         parser.add_argument("--quiet", action="store_true", help="do not say where it listens")
         parser.add_argument("--tls-cert", type=Path, help="certificate file, to serve https")
         parser.add_argument("--tls-key", type=Path, help="the certificate's private key file")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Serve."""
+        """Serve.
+
+        Raises:
+            CommandError: the address cannot be listened on, or the certificate cannot be used.
+
+        """
+        address = _free_address(options["host"], options["port"])
+        _check_certificate(options["tls_cert"], options["tls_key"])
         _bound_arenas()
-        _check_address(options["host"], options["port"])
+        os.register_at_fork(before=_hold_stops, after_in_parent=_let_stops_through, after_in_child=_stop_at_once)
         scheme = "https" if options["tls_cert"] else "http"
         if not options["quiet"]:
             self.stdout.write(f"CloudVM API on {scheme}://{options['host']}:{options['port']} (Ctrl-C stops it)")
             self.stdout.flush()
         Server(
             "cloudvm_project.wsgi:application",
-            address=options["host"],
+            address=address,
             port=options["port"],
             interface=Interfaces.WSGI,
             websockets=False,
@@ -61,31 +74,73 @@ class Command(BaseCommand):
             log_dictconfig=settings.LOGGING,
             # What it has to say below that is the comings and goings of workers.
             log_level=LogLevels.error,
+            working_dir=settings.BASE_DIR,
             respawn_failed_workers=True,
-            workers_kill_timeout=options["stop_timeout"],
-        ).serve(target_loader=_load)
+            # No request takes longer, what a failed create leaves included: a worker that is still there hangs.
+            workers_kill_timeout=options["stop_timeout"]
+            or int(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS + CLEAN_UP_SECONDS) + 1,
+        ).serve()
 
 
-def _load(target: str) -> Callable[..., Any]:
-    """The application, in a worker that can be stopped while it starts.
+def _number(least: int, most: int) -> Callable[[str], int]:
+    """How an option is read that is a whole number in a range."""
 
-    A worker is a fork and has granian's handlers of the parent, which would swallow a signal; granian sets the
-    worker's own only after this.
+    def read(text: str) -> int:
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise ArgumentTypeError(f"{text!r} is no whole number from {least} to {most}")
+        return int(text)
+
+    return read
+
+
+def _free_address(host: str, port: int) -> str:
+    """The IP address of a host on which nobody listens yet.
+
+    The server shares ports: a second one would start, and take half of the first one's requests in silence.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_DFL)
-    module, _, name = target.partition(":")
-    application: Callable[..., Any] = getattr(import_module(module), name)
-    return application
-
-
-def _check_address(host: str, port: int) -> None:
-    """Refuse in a sentence what granian would refuse with a traceback."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server((host, port), family=family).close()
-    except (OSError, OverflowError) as error:
-        raise CommandError(f"Cannot listen on {host}:{port}: {error}") from None
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            # As the server does: what an earlier one left to time out stops nobody.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise CommandError(f"Cannot listen on {host}, port {port}: {error.strerror}.") from None
+    return str(address[0])
+
+
+def _check_certificate(cert: Path | None, key: Path | None) -> None:
+    if cert is None and key is None:
+        return
+    if cert is None or key is None:
+        raise CommandError("--tls-cert and --tls-key go together.")
+    for file in (cert, key):
+        if not file.is_file():
+            raise CommandError(f"{file} is no file.")
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key, password="")
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{cert} and {key} are no certificate and its key in PEM form: {error}.") from None
+
+
+def _hold_stops() -> None:
+    """Before a fork: what comes now waits until both processes know what to do with it; Python would drop it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+
+
+def _let_stops_through() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+
+def _stop_at_once() -> None:
+    """In a worker that is still starting: let it end when it is told to stop.
+
+    Until it has handlers of its own it inherits the server's, which would note the signal where nobody looks: the
+    worker would go on, and the server would wait for it.
+    """
+    for number in STOPS:
+        signal.signal(number, signal.SIG_DFL)
+    _let_stops_through()
 
 
 def _bound_arenas() -> None:

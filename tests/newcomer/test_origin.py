@@ -1,0 +1,111 @@
+"""Users of the Go service that this one replaces change a host name: their files and their curl lines work."""
+
+import base64
+import json
+import os
+import re
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from providers.sandbox import aws
+from providers.sandbox.authority import Authority
+from tests.support.proxy import connect_proxy
+from tests.support.sandbox import ROOT, clean_environment, free_port, serving, shell
+
+ORIGIN = Path(os.environ.get("CLOUDVM_ORIGIN", ROOT.parent / "shared/origin"))
+EC2 = "ec2.eu-west-3.amazonaws.com"
+
+pytestmark = pytest.mark.skipif(
+    not (ORIGIN / "environments.json").exists(), reason="the Go service's files are not beside the project"
+)
+
+
+class Ec2Authority(Authority):
+    """Vouches for Amazon's own name."""
+
+    def server_context(self, *names: str) -> ssl.SSLContext:
+        return super().server_context(EC2, *names)
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """This service with the Go service's files; EC2's own host name leads to the simulator."""
+
+    port: int
+    sandbox: aws.AwsSandbox
+
+    def curl(self, heading: str, **replaced: str) -> str:
+        """What the lines under a heading of the Go service's README print, with their placeholders filled in."""
+        script: str
+        (script,) = re.findall(rf"^### {heading}$.*?^```bash\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+        script = script.replace("localhost:8080", f"127.0.0.1:{self.port}").replace("curl ", "curl -sS --noproxy '*' ")
+        for placeholder, value in {"<Bearer token>": token(), "i-048501077e53646ed": "$VM", **replaced}.items():
+            script = script.replace(placeholder, value)
+        return script
+
+
+README = (ORIGIN / "README.md").read_text() if (ORIGIN / "README.md").exists() else ""
+
+
+def token() -> str:
+    """Made as that README tells: with a line break within."""
+    return shell(f"echo '{aws.ACCESS_KEY}:{aws.SECRET}' | base64 -w 0")
+
+
+@pytest.fixture(scope="module")
+def replacement(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replacement]:
+    """The service, started with nothing but its customary variables set."""
+    authority = Ec2Authority(tmp_path_factory.mktemp("origin") / "ca.pem")
+    with aws.AwsSandbox(authority, transition_seconds=0.05) as sandbox:
+        host = sandbox.url.removeprefix("https://")
+        with connect_proxy({f"{EC2}:443": host}) as proxy:
+            port = free_port()
+            with serving(
+                port,
+                CLOUDVM_ENVIRONMENTS_FILE=str(ORIGIN / "environments.json"),
+                CLOUDVM_MACHINETYPES_FILE=str(ORIGIN / "machinetypes.json"),
+                HTTPS_PROXY=proxy.url,
+                REQUESTS_CA_BUNDLE=str(authority.ca_file),
+                NO_PROXY="login.microsoftonline.com",
+            ):
+                yield Replacement(port, sandbox)
+            assert set(proxy.asked) == {f"{EC2}:443"}
+
+
+def test_curl_lines_of_the_go_service_work(replacement: Replacement) -> None:
+    """List, create, stop, start and delete, as they stand in its README."""
+    assert shell(replacement.curl("List VMs")) == "[]"
+    create = replacement.curl(
+        "Create VM", **{"<env name>": "aws-test1", '"<base64 encoded cloud init>"': '"\'"$(echo $cloud_init)"\'"'}
+    )
+    _, made = shell(create).strip().rsplit("\n", 1)
+    vm = json.loads(made)
+    assert (vm["name"], vm["status"]) == ("test1", "running")
+    assert replacement.sandbox.user_data(vm["id"]) == (
+        b"#cloud-config\nusers:\n- name: dev\n  sudo: ALL=(ALL) NOPASSWD:ALL\n"
+    )
+    for heading, state in (("Stop VM", "stopped"), ("Start VM", "running")):
+        assert shell(replacement.curl(heading), VM=vm["id"]) == ""
+        assert replacement.sandbox.vm(vm["id"]).state == state
+    assert [listed["id"] for listed in json.loads(shell(replacement.curl("List VMs")))] == [vm["id"]]
+    assert shell(replacement.curl("Delete VM"), VM=vm["id"]) == ""
+    assert replacement.sandbox.vms() == ()
+
+
+@pytest.mark.parametrize("environment", ["azure-test1", "ntnx-test1", "pve-test1"])
+def test_list_on_a_cloud_that_is_not_built_yet_is_unsupported(replacement: Replacement, environment: str) -> None:
+    """A clear answer, and not a crash."""
+    listed = replacement.curl("List VMs", **{"aws-test1": environment})
+    problem = json.loads(shell(listed))
+    assert (problem["status"], problem["code"]) == (501, "unsupported")
+    assert environment in problem["detail"]
+
+
+def test_token_of_the_go_service_is_read_with_its_line_break() -> None:
+    """`echo` leaves one, and it is no part of the secret."""
+    assert base64.b64decode(token()).endswith(b"\n")
+    assert "CLOUDVM_SECRET_KEY" not in clean_environment()

@@ -1,0 +1,350 @@
+"""What is alike on every cloud, on a cloud in memory."""
+
+import time
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+
+from providers.credentials import Credentials
+from providers.domain import Environment, Operation, StopMode, Verb, VMStatus
+from providers.errors import (
+    BackendFailureError,
+    BackendTimeoutError,
+    ConflictError,
+    CredentialsRejectedError,
+    InvalidRequestError,
+    Leftover,
+    PermissionDeniedError,
+    QuotaExceededError,
+    UnavailableError,
+    UnsupportedError,
+    VMNotFoundError,
+)
+from providers.gateway import Backends, Gateway, Limits
+from providers.network import Network
+from providers.proxmox import CLOUD as WITHOUT_DRIVER
+from providers.trace import Trace, tracing
+from providers.waiting import Deadline
+from providers.work import StillGoingOnError, Wish
+from tests.providers.inmemory import CLOUD, SECRET, SPEC, InMemoryDriver, State, VendorError
+from tests.support.threads import at_once
+
+
+class World:
+    """A cloud, and one process's way to it."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.environment = Environment("memory", CLOUD, url=uuid4().hex)
+        InMemoryDriver.states[self.environment.url] = self.state
+        self.backends = Backends(Network(), Limits(requests_per_environment=4))
+
+    def gateway(self, *, secret: str = SECRET, seconds: float = 5.0) -> Gateway:
+        """The verbs of one request."""
+        return self.backends.gateway(self.environment, Credentials("key", secret), Deadline.after(seconds))
+
+    def with_vm(self, status: VMStatus = VMStatus.RUNNING) -> "World":
+        """The same with a VM."""
+        self.state.vms["vm-1"] = status
+        return self
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """A fresh one."""
+    made = World()
+    yield made
+    made.backends.close()
+    del InMemoryDriver.states[made.environment.url]
+
+
+@pytest.mark.parametrize(
+    ("step", "left_by_then"),
+    [
+        ("create disk-1", []),
+        ("create disk-2", ["disk-1"]),
+        ("create vm", ["disk-2", "disk-1"]),
+        ("boot", ["vm-1", "disk-2", "disk-1"]),
+    ],
+)
+def test_create_that_fails_at_a_step_removes_what_it_made(world: World, step: str, left_by_then: list[str]) -> None:
+    """The last first; the error says what, and that it is gone."""
+    world.state.trouble[step] = [VendorError("denied")]
+    with pytest.raises(PermissionDeniedError) as caught:
+        world.gateway().create_vm(SPEC)
+    assert [(leftover.id, leftover.removed) for leftover in caught.value.leftovers] == [
+        (made, True) for made in left_by_then
+    ]
+    assert [call for call in world.state.calls if call.startswith("remove")] == [
+        f"remove {made}" for made in left_by_then
+    ]
+    assert (world.state.disks, world.state.vms) == ([], {})
+    assert isinstance(caught.value.__cause__, VendorError)
+
+
+def test_create_that_fails_on_its_way_up_removes_what_it_made(world: World) -> None:
+    """Accepted, and failed later on."""
+    world.state.boot_looks = 1
+    world.state.failure = QuotaExceededError("The limit is reached.")
+    with pytest.raises(QuotaExceededError) as caught:
+        world.gateway(seconds=20).create_vm(SPEC)
+    assert [leftover.kind for leftover in caught.value.leftovers] == ["vm", "disk", "disk"]
+    assert (world.state.disks, world.state.vms) == ([], {})
+
+
+def test_create_that_fails_by_a_fault_of_ours_removes_what_it_made(world: World) -> None:
+    """An exception that nobody has foreseen passes through, and leaves nothing behind either."""
+    world.state.trouble = {"boot": [ZeroDivisionError()]}
+    with pytest.raises(ZeroDivisionError):
+        world.gateway().create_vm(SPEC)
+    assert (world.state.disks, world.state.vms) == ([], {})
+
+
+def test_create_whose_removal_fails_removes_the_others(world: World) -> None:
+    """What stays is listed as such, for whoever must remove it by hand."""
+    world.state.trouble = {"boot": [VendorError("broken")], "remove disk-2": [VendorError("locked")]}
+    with pytest.raises(BackendFailureError) as caught:
+        world.gateway().create_vm(SPEC)
+    assert caught.value.leftovers == (
+        Leftover("vm", "vm-1", removed=True),
+        Leftover("disk", "disk-2", removed=False),
+        Leftover("disk", "disk-1", removed=True),
+    )
+    assert world.state.disks == ["disk-2"]
+
+
+@pytest.mark.parametrize("error", [VendorError("gone"), VMNotFoundError("There is none.")])
+def test_create_whose_remains_are_gone_already_counts_them_as_removed(world: World, error: Exception) -> None:
+    """Deleting a VM may have taken its disks along."""
+    world.state.trouble = {"boot": [VendorError("broken")], "remove disk-1": [error]}
+    with pytest.raises(BackendFailureError) as caught:
+        world.gateway().create_vm(SPEC)
+    assert all(leftover.removed for leftover in caught.value.leftovers)
+
+
+def test_create_that_the_caller_does_not_wait_for_is_handed_back(world: World) -> None:
+    """As soon as the last step is accepted; nothing is removed."""
+    world.state.looks = 1
+    begun = time.monotonic()
+    operation = world.gateway().create_vm(SPEC, Wish(patience_seconds=0))
+    assert not operation.done
+    assert operation.vm_id in world.state.vms
+    # The steps in between take a look each; the last one none.
+    assert world.state.calls.count("poll") == 2
+    assert time.monotonic() - begun < 2
+
+
+def test_create_at_the_deadline_keeps_what_goes_on(world: World) -> None:
+    """The work may still finish: it is handed over, not thrown away."""
+    world.state.boot_looks = 1000
+    with pytest.raises(StillGoingOnError) as caught:
+        world.gateway(seconds=0.3).create_vm(SPEC)
+    assert caught.value.operation.vm_id == "vm-1"
+    assert caught.value.leftovers == ()
+    assert world.state.vms == {"vm-1": VMStatus.RUNNING}
+
+
+def test_create_at_the_deadline_within_a_step_removes_what_it_made(world: World) -> None:
+    """Nothing goes on: the next step was never begun."""
+    world.state.looks = 1000
+    with pytest.raises(BackendTimeoutError) as caught:
+        world.gateway(seconds=0.3).create_vm(SPEC)
+    assert not isinstance(caught.value, StillGoingOnError)
+    assert caught.value.leftovers == (Leftover("disk", "disk-1", removed=True),)
+    assert world.state.disks == []
+
+
+def test_create_with_representation_shows_the_vm(world: World) -> None:
+    """At the price of a look."""
+    operation = world.gateway().create_vm(SPEC, Wish(representation=True))
+    assert operation.vm is not None
+    assert operation.vm.status is VMStatus.RUNNING
+
+
+def test_create_whose_look_at_the_vm_gets_lost_keeps_it(world: World) -> None:
+    """The VM is made: one lost look is no reason to throw it away."""
+    world.state.trouble = {"get": [VendorError("broken"), VendorError("broken")]}
+    operation = world.gateway().create_vm(SPEC, Wish(representation=True))
+    assert operation.vm is not None
+    assert world.state.vms == {"vm-1": VMStatus.RUNNING}
+
+
+@pytest.mark.parametrize(("verb", "status"), [("start", VMStatus.RUNNING), ("stop", VMStatus.STOPPED)])
+def test_verb_that_has_nothing_to_do_is_done(world: World, verb: str, status: VMStatus) -> None:
+    """Already running is success, already stopped too; and it can be shown."""
+    world.with_vm(status)
+    wish = Wish(representation=True)
+    gateway = world.gateway()
+    done = gateway.start_vm("vm-1", wish) if verb == "start" else gateway.stop_vm("vm-1", StopMode.AUTO, 60, wish)
+    assert done.done
+    assert done.vm is not None
+    assert done.vm.status is status
+
+
+def test_stop_in_auto_mode_forces_a_deaf_guest_after_its_time(world: World) -> None:
+    """Not before."""
+    world.with_vm().state.deaf = True
+    begun = time.monotonic()
+    operation = world.gateway(seconds=20).stop_vm("vm-1", StopMode.AUTO, 0.5)
+    assert operation.done
+    assert time.monotonic() - begun >= 0.5
+    assert world.state.vms["vm-1"] is VMStatus.STOPPED
+    assert [call for call in world.state.calls if "stop" in call] == ["stop", "force stop"]
+
+
+def test_stop_in_graceful_mode_gives_up_on_a_deaf_guest(world: World) -> None:
+    """The power stays on, and the error says what else there is."""
+    world.with_vm().state.deaf = True
+    with pytest.raises(BackendTimeoutError, match="mode=force"):
+        world.gateway(seconds=20).stop_vm("vm-1", StopMode.GRACEFUL, 0.3)
+    assert world.state.vms["vm-1"] is VMStatus.RUNNING
+    assert "force stop" not in world.state.calls
+
+
+def test_stop_in_force_mode_cuts_at_once(world: World) -> None:
+    """Nobody is asked."""
+    world.with_vm().state.deaf = True
+    assert world.gateway().stop_vm("vm-1", StopMode.FORCE, 60).guest_until is None
+    assert "stop" not in world.state.calls
+
+
+def test_restart_in_auto_mode_forces_a_deaf_guest_after_its_time(world: World) -> None:
+    """The same for a restart."""
+    world.with_vm().state.deaf = True
+    assert world.gateway(seconds=20).restart_vm("vm-1", StopMode.AUTO, 0.3).done
+    assert [call for call in world.state.calls if "restart" in call] == ["restart", "force restart"]
+
+
+def test_poll_of_a_stop_whose_time_is_over_forces_it(world: World) -> None:
+    """Also when the caller follows the operation instead of waiting."""
+    world.with_vm().state.deaf = True
+    accepted = world.gateway().stop_vm("vm-1", StopMode.AUTO, 0.2, Wish(patience_seconds=0))
+    assert not accepted.done
+    assert accepted.then_force
+    early = world.gateway().poll(accepted)
+    time.sleep(0.25)
+    late = world.gateway().poll(accepted)
+    assert (early.done, late.done) == (False, True)
+    assert late.vm is not None
+    assert late.vm.status is VMStatus.STOPPED
+
+
+def test_poll_of_a_create_that_failed_removes_its_vm(world: World) -> None:
+    """What the verb promised holds for an operation that is followed."""
+    world.with_vm().state.failure = QuotaExceededError("The limit is reached.")
+    failed = world.gateway().poll(Operation(Verb.CREATE, "vm-1", "1"))
+    assert failed.done
+    assert failed.failure is world.state.failure
+    assert failed.failure is not None
+    assert failed.failure.leftovers == (Leftover("vm", "vm-1", removed=True),)
+    assert world.state.vms == {}
+    assert failed.vm is None
+
+
+def test_poll_of_a_verb_that_failed_removes_nothing(world: World) -> None:
+    """A failed start is no reason to delete."""
+    world.with_vm().state.failure = ConflictError("It is locked.")
+    assert world.gateway().poll(Operation(Verb.START, "vm-1", "1")).failure is world.state.failure
+    assert "vm-1" in world.state.vms
+
+
+@pytest.mark.parametrize("vm_id", ["", "vm-", "vm-1\n", "vm-1/..", "VM-1", "vm-\u0661", "vm-1 "])
+def test_verb_on_a_malformed_id_makes_no_call(world: World, vm_id: str) -> None:
+    """Not even a log-in."""
+    gateway = world.gateway()
+    for verb in (
+        lambda: gateway.get_vm(vm_id),
+        lambda: gateway.start_vm(vm_id),
+        lambda: gateway.stop_vm(vm_id, StopMode.AUTO, 60),
+        lambda: gateway.restart_vm(vm_id, StopMode.AUTO, 60),
+        lambda: gateway.delete_vm(vm_id),
+    ):
+        with pytest.raises(InvalidRequestError) as caught:
+            verb()
+        assert [fault.field for fault in caught.value.fields] == ["id"]
+    assert world.state.calls == []
+
+
+def test_list_of_the_environment_is_ordered_by_name_then_id(world: World) -> None:
+    """Whatever order the cloud has."""
+    world.state.vms = dict.fromkeys(("vm-3", "vm-1", "vm-2"), VMStatus.RUNNING)
+    assert [vm.id for vm in world.gateway().list_vms()] == ["vm-1", "vm-2", "vm-3"]
+
+
+def test_session_is_kept_between_requests(world: World) -> None:
+    """One log-in for many."""
+    for _ in range(3):
+        world.gateway().list_vms()
+    assert (world.state.opened, world.state.calls.count("login")) == (1, 1)
+
+
+def test_session_whose_credentials_are_rejected_is_forgotten(world: World) -> None:
+    """Closed, and the next request logs in anew; the rejected call itself is not repeated."""
+    world.gateway().list_vms()
+    world.state.trouble["list"] = [VendorError("rejected")]
+    with pytest.raises(CredentialsRejectedError):
+        world.gateway().list_vms()
+    assert (world.state.closed, world.state.calls.count("list")) == (1, 2)
+    world.gateway().list_vms()
+    assert world.state.calls.count("login") == 2
+
+
+def test_session_that_fails_otherwise_is_kept(world: World) -> None:
+    """A missing permission is no reason to log in again."""
+    world.state.trouble["list"] = [VendorError("denied")]
+    with pytest.raises(PermissionDeniedError):
+        world.gateway().list_vms()
+    world.gateway().list_vms()
+    assert world.state.calls.count("login") == 1
+
+
+def test_log_in_with_a_wrong_secret_is_tried_once_for_each_request(world: World) -> None:
+    """Clouds lock accounts."""
+    for _ in range(2):
+        with pytest.raises(CredentialsRejectedError):
+            world.gateway(secret="wrong").list_vms()
+    assert world.state.calls == ["login", "login"]
+    assert len(world.backends.sessions) == 0
+
+
+def test_caller_with_another_secret_never_gets_the_session(world: World) -> None:
+    """The same access key is not enough."""
+    world.gateway().list_vms()
+    with pytest.raises(CredentialsRejectedError):
+        world.gateway(secret="wrong").list_vms()
+    assert world.gateway().list_vms() == []
+    assert world.state.calls.count("login") == 2
+
+
+def test_environment_without_a_driver_is_unsupported(world: World) -> None:
+    """Said before anything else."""
+    with pytest.raises(UnsupportedError, match="does not support"):
+        world.backends.gateway(Environment("pve", WITHOUT_DRIVER), Credentials("k", "s"), Deadline.after(1))
+
+
+def test_requests_beyond_the_share_are_told_to_come_back(world: World) -> None:
+    """And those within are not disturbed."""
+    world.with_vm().state.deaf = True
+    backends = world.backends
+    backends.shares._patience_seconds = 0.1
+
+    def stop(number: int) -> str:
+        try:
+            world.gateway(seconds=10).stop_vm("vm-1", StopMode.GRACEFUL, 0.6)
+        except UnavailableError as error:
+            return f"come back after {error.retry_after_seconds} s"
+        except BackendTimeoutError:
+            return "served"
+        return "stopped"
+
+    outcomes = at_once(7, stop)
+    assert sorted(outcomes) == ["come back after 1 s"] * 3 + ["served"] * 4
+
+
+def test_gateway_tells_the_trace_whom_it_asks() -> None:
+    """For the log lines of every call."""
+    world = World()
+    with tracing(Trace("test")) as trace:
+        world.gateway()
+    assert (trace.environment, trace.cloud) == ("memory", "Memory")

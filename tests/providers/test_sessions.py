@@ -1,0 +1,274 @@
+"""Sessions: one log-in at a time, never shared between callers, bounded in number and age."""
+
+import multiprocessing
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from providers.credentials import Credentials
+from providers.sessions import SessionStore
+from tests.support.threads import at_once
+
+
+class Session:
+    """Something that is open until it is closed."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        """Close."""
+        self.closed += 1
+
+
+class Told:
+    """Something whose closing is written down."""
+
+    def __init__(self, ending: str) -> None:
+        self._ending = Path(ending)
+
+    def close(self) -> None:
+        """Close."""
+        self._ending.write_text("closed")
+
+
+def caller(number: int) -> Credentials:
+    """One of many callers."""
+    return Credentials(f"key-{number}", "canary-secret")
+
+
+ONE = caller(1)
+
+
+def use(store: SessionStore[Session], credentials: Credentials = ONE, environment: str = "e") -> Session:
+    """Take a session and give it back."""
+    with store.lease(environment, credentials, Session) as session:
+        assert session.closed == 0
+        return session
+
+
+def test_lease_of_the_same_caller_gives_the_same_session() -> None:
+    """Kept between requests."""
+    store: SessionStore[Session] = SessionStore()
+    assert use(store) is use(store)
+
+
+@pytest.mark.parametrize(
+    ("environment", "credentials"),
+    [
+        ("f", ONE),
+        ("e", Credentials("key-1", "other")),
+        ("e", Credentials("key-2", "canary-secret")),
+        ("e", Credentials("key-1canary", "-secret")),
+        ("ekey-1", Credentials("", "canary-secret")),
+        ("e", Credentials("key-1", "canary-secret\n")),
+    ],
+)
+def test_lease_of_another_caller_never_gives_the_same_session(environment: str, credentials: Credentials) -> None:
+    """Environment, access key and secret all count, and where one ends and the next begins."""
+    store: SessionStore[Session] = SessionStore()
+    assert use(store) is not use(store, credentials, environment)
+
+
+def test_lease_by_many_at_once_logs_in_once() -> None:
+    """They wait for the first one."""
+    store: SessionStore[Session] = SessionStore()
+    logins: list[int] = []
+
+    def open_() -> Session:
+        logins.append(1)
+        time.sleep(0.1)
+        return Session()
+
+    def lease(number: int) -> Session:
+        with store.lease("e", ONE, open_) as session:
+            return session
+
+    assert len(set(map(id, at_once(16, lease)))) == 1
+    assert len(logins) == 1
+
+
+def test_lease_whose_log_in_fails_fails_for_all_who_wait() -> None:
+    """Sixteen requests with a wrong secret are one wrong log-in; the next request tries anew."""
+    store: SessionStore[Session] = SessionStore()
+    logins: list[int] = []
+
+    def open_() -> Session:
+        logins.append(1)
+        time.sleep(0.2)
+        raise PermissionError
+
+    def lease(number: int) -> bool:
+        try:
+            with store.lease("e", ONE, open_):
+                return True
+        except PermissionError:
+            return False
+
+    assert at_once(16, lease) == [False] * 16
+    assert len(logins) == 1
+    assert len(store) == 0
+    assert use(store).closed == 0
+
+
+def test_lease_that_raises_gives_the_session_back() -> None:
+    """An error of its user does not close it, and does not keep it open either."""
+    store: SessionStore[Session] = SessionStore()
+    session = use(store)
+    with pytest.raises(KeyError), store.lease("e", ONE, Session):
+        raise KeyError
+    assert use(store) is session
+    store.close()
+    assert session.closed == 1
+
+
+def test_evict_while_in_use_closes_when_the_last_user_has_gone() -> None:
+    """Nobody's connection is cut; nobody new gets it."""
+    store: SessionStore[Session] = SessionStore()
+    with store.lease("e", ONE, Session) as first:
+        with store.lease("e", ONE, Session) as second:
+            store.evict("e", ONE)
+            assert second is first
+            assert use(store) is not first
+        assert first.closed == 0
+    assert first.closed == 1
+
+
+def test_evict_while_opening_closes_after_use() -> None:
+    """The log-in is under way when another request hears that the credentials are bad."""
+    store: SessionStore[Session] = SessionStore()
+    opening, go_on = threading.Event(), threading.Event()
+    opened: list[Session] = []
+
+    def open_() -> Session:
+        opening.set()
+        go_on.wait(5)
+        opened.append(Session())
+        return opened[0]
+
+    def lease() -> None:
+        with store.lease("e", ONE, open_):
+            pass
+
+    thread = threading.Thread(target=lease)
+    thread.start()
+    assert opening.wait(5)
+    store.evict("e", ONE)
+    go_on.set()
+    thread.join(5)
+    assert [session.closed for session in opened] == [1]
+    assert len(store) == 0
+
+
+def test_evict_of_nothing_does_nothing() -> None:
+    """Twice, or before there was any."""
+    store: SessionStore[Session] = SessionStore()
+    store.evict("e", ONE)
+    session = use(store)
+    store.evict("e", ONE)
+    store.evict("e", ONE)
+    assert session.closed == 1
+
+
+def test_store_that_is_full_closes_the_least_recently_used() -> None:
+    """The bound holds, whoever comes."""
+    store: SessionStore[Session] = SessionStore(most=2)
+    first, second = use(store, caller(1)), use(store, caller(2))
+    use(store, caller(1))
+    use(store, caller(3))
+    assert (first.closed, second.closed, len(store)) == (0, 1, 2)
+    for number in range(100):
+        use(store, caller(number))
+    assert len(store) == 2
+
+
+def test_store_that_is_full_of_sessions_in_use_closes_none_of_them() -> None:
+    """They are put out, and closed when they are given back."""
+    store: SessionStore[Session] = SessionStore(most=1)
+    with store.lease("e", caller(1), Session) as first:
+        second = use(store, caller(2))
+        assert (first.closed, len(store)) == (0, 1)
+    assert (first.closed, second.closed) == (1, 0)
+
+
+def test_session_that_is_idle_for_long_is_closed() -> None:
+    """By the next one who comes."""
+    store: SessionStore[Session] = SessionStore(idle_seconds=0.05)
+    session = use(store)
+    time.sleep(0.1)
+    use(store, caller(2))
+    assert (session.closed, len(store)) == (1, 1)
+
+
+def test_session_that_is_in_use_is_not_idle() -> None:
+    """However long a request takes."""
+    store: SessionStore[Session] = SessionStore(idle_seconds=0.05)
+    with store.lease("e", ONE, Session) as session:
+        time.sleep(0.1)
+        assert use(store) is session
+
+
+def test_session_that_is_old_is_not_given_out_again() -> None:
+    """Used or not: tickets and tokens do not live for ever."""
+    store: SessionStore[Session] = SessionStore(lifetime_seconds=0.2)
+    until = time.monotonic() + 5
+    with store.lease("e", ONE, Session) as session:
+        while use(store) is session:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        assert session.closed == 0
+    assert session.closed == 1
+
+
+def test_store_keeps_no_secret_in_its_keys() -> None:
+    """Nor anything that is the same in the next process."""
+    stores: list[SessionStore[Session]] = [SessionStore(), SessionStore()]
+    keys = []
+    for store in stores:
+        use(store)
+        (key,) = store._entries
+        keys.append(key)
+        assert "canary" not in repr(vars(store))
+    assert len(keys[0]) == 32
+    assert keys[0] != keys[1]
+
+
+def test_close_closes_everything_once() -> None:
+    """What is in use when it is given back."""
+    store: SessionStore[Session] = SessionStore()
+    idle = use(store, caller(2))
+    with store.lease("e", ONE, Session) as busy:
+        store.close()
+        store.close()
+        assert (idle.closed, busy.closed, len(store)) == (1, 0, 0)
+    assert (idle.closed, busy.closed) == (1, 1)
+
+
+def test_session_that_nobody_uses_is_closed_without_another_request() -> None:
+    """On a quiet server, too: credentials don't stay in memory for longer than was said."""
+    store: SessionStore[Session] = SessionStore(idle_seconds=0.05)
+    session = use(store)
+    give_up = time.monotonic() + 5
+    while not session.closed and time.monotonic() < give_up:
+        time.sleep(0.01)
+    assert (session.closed, len(store)) == (1, 0)
+    store.close()
+
+
+def work(store: SessionStore[Told], ending: str) -> None:
+    """What a worker does: take a session, give it back, and end."""
+    with store.lease("e", ONE, lambda: Told(ending)):
+        pass
+
+
+def test_session_of_a_worker_is_closed_at_its_end(tmp_path: Path) -> None:
+    """A worker is a fork, with a store that was made before it; multiprocessing ends it without atexit."""
+    ending = tmp_path / "ending"
+    store: SessionStore[Told] = SessionStore()
+    worker = multiprocessing.get_context("fork").Process(target=work, args=(store, str(ending)))
+    worker.start()
+    worker.join(20)
+    assert worker.exitcode == 0
+    assert ending.read_text() == "closed"

@@ -1,0 +1,122 @@
+"""The one waiting loop."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from providers.domain import Operation, Verb
+from providers.errors import (
+    BackendFailureError,
+    BackendTimeoutError,
+    BackendUnreachableError,
+    ConflictError,
+    ProviderError,
+    ThrottledError,
+)
+from providers.trace import Trace, tracing
+from providers.waiting import LOOKS_LOST_IN_A_ROW, Deadline, wait_until_done
+
+WORK = Operation(Verb.START, "vm-1")
+DONE = replace(WORK, done=True)
+
+
+def looks(*outcomes: Operation | Exception) -> tuple[Callable[[Operation], Operation], list[float]]:
+    """A look with these outcomes in order, and the times at which it was asked."""
+    coming = list(outcomes)
+    times: list[float] = []
+
+    def look(operation: Operation) -> Operation:
+        times.append(time.monotonic())
+        outcome = coming.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    return look, times
+
+
+def test_wait_for_what_is_done_does_not_look() -> None:
+    """Nor sleep, whatever the deadline."""
+    look, times = looks()
+    assert wait_until_done(DONE, look, Deadline.after(0)) is DONE
+    assert times == []
+
+
+def test_wait_pauses_longer_each_time() -> None:
+    """From 0.2 s on."""
+    look, times = looks(WORK, WORK, WORK, DONE)
+    begun = time.monotonic()
+    assert wait_until_done(WORK, look, Deadline.after(10)).done
+    pauses = [later - earlier for earlier, later in zip([begun, *times], times, strict=False)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] == pytest.approx(0.2, abs=0.1)
+    assert pauses[3] == pytest.approx(0.675, abs=0.2)
+
+
+def test_wait_follows_the_clouds_own_word() -> None:
+    """Its Retry-After goes before our pauses, shorter or longer."""
+    look, times = looks(replace(WORK, retry_after_seconds=0.8), DONE)
+    begun = time.monotonic()
+    wait_until_done(replace(WORK, retry_after_seconds=0.01), look, Deadline.after(10))
+    assert times[0] - begun == pytest.approx(0.01, abs=0.1)
+    assert times[1] - times[0] == pytest.approx(0.8, abs=0.2)
+
+
+def test_wait_after_a_throttled_look_follows_what_came_with_it() -> None:
+    """It is newer than what the last answer said; looking on at the old pace would keep the cloud throttling."""
+    look, times = looks(ThrottledError("Too many.", retry_after_seconds=0.6), DONE)
+    wait_until_done(replace(WORK, retry_after_seconds=0.01), look, Deadline.after(10))
+    assert times[1] - times[0] == pytest.approx(0.6, abs=0.2)
+
+
+def test_wait_ends_at_the_deadline_with_what_was_seen_last() -> None:
+    """No later, whatever the cloud asks for."""
+    later = replace(WORK, handle="later", retry_after_seconds=1e9)
+    look, _ = looks(later, later, later)
+    begun = time.monotonic()
+    seen = wait_until_done(WORK, look, Deadline.after(0.5))
+    assert time.monotonic() - begun == pytest.approx(0.5, abs=0.2)
+    assert (seen.done, seen.handle) == (False, "later")
+
+
+@pytest.mark.parametrize("error", [ThrottledError, BackendUnreachableError, BackendFailureError, BackendTimeoutError])
+def test_wait_with_a_few_lost_looks_goes_on(error: type[ProviderError]) -> None:
+    """A good VM is not given up because an answer was lost; those in a row count."""
+    lost = [error("lost", retry_after_seconds=0.01) for _ in range(LOOKS_LOST_IN_A_ROW - 1)]
+    soon = replace(WORK, retry_after_seconds=0.01)
+    look, times = looks(*lost, soon, *lost, DONE)
+    assert wait_until_done(soon, look, Deadline.after(20)).done
+    assert len(times) == 2 * len(lost) + 2
+
+
+def test_wait_with_too_many_lost_looks_raises_the_last_one() -> None:
+    """It may never come back."""
+    lost = [ThrottledError(str(number), retry_after_seconds=0.01) for number in range(LOOKS_LOST_IN_A_ROW)]
+    look, _ = looks(*lost)
+    with pytest.raises(ThrottledError, match=str(LOOKS_LOST_IN_A_ROW - 1)):
+        wait_until_done(WORK, look, Deadline.after(20))
+
+
+def test_wait_with_another_error_raises_it_at_once() -> None:
+    """Looking again would not help."""
+    look, times = looks(ConflictError("locked"))
+    with pytest.raises(ConflictError):
+        wait_until_done(WORK, look, Deadline.after(20))
+    assert len(times) == 1
+
+
+def test_wait_counts_as_time_of_the_backend() -> None:
+    """`Server-Timing` tells the caller whose time it was."""
+    look, _ = looks(DONE)
+    with tracing(Trace("test")) as trace:
+        wait_until_done(WORK, look, Deadline.after(5))
+    assert trace.backend_seconds == pytest.approx(0.2, abs=0.1)
+    assert trace.elapsed_seconds - trace.backend_seconds < 0.1
+
+
+def test_deadline_that_has_passed_leaves_no_time() -> None:
+    """Never a negative one, which `sleep` would refuse."""
+    assert Deadline.after(-5).remaining_seconds == 0
+    assert 4 < Deadline.after(5).remaining_seconds <= 5

@@ -1,0 +1,114 @@
+"""`manage.py check` and starts with wrong settings: one clear line for each fault, no traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def manage(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run `manage.py` with no other setting than these."""
+    return run("manage.py", *arguments, **variables)
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in the project's folder with no other setting than these."""
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(("CLOUDVM_", "DJANGO_"))}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**environ, "CLOUDVM_SECRET_KEY": "".join(map(str, range(40))), **variables},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+def told(done: subprocess.CompletedProcess[str]) -> str:
+    """What a failed command said."""
+    assert done.returncode not in {0, None}
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_check_with_good_settings_finds_nothing() -> None:
+    """The files that come with the project, too; with `--deploy` as well."""
+    done = manage("check", "--deploy", "--fail-level", "WARNING")
+    assert done.returncode == 0, done.stderr
+    assert "no issues" in done.stdout
+
+
+def test_check_with_bad_files_names_every_fault(tmp_path: Path) -> None:
+    """File, path, what is wrong, what is allowed."""
+    (tmp_path / "e.json").write_text('[{"name": "a", "cloud": "Foo"}, {"name": "b", "cloud": "Aws", "regoin": "r"}]')
+    done = manage(
+        "check",
+        CLOUDVM_ENVIRONMENTS_FILE=str(tmp_path / "e.json"),
+        CLOUDVM_MACHINETYPES_FILE=str(tmp_path / "none.json"),
+    )
+    lines = [line for line in told(done).splitlines() if "cloudvm.E001" in line]
+    assert [line.partition(f"{tmp_path}/")[2].split(": ")[:2] for line in lines] == [
+        ["e.json", "$[0].cloud"],
+        ["e.json", "$[1]"],
+        ["e.json", "$[1]"],
+        ["none.json", "$"],
+    ]
+
+
+def test_check_without_a_secret_key_asks_for_one() -> None:
+    """Blank is none; in debug one is made up."""
+    assert "CLOUDVM_SECRET_KEY is not set" in told(manage("check", CLOUDVM_SECRET_KEY=" "))
+    assert manage("check", CLOUDVM_SECRET_KEY="", CLOUDVM_DEBUG="true").returncode == 0
+
+
+WRONG = {
+    "CLOUDVM_DEBUG": "maybe",
+    "CLOUDVM_REQUIRE_HTTPS": "2",
+    "CLOUDVM_TRUSTED_PROXIES": "10.0.0.0/8, proxy.example",
+    "CLOUDVM_REQUEST_DEADLINE_SECONDS": "nan",
+    "CLOUDVM_CONNECT_TIMEOUT_SECONDS": "-1",
+    "CLOUDVM_READ_TIMEOUT_SECONDS": "1e9",
+    "CLOUDVM_REQUESTS_PER_ENVIRONMENT": "1.5",
+    "CLOUDVM_LOG_LEVEL": "loud\nline",
+    "CLOUDVM_LOG_FORMAT": "xml",
+    "CLOUDVM_ENVIRONMENTS_FILE": "~nobody-of-this-name/environments.json",
+}
+
+
+def test_check_with_wrong_settings_tells_each_in_one_line() -> None:
+    """All of them at once, with what is allowed."""
+    done = manage("check", **WRONG)
+    lines = told(done).splitlines()
+    assert sorted(line.partition("=")[0] for line in lines) == sorted(WRONG)
+    assert all(": must be " in line for line in lines)
+
+
+@pytest.mark.parametrize(("name", "value"), [("CLOUDVM_DEBUG", "maybe"), ("CLOUDVM_MACHINETYPES_FILE", "/nothing")])
+def test_wsgi_start_with_a_fault_ends_with_a_line(name: str, value: str) -> None:
+    """A server that is started without `manage.py` does not start either."""
+    (line,) = told(run("-c", "import cloudvm_project.wsgi", **{name: value})).splitlines()
+    assert value in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--port", "99999"), "99999"),
+        (("--port", "x"), "1 to 65535"),
+        (("--host", "no-such-host.invalid"), "no-such-host.invalid"),
+        (("--host", "192.0.2.1"), "192.0.2.1"),
+        (("--tls-cert", "/nothing.pem", "--tls-key", "/nothing.pem"), "/nothing.pem"),
+        (("--tls-cert", "manage.py"), "--tls-key"),
+        (("--tls-cert", "manage.py", "--tls-key", "manage.py"), "no certificate"),
+        (("--workers", "0"), "--workers"),
+        (("--threads", "-1"), "--threads"),
+    ],
+)
+def test_serve_with_wrong_arguments_ends_with_a_line(arguments: tuple[str, ...], words: str) -> None:
+    """Before any worker is started."""
+    assert words in told(manage("serve", *arguments)).splitlines()[-1]

@@ -1,0 +1,464 @@
+"""The real server: what no client library would send, and how it starts and stops."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support.api import bearer
+from tests.vms.conftest import ENVIRONMENTS, MACHINE_TYPES
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN = f"Authorization: {bearer('demo@sandbox', 'canary-s3cr3t')}"
+JSON = "Content-Type: application/json"
+START_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer, as it came over the wire; status 0 if the connection was closed without one."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def code(self) -> str:
+        """The problem's code."""
+        assert self.headers["content-type"] == "application/problem+json"
+        assert self.headers["x-content-type-options"] == "nosniff"
+        problem = json.loads(self.body)
+        assert problem["status"] == self.status
+        assert problem["request_id"] == self.headers["x-request-id"]
+        return str(problem["code"])
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    process: subprocess.Popen[str]
+    port: int
+    log: Path
+
+    def send(self, data: bytes) -> Reply:
+        """Send bytes as they are, and read one answer to its end."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            # What is refused before all was read has its answer all the same.
+            with suppress(ConnectionError):
+                connection.sendall(data)
+            return _read(connection)
+
+    def request(
+        self, method: str, target: str, *headers: str, body: bytes = b"", host: str = "localhost", version: str = "1.1"
+    ) -> Reply:
+        """A request made by hand."""
+        lines = [f"{method} {target} HTTP/{version}", *([f"Host: {host}"] if host else []), "Connection: close"]
+        return self.send("\r\n".join([*lines, *headers, "", ""]).encode("latin-1") + body)
+
+    def alive(self) -> bool:
+        """Whether it still answers."""
+        return self.request("GET", "/livez").status == 200
+
+
+def _read(connection: socket.socket) -> Reply:
+    received = b""
+    with suppress(ConnectionError):
+        while data := connection.recv(65536):
+            received += data
+    if not received:
+        return Reply(0, {}, b"")
+    head, _, body = received.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    if headers.get("transfer-encoding") == "chunked":
+        body = _unchunked(body)
+    return Reply(int(first.split(" ")[1]), headers, body)
+
+
+def _unchunked(data: bytes) -> bytes:
+    body = b""
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        body, data = body + data[: int(size, 16)], data[int(size, 16) + 2 :]
+    return body
+
+
+def chunks(body: bytes, size: int = 65536) -> bytes:
+    """A body in chunks."""
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in pieces) + b"0\r\n\r\n"
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(folder: Path, *arguments: str, port: int, **variables: str) -> Server:
+    """Start a server in a process group of its own; whether it comes up is the caller's to see."""
+    (folder / "environments.json").write_text(json.dumps(ENVIRONMENTS))
+    (folder / "machinetypes.json").write_text(json.dumps(MACHINE_TYPES))
+    settings = {
+        "CLOUDVM_SECRET_KEY": "a key for tests of the server",
+        "CLOUDVM_ENVIRONMENTS_FILE": str(folder / "environments.json"),
+        "CLOUDVM_MACHINETYPES_FILE": str(folder / "machinetypes.json"),
+        **variables,
+    }
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("CLOUDVM_", "DJANGO_"))}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "serve", "--port", str(port), *arguments],
+            cwd=ROOT,
+            env={**inherited, **settings},
+            stdout=log,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+    return Server(process, port, folder / "log")
+
+
+def wait_until_up(server: Server) -> None:
+    """Wait until it answers."""
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until:
+        assert server.process.poll() is None, server.log.read_text()
+        try:
+            if server.alive():
+                return
+        except ConnectionError:
+            time.sleep(0.05)
+    raise AssertionError(server.log.read_text())
+
+
+def stop(server: Server, how: signal.Signals = signal.SIGTERM) -> int:
+    """Stop it, and return its exit code once the whole process group has gone."""
+    server.process.send_signal(how)
+    try:
+        code = server.process.wait(timeout=15)
+        until = time.monotonic() + 5
+        while group_lives(server.process.pid) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not group_lives(server.process.pid)
+    finally:
+        if group_lives(server.process.pid):
+            os.killpg(server.process.pid, signal.SIGKILL)
+    return code
+
+
+def group_lives(group: int) -> bool:
+    """Whether any process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running server for all tests of this module."""
+    running = start(tmp_path_factory.mktemp("server"), "--workers", "1", "--threads", "8", port=free_port())
+    wait_until_up(running)
+    yield running
+    alive = running.alive()
+    stop(running)
+    assert alive
+
+
+def test_request_with_a_header_of_9_kib_is_refused(server: Server) -> None:
+    """By us and not by the server, with a problem document."""
+    assert server.request("GET", "/environment", "X-Large: " + "a" * 9216).code == "invalid_request"
+
+
+def test_request_with_a_token_of_9_kib_is_malformed(server: Server) -> None:
+    """It has an error of its own."""
+    reply = server.request("GET", "/vm?environment=aws-one", "Authorization: Bearer " + "A" * 9216)
+    assert reply.code == "credentials_malformed"
+    assert reply.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("second", [TOKEN, TOKEN.lower(), "authorization: Basic eDp5", "Authorization:"])
+def test_request_with_two_tokens_is_malformed(server: Server, second: str) -> None:
+    """Nobody knows which one is meant."""
+    assert server.request("GET", "/vm?environment=aws-one", TOKEN, second).code == "credentials_malformed"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/vm/..%2f..",
+        "/vm/%2e%2e/%2e%2e/etc/passwd",
+        "/vm/%00",
+        "/vm/%0d%0aX-Evil:%201",
+        "//vm",
+        "/vm/%5c%5c",
+        "/vm/x%00",
+    ],
+)
+def test_request_for_a_crooked_path_is_refused(server: Server, target: str) -> None:
+    """Before any call, and with no header of the caller's making."""
+    reply = server.request("GET", f"{target}?environment=aws-one", TOKEN)
+    assert reply.code == "invalid_request"
+    assert "x-evil" not in reply.headers
+
+
+@pytest.mark.parametrize("target", ["/environment/%zz%", "/environment/%ff%fe", "/environment/%ed%a0%80"])
+def test_request_for_a_path_in_odd_bytes_is_a_404(server: Server, target: str) -> None:
+    """Not UTF-8, or not even percent-encoded."""
+    assert server.request("GET", target).code == "environment_not_found"
+
+
+def test_request_with_a_body_of_2_mb_is_refused(server: Server) -> None:
+    """With Content-Length, and in chunks, as it comes."""
+    body = b'{"name": "' + b"a" * 2_000_000 + b'"}'
+    reply = server.request("POST", "/vm", TOKEN, JSON, f"Content-Length: {len(body)}", body=body)
+    assert reply.code == "invalid_request"
+    assert b"larger than" in reply.body
+    reply = server.request("POST", "/vm", TOKEN, JSON, "Transfer-Encoding: chunked", body=chunks(body))
+    assert reply.code == "invalid_request"
+    assert b"larger than" in reply.body
+
+
+@pytest.mark.parametrize("size", [1, 7, 65536])
+def test_request_with_a_body_in_chunks_is_read(server: Server, size: int) -> None:
+    """As some clients and proxies send it."""
+    body = b'{"name": "test1", "environment": "nowhere", "machinetype": "small-debian"}'
+    reply = server.request("POST", "/vm", TOKEN, JSON, "Transfer-Encoding: chunked", body=chunks(body, size))
+    assert reply.code == "environment_not_found"
+
+
+@pytest.mark.parametrize("chunk", [b"zz\r\n{}\r\n0\r\n\r\n", b"-1\r\n{}\r\n", b"ffffffffffffffffffff\r\n{}"])
+def test_request_with_broken_chunks_is_refused(server: Server, chunk: bytes) -> None:
+    """Nothing is made of what did arrive."""
+    assert server.request("POST", "/vm", TOKEN, JSON, "Transfer-Encoding: chunked", body=chunk).status == 400
+    assert server.alive()
+
+
+def test_request_with_a_length_and_chunks_is_read_as_chunks(server: Server) -> None:
+    """RFC 9112: never by the length, or a proxy and we could see two different requests."""
+    smuggled = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    body = chunks(b"{}")
+    headers = (TOKEN, JSON, "Transfer-Encoding: chunked", f"Content-Length: {len(body) + len(smuggled)}")
+    reply = server.request("POST", "/vm", *headers, body=body + smuggled)
+    assert reply.status == 400
+    assert b"smuggled" not in reply.body
+    assert "/smuggled" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("length", ["-1", "abc", "1, 2", "99999999999999999999999", "+2", "0x2"])
+def test_request_with_an_odd_length_is_refused(server: Server, length: str) -> None:
+    """Our problem or the server's plain 400."""
+    assert server.request("POST", "/vm", TOKEN, JSON, f"Content-Length: {length}", body=b"{}").status in {400, 413}
+    assert server.alive()
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json; x*=nosuch''%41", "application/json; charset=hex", "application/json; charset=utf-16",
+     "application/json; charset=" + "x" * 9000, 'application/json; =;;"', "application/json;charset=utf-8"],
+)  # fmt: skip
+def test_request_with_odd_parameters_of_the_content_type_is_read(server: Server, content_type: str) -> None:
+    """JSON has none: they change nothing, and break nothing."""
+    reply = server.request("POST", "/vm", TOKEN, f"Content-Type: {content_type}", "Content-Length: 2", body=b"{}")
+    assert reply.code == "invalid_request"
+    assert b'"machinetype"' in reply.body
+
+
+@pytest.mark.parametrize("charset", ["hex", "utf-16", "idna", "undefined", "punycode", "unicode_escape"])
+def test_request_with_a_charset_does_not_change_how_its_query_is_read(server: Server, charset: str) -> None:
+    """A query is UTF-8, whatever the Content-Type says."""
+    reply = server.request("GET", "/vm?environment=n%C3%B6", TOKEN, f"Content-Type: text/plain; charset={charset}")
+    assert reply.code == "environment_not_found"
+    assert "'nö'" in reply.body.decode()
+
+
+def test_head_has_the_headers_of_get_and_no_body(server: Server) -> None:
+    """Also where it is an error."""
+    for target, status in (("/environment", 200), ("/nothing", 404), ("/vm/x/start", 401)):
+        reply = server.request("HEAD", target)
+        assert (reply.status, reply.body) == (status, b"")
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE", "PUT", "PROPFIND", "get", "M-SEARCH"])
+def test_request_with_another_method_is_not_allowed(server: Server, method: str) -> None:
+    """TRACE above all, which would send the token back."""
+    reply = server.request(method, "/docs" if method != "get" else "/vm", TOKEN)
+    if method == "get":
+        assert reply.status in {400, 405}
+    else:
+        assert reply.code == "method_not_allowed"
+    assert b"Authorization" not in reply.body
+
+
+def test_request_for_everything_or_a_tunnel_is_a_problem(server: Server) -> None:
+    """`OPTIONS *` and CONNECT are no paths of ours."""
+    assert server.request("OPTIONS", "*").status in {400, 404, 405}
+    assert server.request("CONNECT", "localhost:22").status in {400, 404, 405}
+
+
+def test_request_of_http_1_0_is_answered(server: Server) -> None:
+    """Without chunks, which it does not know."""
+    reply = server.request("GET", "/environment", version="1.0")
+    assert reply.status == 200
+    assert "transfer-encoding" not in reply.headers
+    assert len(json.loads(reply.body)) == len(ENVIRONMENTS)
+
+
+@pytest.mark.parametrize("host", ["", "evil.example", "a b", "localhost:x", "[::1", "localhost@evil.example", "*"])
+def test_request_with_an_odd_host_is_refused(server: Server, host: str) -> None:
+    """Also without any."""
+    assert server.request("GET", "/environment", host=host).code == "invalid_request"
+
+
+def test_request_with_two_hosts_is_refused(server: Server) -> None:
+    """Or a cache before us could be fooled."""
+    assert server.request("GET", "/environment", "Host: evil.example").status == 400
+
+
+def test_request_for_an_absolute_url_is_answered_without_leading_elsewhere(server: Server) -> None:
+    """We are no proxy: the path counts."""
+    assert server.request("GET", "http://localhost/environment").status == 200
+    assert b"evil.example" not in server.request("GET", "http://evil.example/environment").body
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"GARBAGE\r\n\r\n", b"\r\n\r\n\r\n", b"GET /\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00",
+     b"GET /\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nbad header\r\n\r\n"],
+)  # fmt: skip
+def test_request_that_is_no_http_does_no_harm(server: Server, line: bytes) -> None:
+    """A plain 400, or the connection is closed; the next caller is served."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(line)
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+        assert _read(connection).status in {0, 302, 400, 505}
+    assert server.alive()
+
+
+def test_requests_that_are_never_finished_do_not_stop_others(server: Server) -> None:
+    """Half a header, half a body, chunks without an end; more of them than the server has threads."""
+    half = [
+        b"GET /environment HTTP/1.1\r\nHost: local",
+        f"POST /vm HTTP/1.1\r\nHost: localhost\r\n{TOKEN}\r\n".encode(),
+    ]
+    connections = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(20)]
+    for number, connection in enumerate(connections):
+        connection.sendall(half[number % len(half)])
+    assert server.alive()
+    for connection in connections:
+        connection.close()
+    assert server.alive()
+
+
+def test_request_whose_body_is_cut_does_no_harm(server: Server) -> None:
+    """The caller hangs up in the middle: nothing is made of the half, and no traceback is left in the log."""
+    head = f"POST /vm HTTP/1.1\r\nHost: localhost\r\n{TOKEN}\r\n{JSON}\r\n"
+    for framing, body in (("Content-Length: 500", b'{"name": "a"'), ("Transfer-Encoding: chunked", b"ff\r\n{")):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+            connection.sendall(f"{head}{framing}\r\n\r\n".encode() + body)
+    assert server.alive()
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_requests_on_one_connection_are_answered_in_order(server: Server) -> None:
+    """Keep-alive and pipelining, after a refused body, too."""
+    body = b"[]"
+    first = f"POST /vm HTTP/1.1\r\nHost: localhost\r\n{TOKEN}\r\n{JSON}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    second = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(first + body + second)
+        received = b""
+        while data := connection.recv(65536):
+            received += data
+    assert received.index(b"/problems/invalid_request") < received.index(b"/problems/not_found")
+
+
+def test_documentation_is_served_with_its_assets(server: Server) -> None:
+    """From our own packages; nothing else is under `/static/`."""
+    page = server.request("GET", "/docs").body.decode()
+    assets = {part.split('"')[0] for part in page.split('"/static/')[1:]}
+    assert len(assets) >= 3
+    for asset in assets:
+        reply = server.request("GET", f"/static/{asset}")
+        assert reply.status == 200
+        assert reply.headers["x-content-type-options"] == "nosniff"
+    for target in (
+        "/static/",
+        "/static/../manage.py",
+        "/static/%2e%2e/manage.py",
+        "/static/vms/templates/vms/problem.html",
+    ):
+        assert server.request("GET", target).status in {400, 404}
+
+
+def test_log_of_the_server_is_json_line_by_line(server: Server) -> None:
+    """Whatever was sent before, and no secret in it."""
+    server.request("GET", "/vm/%0a%1b[31m?environment=aws-one", TOKEN)
+    lines = [line for line in server.log.read_text().splitlines() if not line.startswith("CloudVM API on")]
+    assert lines
+    assert all(json.loads(line)["level"] for line in lines)
+    assert "canary-s3cr3t" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_stop_by_a_signal_leaves_no_process_behind(tmp_path: Path, how: signal.Signals) -> None:
+    """Ctrl-C, and what an init system sends; the port is free again at once."""
+    running = start(tmp_path, "--workers", "2", port=free_port())
+    wait_until_up(running)
+    assert stop(running, how) == 0
+    assert "Traceback" not in running.log.read_text()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", running.port))
+
+
+def test_start_on_a_port_in_use_is_refused(server: Server, tmp_path: Path) -> None:
+    """Two servers would share the requests in silence."""
+    second = start(tmp_path, port=server.port)
+    assert second.process.wait(timeout=START_SECONDS) == 1
+    told = second.log.read_text()
+    assert f"port {server.port}: Address already in use" in told
+    assert len(told.splitlines()) == 1
+    assert server.alive()
+
+
+def test_start_with_bad_files_tells_each_fault_and_ends(tmp_path: Path) -> None:
+    """One line for each, and no server."""
+    bad = tmp_path / "bad.json"
+    bad.write_text('[{"name": "a", "cloud": "Aws"}, {"name": "b", "cloud": "Nowhere"}]')
+    port = free_port()
+    failed = start(tmp_path, port=port, CLOUDVM_ENVIRONMENTS_FILE=str(bad))
+    assert failed.process.wait(timeout=START_SECONDS) == 1
+    told = failed.log.read_text()
+    assert [line.partition("bad.json: ")[2].split(":")[0] for line in told.splitlines() if "bad.json" in line] == [
+        "$[0]",
+        "$[1].cloud",
+    ]
+    assert "Traceback" not in told
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_start_in_text_format_writes_no_line_of_a_callers_making(tmp_path: Path) -> None:
+    """As for people at a terminal."""
+    running = start(tmp_path, "--workers", "1", port=free_port(), CLOUDVM_LOG_FORMAT="text")
+    wait_until_up(running)
+    running.request("GET", "/nothing%0a2026-01-01T00:00:00Z%20INFO%20forged%1b[2J")
+    stop(running)
+    assert not [
+        line for line in running.log.read_text().splitlines() if line.startswith("2026-01-01") or "\x1b" in line
+    ]
