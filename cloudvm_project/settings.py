@@ -148,7 +148,10 @@ LOGGING = {
         "django.request": {"level": "CRITICAL"},
         **{
             library: {"level": "WARNING"}
-            for library in ("boto3", "botocore", "s3transfer", "urllib3", "requests", "asyncio", "granian", "_granian")
+            for library in (
+                *("boto3", "botocore", "s3transfer", "proxmoxer", "pycdlib", "urllib3", "requests", "asyncio"),
+                *("granian", "_granian"),
+            )
         },
     },
 }

@@ -40,6 +40,22 @@ class StopMode(StrEnum):
     FORCE = "force"
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a VM is to be stopped or restarted; `guest_seconds` is how long its guest may take where it is asked."""
+
+    mode: StopMode
+    guest_seconds: float = 0.0
+
+    @property
+    def forced(self) -> bool:
+        """Whether the power is cut without asking the guest."""
+        return self.mode is StopMode.FORCE
+
+
+FORCED = Manner(StopMode.FORCE)
+
+
 class Verb(StrEnum):
     """What can be done to a VM; the same words in the API, in operation tokens and in logs."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import ClassVar, Protocol, Self
 
 from providers.credentials import Credentials
-from providers.domain import VM, Environment, Operation, VMSpec
+from providers.domain import VM, Environment, Manner, Operation, VMSpec
 from providers.errors import ProviderError
 from providers.network import Network
 
@@ -42,7 +42,7 @@ class Driver(ABC):
     - Each exchange with the backend is told to `providers.trace.current().call`.
 
     What drivers may count on
-    - Ids match the cloud's pattern; a spec has passed `check_create`; stop and restart come with `force` decided.
+    - Ids match the cloud's pattern; a spec has passed `check_create`.
     - `AlreadyInStateError` is made a success by the gateway.
     """
 
@@ -96,12 +96,16 @@ class Driver(ABC):
         """Start a VM."""
 
     @abstractmethod
-    def stop_vm(self, vm_id: str, work: Work, *, force: bool) -> Operation:
-        """Ask the guest to shut down or, with `force`, cut the power, also while the guest was asked before."""
+    def stop_vm(self, vm_id: str, work: Work, manner: Manner) -> Operation:
+        """Ask the guest to shut down or, by force, cut the power, also while the guest was asked before.
+
+        The gateway sees to it that the guest's time ends as the manner says; a cloud that can do so itself may be
+        asked to, and then it happens also when nobody waits.
+        """
 
     @abstractmethod
-    def restart_vm(self, vm_id: str, work: Work, *, force: bool) -> Operation:
-        """Ask the guest to reboot or, with `force`, take the power away and give it back.
+    def restart_vm(self, vm_id: str, work: Work, manner: Manner) -> Operation:
+        """Ask the guest to reboot or, by force, take the power away and give it back.
 
         Raises:
             ConflictError: the VM is not running.

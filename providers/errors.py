@@ -94,6 +94,7 @@ class ProviderError(Exception):
         fields: the fields at fault.
         retry_after_seconds: when to come back, if the cloud or a limit of ours said so.
         leftovers: what a failed create had made.
+        answer_lost: whether the cloud may have done what was asked, although the call failed.
 
     """
 
@@ -113,6 +114,7 @@ class ProviderError(Exception):
         self.fields = fields
         self.retry_after_seconds = retry_after_seconds
         self.leftovers: tuple[Leftover, ...] = ()
+        self.answer_lost = False
 
 
 class InvalidRequestError(ProviderError):

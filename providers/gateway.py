@@ -10,7 +10,7 @@ from importlib import import_module
 
 from providers import trace
 from providers.credentials import Credentials
-from providers.domain import VM, Environment, Operation, StopMode, Verb, VMSpec
+from providers.domain import VM, Environment, Manner, Operation, StopMode, Verb, VMSpec
 from providers.driver import Driver
 from providers.errors import (
     AlreadyInStateError,
@@ -115,22 +115,16 @@ class Gateway:
 
     def stop_vm(self, vm_id: str, mode: StopMode, timeout_seconds: float, wish: Wish = UNTIL_DONE) -> Operation:
         """Stop a VM; one that is stopped already is a success. `timeout_seconds` is how long the guest may take."""
-        force = mode is StopMode.FORCE
+        manner = Manner(mode, timeout_seconds)
         return self._change(
-            Verb.STOP,
-            vm_id,
-            lambda driver, work: _bounded(driver.stop_vm(vm_id, work, force=force), mode, timeout_seconds),
-            wish,
+            Verb.STOP, vm_id, lambda driver, work: _bounded(driver.stop_vm(vm_id, work, manner), manner), wish
         )
 
     def restart_vm(self, vm_id: str, mode: StopMode, timeout_seconds: float, wish: Wish = UNTIL_DONE) -> Operation:
         """Restart a running VM, in the same modes as a stop."""
-        force = mode is StopMode.FORCE
+        manner = Manner(mode, timeout_seconds)
         return self._change(
-            Verb.RESTART,
-            vm_id,
-            lambda driver, work: _bounded(driver.restart_vm(vm_id, work, force=force), mode, timeout_seconds),
-            wish,
+            Verb.RESTART, vm_id, lambda driver, work: _bounded(driver.restart_vm(vm_id, work, manner), manner), wish
         )
 
     def delete_vm(self, vm_id: str, wish: Wish = UNTIL_DONE) -> Operation:
@@ -192,11 +186,12 @@ class Gateway:
             )
 
 
-def _bounded(operation: Operation, mode: StopMode, timeout_seconds: float) -> Operation:
+def _bounded(operation: Operation, manner: Manner) -> Operation:
     """The operation with the time that the guest is given, unless it was forced."""
-    if mode is StopMode.FORCE or operation.done:
+    if manner.forced or operation.done:
         return operation
-    return replace(operation, guest_until=time.time() + timeout_seconds, then_force=mode is StopMode.AUTO)
+    guest_until = time.time() + manner.guest_seconds
+    return replace(operation, guest_until=guest_until, then_force=manner.mode is StopMode.AUTO)
 
 
 def _driver_class(environment: Environment) -> type[Driver]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from providers.domain import Operation, Verb
+from providers.domain import FORCED, Operation, Verb
 from providers.driver import Driver
 from providers.errors import (
     AlreadyInStateError,
@@ -150,8 +150,8 @@ class RunningWork:
             return replace(operation, done=True, failure=_guest_did_not_obey(operation))
         try:
             if operation.verb is Verb.RESTART:
-                return self._driver.restart_vm(vm_id, self, force=True)
-            return self._driver.stop_vm(vm_id, self, force=True)
+                return self._driver.restart_vm(vm_id, self, FORCED)
+            return self._driver.stop_vm(vm_id, self, FORCED)
         except AlreadyInStateError:
             return replace(operation, done=True)
 

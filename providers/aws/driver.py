@@ -12,7 +12,7 @@ from providers.aws.instances import Instance
 from providers.aws.launch import NAME_TAG, check, launch_of, shown_tags
 from providers.aws.progress import Goal, judged
 from providers.credentials import Credentials
-from providers.domain import VM, Environment, Operation, Verb, VMSpec, VMStatus
+from providers.domain import VM, Environment, Manner, Operation, Verb, VMSpec, VMStatus
 from providers.driver import Driver, Work
 from providers.errors import ConflictError, ProviderError, VMNotFoundError
 from providers.network import Network
@@ -83,23 +83,23 @@ class AwsDriver(Driver):
         """See `Driver`."""
         return self._towards("running", Verb.START, self._find(vm_id), "pending", self._client.start)
 
-    def stop_vm(self, vm_id: str, work: Work, *, force: bool) -> Operation:  # noqa: ARG002 # one step
+    def stop_vm(self, vm_id: str, work: Work, manner: Manner) -> Operation:  # noqa: ARG002 # one step
         """See `Driver`. EC2 itself cuts the power of a guest that does not obey, after some minutes."""
-        under_way = "" if force else "stopping"
+        under_way = "" if manner.forced else "stopping"
         return self._towards(
             "stopped",
             Verb.STOP,
             self._find(vm_id),
             under_way,
-            lambda found: self._client.stop(found, force=force),
+            lambda found: self._client.stop(found, force=manner.forced),
         )
 
-    def restart_vm(self, vm_id: str, work: Work, *, force: bool) -> Operation:
+    def restart_vm(self, vm_id: str, work: Work, manner: Manner) -> Operation:
         """See `Driver`. EC2 does not tell when a guest has rebooted, so that is done once it is accepted."""
         instance = self._find(vm_id)
         if instance.state != "running":
             raise ConflictError(f"VM {vm_id} is {instance.state}; only one that is running can be restarted.")
-        if not force:
+        if not manner.forced:
             self._client.reboot(vm_id)
             return Operation(Verb.RESTART, vm_id, done=True)
         self._client.stop(vm_id, force=True)

@@ -7,7 +7,7 @@ from typing import ClassVar, Self
 
 from providers.cloud import Cloud
 from providers.credentials import Credentials
-from providers.domain import VM, Environment, Offer, OperatingSystem, Operation, Verb, VMSpec, VMStatus
+from providers.domain import VM, Environment, Manner, Offer, OperatingSystem, Operation, Verb, VMSpec, VMStatus
 from providers.driver import Driver, Work
 from providers.errors import (
     AlreadyInStateError,
@@ -126,18 +126,18 @@ class InMemoryDriver(Driver):
         self._state.vms[vm_id] = VMStatus.RUNNING
         return self._begun(Verb.START, vm_id)
 
-    def stop_vm(self, vm_id: str, work: Work, *, force: bool) -> Operation:
-        self._state.call("force stop" if force else "stop")
+    def stop_vm(self, vm_id: str, work: Work, manner: Manner) -> Operation:
+        self._state.call("force stop" if manner.forced else "stop")
         if self._vm(vm_id).status is VMStatus.STOPPED:
             raise AlreadyInStateError
-        if force or not self._state.deaf:
+        if manner.forced or not self._state.deaf:
             self._state.vms[vm_id] = VMStatus.STOPPED
-        return replace(self._begun(Verb.STOP, vm_id), done=True) if force else self._begun(Verb.STOP, vm_id)
+        return replace(self._begun(Verb.STOP, vm_id), done=True) if manner.forced else self._begun(Verb.STOP, vm_id)
 
-    def restart_vm(self, vm_id: str, work: Work, *, force: bool) -> Operation:
-        self._state.call("force restart" if force else "restart")
+    def restart_vm(self, vm_id: str, work: Work, manner: Manner) -> Operation:
+        self._state.call("force restart" if manner.forced else "restart")
         operation = self._begun(Verb.RESTART, vm_id)
-        if force:
+        if manner.forced:
             return replace(operation, done=True)
         return replace(operation, handle="deaf") if self._state.deaf else operation
 

@@ -1,0 +1,74 @@
+"""What we remember of a VM in its own notes, on clouds without key-value tags: one line of JSON, marked as ours.
+
+Other lines of the notes are people's, and are left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from providers.domain import NOTHING, Idempotency
+
+MARK = "cloudvm"
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What the line holds; each is empty where nothing is known.
+
+    Attributes:
+        tags: the caller's tags.
+        creation: drawn for the one create that made the VM, so that it is known again whatever becomes of its id.
+        vm_id: the VM for which this was written, where the cloud lets us choose ids. A copy of the VM that somebody
+            made in the cloud has the notes, too, and another id.
+        request_key: stands for the environment and the Idempotency-Key of the create.
+        request_digest: stands for the content of the create.
+
+    """
+
+    tags: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    creation: str = ""
+    vm_id: str = ""
+    request_key: str = ""
+    request_digest: str = ""
+
+
+_TEXTS = ("creation", "vm_id", "request_key", "request_digest")
+
+
+def write(notes: Notes) -> str:
+    """The line for notes; ASCII, without a line break."""
+    texts = {name: getattr(notes, name) for name in _TEXTS if getattr(notes, name)}
+    tags = {"tags": dict(notes.tags)} if notes.tags else {}
+    return json.dumps({MARK: {**texts, **tags}}, separators=(",", ":"))
+
+
+def read(text: str) -> Notes:
+    """What our line in a VM's notes says; people may have changed it, so what is not of the right form is nothing."""
+    for line in text.splitlines():
+        if line.strip().startswith(f'{{"{MARK}"'):
+            return _read(line)
+    return Notes()
+
+
+def request_key(environment: str, idempotency: Idempotency) -> str:
+    """What stands for a caller's key: one VM in one environment. 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps([idempotency.key, environment]).encode()).hexdigest()
+
+
+def _read(line: str) -> Notes:
+    try:
+        content: Any = json.loads(line)[MARK]
+    except (ValueError, KeyError, TypeError):
+        return Notes()
+    if not isinstance(content, dict):
+        return Notes()
+    texts = {name: content[name] for name in _TEXTS if isinstance(content.get(name), str)}
+    tags = content.get("tags")
+    words = {key: value for key, value in tags.items() if isinstance(value, str)} if isinstance(tags, dict) else {}
+    return Notes(tags=MappingProxyType(words), **texts)
