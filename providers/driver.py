@@ -29,6 +29,9 @@ class Work(Protocol):
         Removal runs in reverse order. `remove` submits and waits itself (`finish`) where the next removal needs it.
         """
 
+    def forget(self, made_id: str) -> None:
+        """Take back `made`: the object turned out to be somebody else's."""
+
 
 class Driver(ABC):
     """One environment seen with one caller's credentials; kept a while and used by many threads at once.

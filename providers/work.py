@@ -82,6 +82,10 @@ class RunningWork:
         """See `driver.Work`."""
         self._made.append(_Made(kind, made_id, remove))
 
+    def forget(self, made_id: str) -> None:
+        """See `driver.Work`."""
+        self._made = [made for made in self._made if made.id != made_id]
+
     def awaited(self, operation: Operation, wish: Wish) -> Operation:
         """Wait for the last step as long as the caller wishes."""
         operation = wait_until_done(operation, self.look, self._patience(wish))

@@ -32,7 +32,7 @@ class AwsHarness(Harness):
     access_key = aws.ACCESS_KEY
     secret = aws.SECRET
     budgets = Budgets(list_page=1, list_page_size=1000, get=1, start=2, stop=2, restart=2, delete=2, create=2)
-    features = Features(native_tags=True)
+    features = Features()
     unknown_id = "i-00000000000000000"
     malformed_ids = ("i-1", "vm-0123456789abcdef0", "I-0123456789ABCDEF0", "i-0123456789abcdef0x")
     verb_operations = {  # noqa: RUF012 - a constant

@@ -13,11 +13,16 @@ from pytest_django import Settings
 from providers.network import Network
 from tests.conformance.aws import AwsHarness
 from tests.conformance.harness import Harness
+from tests.conformance.proxmox import ProxmoxHarness, ProxmoxTemplateHarness
 from tests.support.api import Api, bearer
 from tests.support.impostor import Impostor, running_impostor
 from vms.service import current_service
 
-HARNESSES: dict[str, Callable[[], Harness]] = {"aws": AwsHarness}
+HARNESSES: dict[str, Callable[[], Harness]] = {
+    "aws": AwsHarness,
+    "proxmox": ProxmoxHarness,
+    "proxmox-7": ProxmoxTemplateHarness,
+}
 
 # Short enough that a test of silence is quick; long enough for a busy machine.
 NETWORK = Network(connect_timeout_seconds=2.0, read_timeout_seconds=10.0)

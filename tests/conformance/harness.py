@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
+from tests.support.api import Api
+
 
 class Trouble(Enum):
     """What can go wrong with a backend, in words that mean something on every cloud."""
@@ -42,10 +44,9 @@ class Features:
     """What a cloud can and cannot do, as far as tests must know it; the contract's words, no cloud's name."""
 
     unique_names: bool = False
-    native_tags: bool = False
-    reports_quota: bool = True
-    reports_capacity: bool = True
-    force_cuts_power: bool = True
+    tags_in_list: bool = True
+    quotas: bool = True
+    stops_before_delete: bool = False
 
 
 class Harness(ABC):
@@ -101,6 +102,9 @@ class Harness(ABC):
     @abstractmethod
     def seed(self, count: int, *, state: str = "running") -> list[str]:
         """Make VMs behind the API's back and return their ids."""
+
+    def warm_up(self, api: Api) -> None:  # noqa: B027 - most backends have nothing to do here
+        """Let the caller's session do what a session does only once, beyond the log-in."""
 
     @abstractmethod
     def seed_elsewhere(self) -> str:

@@ -8,21 +8,29 @@ from tests.support.api import Api
 from tests.support.threads import at_once
 
 
+@pytest.fixture
+def practised(warm: Api, backend: Harness) -> Api:
+    """A caller whose session has done what it does only once."""
+    backend.warm_up(warm)
+    backend.forget_operations()
+    return warm
+
+
 @pytest.mark.parametrize(("verb", "state"), [
     ("get", "running"), ("start", "stopped"), ("stop", "running"), ("restart", "running"), ("delete", "running"),
 ])  # fmt: skip
-def test_verb_stays_within_its_budget_of_calls(warm: Api, backend: Harness, verb: str, state: str) -> None:
+def test_verb_stays_within_its_budget_of_calls(practised: Api, backend: Harness, verb: str, state: str) -> None:
     """With a warm session, polls aside; Server-Timing counts as the backend does."""
     (vm_id,) = backend.seed(1, state=state)
-    answer = call(warm, verb, vm_id)
+    answer = call(practised, verb, vm_id)
     assert answer.status < 300, answer.body
     assert answer.calls == len(backend.operations())
     assert len(backend.costly()) <= getattr(backend.budgets, verb), backend.operations()
 
 
-def test_create_stays_within_its_budget_of_calls(warm: Api, backend: Harness) -> None:
+def test_create_stays_within_its_budget_of_calls(practised: Api, backend: Harness) -> None:
     """With cloud-init, a size and a start."""
-    answer = warm.create(cloud_init="I2Nsb3VkLWNvbmZpZwo=")
+    answer = practised.create(cloud_init="I2Nsb3VkLWNvbmZpZwo=")
     assert answer.status == 201, answer.body
     assert len(backend.costly()) <= backend.budgets.create, backend.operations()
 
@@ -36,12 +44,12 @@ def test_list_of_2500_vms_is_complete_and_within_budget(warm: Api, backend: Harn
     assert len(backend.operations()) <= backend.budgets.list_page * pages
 
 
-def test_verbs_with_a_warm_session_make_no_new_connection(warm: Api, backend: Harness) -> None:
+def test_verbs_with_a_warm_session_make_no_new_connection(practised: Api, backend: Harness) -> None:
     """Connections are kept and used again."""
     before = backend.connections()
     (vm_id,) = backend.seed(1)
     for verb in ("get", "stop", "start", "restart", "delete"):
-        assert call(warm, verb, vm_id).status < 300
+        assert call(practised, verb, vm_id).status < 300
     assert backend.connections() == before
 
 

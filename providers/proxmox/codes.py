@@ -1,0 +1,129 @@
+"""What PVE's words mean in ours, as tables. PVE has no error codes: most of what goes wrong is a 500 and a text.
+
+The texts: PVE/API2/Qemu.pm, PVE/QemuServer.pm and PVE/AbstractConfig.pm of qemu-server and pve-guest-common, and
+PVE/Storage.pm of pve-storage (https://git.proxmox.com).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from providers.errors import (
+    BackendFailureError,
+    BackendTimeoutError,
+    BackendUnreachableError,
+    ConflictError,
+    CredentialsRejectedError,
+    PermissionDeniedError,
+    ProviderError,
+    ThrottledError,
+    UnavailableError,
+    UnprocessableError,
+    VMNotFoundError,
+)
+
+
+class IdTakenError(ConflictError):
+    """Somebody else was faster in taking the id of a new VM."""
+
+
+def _any(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(patterns), re.IGNORECASE)
+
+
+MISSING: Final = _any(
+    r"Configuration file '[^']*' does not exist",
+    r"unable to find configuration file for VM \d+",
+    r"no such VM",
+)
+ALREADY_RUNNING: Final = _any(r"VM \d+ already running", r"already running")
+RUNNING: Final = _any(r"VM \d+ is running")
+NOT_RUNNING: Final = _any(r"VM \d+ (is )?not running")
+GUEST_SILENT: Final = _any(r"(quit/powerdown|powerdown|shutdown) failed - got timeout")
+VOLUME_MISSING: Final = _any(r"No such file or directory", r"volume '?\S+'? does not exist", r"no such volume")
+
+# The first that is found counts, so exceptions stand before the rule.
+ERROR_TEXTS: Final[tuple[tuple[re.Pattern[str], type[ProviderError]], ...]] = (
+    (MISSING, VMNotFoundError),
+    (_any(r"you can't start a vm if it's a template"), VMNotFoundError),
+    (_any(r"(VM|CT) \d+ already exists", r"VM \d+: config file already exists"), IdTakenError),
+    (_any(r"permission (check failed|denied)[^)]*\)?"), PermissionDeniedError),
+    (GUEST_SILENT, BackendTimeoutError),
+    (
+        _any(
+            r"VM is locked( \(\S+\))?",
+            r"can't lock file",
+            r"VM is paused",
+            r"VM \d+ is running",
+            r"VM \d+ (is )?not running",
+            r"already running",
+            r"protection mode enabled",
+            r"used in HA resources",
+            r"checksum mismatch",
+        ),
+        ConflictError,
+    ),
+    (
+        _any(
+            r"no space left",
+            r"(not enough|insufficient) (free )?(disk )?(space|memory)",
+            r"out of (space|memory)",
+            r"cannot allocate memory",
+            r"no quorum",
+            r"cluster not ready",
+        ),
+        UnavailableError,
+    ),
+    (
+        _any(
+            r"storage '[^']*' (does not exist|is (not available|disabled|not online))",
+            r"storage '[^']*' does not support",
+            r"volume '?\S+'? does not exist",
+            r"no such volume",
+            r"cannot import from",
+            r"content type needs to be",
+            r"has wrong type",
+            r"bridge '[^']*' does not exist",
+            r"hostname lookup '[^']*' failed",
+            r"no such cluster node",
+            r"uses local storage",
+            r"linked clone",
+            r"disk '[^']*' does not exist",
+            r"invalid bootorder",
+            r"could not determine current size",
+            r"can't upload to storage",
+            r"wrong file extension",
+        ),
+        UnprocessableError,
+    ),
+)
+
+# What a text of which nobody has heard means, by its HTTP status.
+BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
+    400: UnprocessableError,
+    401: CredentialsRejectedError,
+    403: PermissionDeniedError,
+    429: ThrottledError,
+    # The HTTP library of the node that was asked, about the node that it asked in turn (AnyEvent::HTTP).
+    595: BackendUnreachableError,
+    596: BackendUnreachableError,
+    597: BackendUnreachableError,
+    598: BackendUnreachableError,
+    599: BackendUnreachableError,
+}
+# The other node may have got the request.
+MAYBE_DONE: Final = frozenset({502, 503, 504, 596, 597, 598, 599})
+
+ADVICE: Final[Mapping[type[ProviderError], str]] = {
+    CredentialsRejectedError: "Check the user with its realm and the password, or the token's id and secret, and "
+    "whether the account is enabled and not expired.",
+    PermissionDeniedError: "Give the user, and a token with privilege separation itself too, a role with this "
+    "privilege on this path.",
+    ThrottledError: "Try again later.",
+    BackendUnreachableError: "The host answers, and cannot reach the node that the request is about: is it up?",
+    UnavailableError: "Free space or memory on the node or its storage, or try again later.",
+    IdTakenError: "Others make VMs here at the same time, or ids are scarce; try again.",
+    BackendFailureError: "The node's own log (journalctl -u pvedaemon) may say more.",
+}

@@ -1,0 +1,191 @@
+"""The making of one VM, step by step, each with its way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from providers.domain import VM, Operation, Verb, VMStatus
+from providers.driver import Work
+from providers.errors import ProviderError, UnprocessableError
+from providers.proxmox import nocloud
+from providers.proxmox.client import ProxmoxClient
+from providers.proxmox.codes import IdTakenError
+from providers.proxmox.failures import VENDOR_ERRORS, translate
+from providers.proxmox.identity import TRIES, Identity
+from providers.proxmox.naming import Place, iso_file, iso_volume
+from providers.proxmox.progress import Step, task_operation
+from providers.proxmox.recipe import ImageKind, Recipe
+from providers.proxmox.records import Config
+from providers.proxmox.removal import Removal
+
+CREATE: Final = "POST /nodes/{node}/qemu"
+CLONE: Final = "POST /nodes/{node}/qemu/{vmid}/clone"
+RESIZE: Final = "PUT /nodes/{node}/qemu/{vmid}/resize"
+UPLOAD: Final = "POST /nodes/{node}/storage/{storage}/upload"
+
+_GIB: Final = 1 << 30
+_FAILURES: Final[tuple[type[Exception], ...]] = (ProviderError, *VENDOR_ERRORS)
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template that VMs are cloned from: where it is, and how it is configured."""
+
+    place: Place
+    config: Config
+
+
+class Creation:
+    """One create. `template` is what the VM is cloned from, None where it is made of an image or with an installer."""
+
+    def __init__(self, client: ProxmoxClient, recipe: Recipe, work: Work, template: Template | None) -> None:
+        self._client = client
+        self._recipe = recipe
+        self._work = work
+        self._template = template
+        self._identity = Identity(client, recipe, work)
+        self._removal = Removal(client, work)
+        self._iso = ""
+
+    def run(self) -> Operation:
+        """Make the VM, or complete the one that an earlier try with the same key has made; its start is left open."""
+        for vm_id in self._identity.candidates():
+            place = self._identity.made_before(vm_id)
+            if place is not None:
+                return self._complete_again(place)
+            try:
+                place = self._begin(vm_id)
+            except IdTakenError:
+                continue
+            return self._complete(place)
+        raise IdTakenError(f"{TRIES} ids in a row were taken by others while this VM was being made; try again.")
+
+    def _begin(self, vm_id: str) -> Place:
+        """A VM with this id and its disks.
+
+        Raises:
+            IdTakenError: somebody else has the id.
+
+        """
+        self._upload()
+        place = Place(self._recipe.site.node, vm_id)
+        operation, submit = (CLONE, self._clone) if self._template else (CREATE, self._create)
+        upid = self._submitted(place, lambda: submit(place))
+        self._made(place, upid)
+        try:
+            self._work.finish(task_operation(Verb.CREATE, vm_id, operation, upid))
+        except IdTakenError:
+            # A clone takes its id only in its task.
+            self._work.forget(vm_id)
+            raise
+        return place
+
+    def _create(self, place: Place) -> str:
+        return self._client.create(place, self._recipe.new(place.vm_id, self._iso))
+
+    def _clone(self, place: Place) -> str:
+        assert self._template is not None  # noqa: S101 - the caller has looked, told to the type checker
+        source = self._template.place
+        return self._client.clone(source, place.vm_id, self._recipe.cloned(place.vm_id, source.node))
+
+    def _submitted(self, place: Place, submit: Callable[[], str]) -> str:
+        """The task that makes the VM; if the answer gets lost, see that the VM is not left behind."""
+        try:
+            return submit()
+        except _FAILURES as error:
+            failure = error if isinstance(error, ProviderError) else translate(error)
+            if not failure.answer_lost:
+                raise failure from error
+            raise type(failure)(f"{failure.detail} {self._search_lost(place)}", backend=failure.backend) from error
+
+    def _search_lost(self, place: Place) -> str:
+        """Look for a VM whose making was not answered, so that it is removed; what to tell the caller."""
+        try:
+            made = self._identity.settled(place)
+        except _FAILURES:
+            return f"Whether VM {place.vm_id} was made could not be found out: look for it before you try again."
+        if made is None or made.notes.creation != self._recipe.creation:
+            return "No VM was made."
+        self._made(place, None)
+        return "The VM that was made is removed again."
+
+    def _made(self, place: Place, upid: str | None) -> None:
+        creation = self._recipe.creation
+        self._work.made("vm", place.vm_id, lambda: self._removal.half_made(place, upid, creation))
+
+    def _upload(self) -> None:
+        """Put the VM's cloud-init where Proxmox can attach it, once."""
+        spec, site = self._recipe.spec, self._recipe.site
+        if spec.cloud_init is None or self._iso:
+            return
+        image = nocloud.image(spec.cloud_init, instance_id=self._recipe.creation, hostname=spec.name)
+        volume = iso_volume(site.iso_storage, self._recipe.image_token)
+        try:
+            upid = self._client.upload_iso(site.node, site.iso_storage, iso_file(self._recipe.image_token), image)
+        except ProviderError as error:
+            if error.answer_lost:
+                self._made_iso(volume)
+            raise
+        self._made_iso(volume)
+        self._work.finish(task_operation(Verb.CREATE, volume, UPLOAD, upid))
+        self._iso = volume
+
+    def _made_iso(self, volume: str) -> None:
+        node = self._recipe.site.node
+        self._work.made("iso", volume, lambda: self._removal.iso(node, volume))
+
+    def _complete(self, place: Place) -> Operation:
+        """Size, and start."""
+        if self._template:
+            self._client.configure(place, self._recipe.changed(self._template.config, self._iso))
+        if self._recipe.spec.os.disk_gib and self._recipe.image.kind is not ImageKind.INSTALLER:
+            self._grow(place, self._template.config if self._template else self._client.config(place))
+        return self._start(place)
+
+    def _complete_again(self, place: Place) -> Operation:
+        """The same for a VM of an earlier try, which may lack nothing, and may be in use already."""
+        if self._iso:
+            # It has the same name as the earlier try's, and is the earlier try's to remove.
+            self._work.forget(self._iso)
+        volume = iso_volume(self._recipe.site.iso_storage, self._recipe.image_token)
+        self._iso = volume if self._recipe.spec.cloud_init is not None else ""
+        config = self._client.config(place)
+        if self._template and not self._recipe.is_applied(config, self._iso):
+            self._client.configure(place, self._recipe.changed(self._template.config, self._iso))
+        if self._recipe.spec.os.disk_gib and self._recipe.image.kind is not ImageKind.INSTALLER:
+            self._grow(place, config)
+        return self._start(place)
+
+    def _grow(self, place: Place, config: Config) -> None:
+        """Give the system disk the size that the machine type wants, if it has less."""
+        wanted = self._recipe.spec.os.disk_gib or 0
+        slot = config.system_disk
+        if slot is None:
+            raise UnprocessableError(
+                f"The image {self._recipe.image.name} has no disk to boot from that could be given {wanted} GiB: leave "
+                "`os_disk_size_gb` out of the machine type."
+            )
+        size = config.disk_bytes(slot)
+        if size is not None and size >= wanted * _GIB:
+            return
+        upid = self._client.resize(place, slot, wanted)
+        if upid is not None:
+            self._work.finish(task_operation(Verb.CREATE, place.vm_id, RESIZE, upid))
+
+    def _start(self, place: Place) -> Operation:
+        spec = self._recipe.spec
+        vm = VM(
+            id=place.vm_id,
+            name=spec.name,
+            status=VMStatus.STOPPED,
+            provider_status="stopped",
+            cpus=spec.offer.cpus,
+            memory_mib=spec.offer.memory_mib,
+            tags=spec.tags,
+        )
+        if not spec.start:
+            return Operation(Verb.CREATE, place.vm_id, done=True, vm=vm)
+        upid = self._client.power(place, "start", {})
+        return Operation(Verb.CREATE, place.vm_id, str(Step.power("start", upid, {})), vm=vm)

@@ -1,0 +1,210 @@
+"""Proxmox VE: what the verbs mean on a cluster of nodes."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from typing import ClassVar, Final, Self, TypeVar
+
+from proxmoxer.core import ResourceException
+
+from providers.credentials import Credentials
+from providers.domain import VM, Environment, Manner, Operation, StopMode, Verb, VMSpec
+from providers.driver import Driver, Work
+from providers.errors import (
+    BackendReply,
+    BackendTimeoutError,
+    ConflictError,
+    ProviderError,
+    UnprocessableError,
+    VMNotFoundError,
+)
+from providers.network import Network
+from providers.proxmox.client import Options, ProxmoxClient
+from providers.proxmox.codes import MISSING, NOT_RUNNING
+from providers.proxmox.creation import Creation, Template
+from providers.proxmox.failures import VENDOR_ERRORS, text_of, translate
+from providers.proxmox.naming import Place, is_our_iso
+from providers.proxmox.progress import Progress, Step, not_found
+from providers.proxmox.recipe import ImageKind, recipe_for
+from providers.proxmox.records import Config, listed_vm, shown_vm
+from providers.proxmox.removal import DELETE, Removal
+from providers.proxmox.site import Site, site_of
+
+CONFIG: Final = "GET /nodes/{node}/qemu/{vmid}/config"
+
+T = TypeVar("T")
+
+
+class ProxmoxDriver(Driver):
+    """One node's VMs; a VM that has moved within the cluster is found by its id."""
+
+    vendor_errors: ClassVar[tuple[type[Exception], ...]] = VENDOR_ERRORS
+
+    def __init__(self, environment: Environment, site: Site, client: ProxmoxClient) -> None:
+        self._environment = environment
+        self._site = site
+        self._client = client
+        self._progress = Progress(client)
+        self._templates: dict[str, Template] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def check_create(cls, environment: Environment, spec: VMSpec) -> None:
+        """See `Driver`."""
+        recipe_for(environment, spec)
+
+    @classmethod
+    def open(cls, environment: Environment, credentials: Credentials, network: Network) -> Self:
+        """See `Driver`."""
+        return cls(environment, site_of(environment), ProxmoxClient.open(environment, credentials, network))
+
+    @classmethod
+    def translate(cls, error: Exception) -> ProviderError:
+        """See `Driver`."""
+        return translate(error)
+
+    def list_vms(self) -> Iterator[VM]:
+        """See `Driver`. One call; tags and addresses are not told there."""
+        return (listed_vm(state) for state in self._client.list_vms(self._site.node) if not state.is_template)
+
+    def get_vm(self, vm_id: str) -> VM:
+        """See `Driver`. Two calls; one more where the guest's agent is silent."""
+        return self._on_its_node(vm_id, self._shown)
+
+    def create_vm(self, spec: VMSpec, work: Work) -> Operation:
+        """See `Driver`."""
+        recipe = recipe_for(self._environment, spec)
+        template = self._template(recipe.image.name) if recipe.image.kind is ImageKind.TEMPLATE else None
+        return Creation(self._client, recipe, work, template).run()
+
+    def start_vm(self, vm_id: str, work: Work) -> Operation:  # noqa: ARG002 # one step
+        """See `Driver`. A paused VM is resumed."""
+        return self._power(Verb.START, vm_id, "start", {})
+
+    def stop_vm(self, vm_id: str, work: Work, manner: Manner) -> Operation:  # noqa: ARG002 # one step
+        """See `Driver`. Proxmox itself cuts the power of a guest whose time is over, also when nobody waits."""
+        if manner.forced:
+            return self._power(Verb.STOP, vm_id, "stop", {})
+        options = _guest_time(manner)
+        if manner.mode is StopMode.AUTO:
+            options["forceStop"] = 1
+        return self._power(Verb.STOP, vm_id, "shutdown", options)
+
+    def restart_vm(self, vm_id: str, work: Work, manner: Manner) -> Operation:  # noqa: ARG002 # one step
+        """See `Driver`."""
+        try:
+            if manner.forced:
+                return self._power(Verb.RESTART, vm_id, "reset", {})
+            return self._power(Verb.RESTART, vm_id, "reboot", _guest_time(manner))
+        except ResourceException as error:
+            if NOT_RUNNING.search(text_of(error)):
+                # A template never runs, and is no VM.
+                self._find(vm_id)
+            raise
+
+    def delete_vm(self, vm_id: str, work: Work) -> Operation:
+        """See `Driver`."""
+        place, config = self._find(vm_id)
+        if config.is_protected:
+            raise ConflictError(
+                f"VM {vm_id} is protected in Proxmox. Protection is not removed silently: switch it off there first, "
+                "if that is meant.",
+                backend=BackendReply("Proxmox", DELETE),
+            )
+        removal = Removal(self._client, work)
+        removal.stop(place)
+        for volume in config.volumes.values():
+            # A copy of the VM that somebody has made in Proxmox shares the image, which stays the original's.
+            if is_our_iso(volume) and config.notes.vm_id == vm_id:
+                removal.iso(place.node, volume)
+        return removal.vm(place)
+
+    def poll(self, operation: Operation) -> Operation:
+        """See `Driver`."""
+        return self._progress.look(operation)
+
+    def close(self) -> None:
+        """See `Driver`."""
+        self._client.close()
+
+    def _on_its_node(self, vm_id: str, act: Callable[[Place], T]) -> T:
+        """Do something with a VM where it is: on the environment's node, or where it has moved to."""
+        try:
+            return act(Place(self._site.node, vm_id))
+        except ResourceException as error:
+            if not MISSING.search(text_of(error)):
+                raise
+        node = self._client.node_of(vm_id)
+        if node is None or node == self._site.node:
+            raise not_found(vm_id, CONFIG)
+        return act(Place(node, vm_id))
+
+    def _find(self, vm_id: str) -> tuple[Place, Config]:
+        """A VM's place and configuration.
+
+        Raises:
+            VMNotFoundError: there is none, or it is a template.
+
+        """
+        place, config = self._on_its_node(vm_id, lambda place: (place, self._client.config(place)))
+        if config.is_template:
+            raise not_found(vm_id, CONFIG)
+        return place, config
+
+    def _shown(self, place: Place) -> VM:
+        config = self._client.config(place)
+        if config.is_template:
+            raise not_found(place.vm_id, CONFIG)
+        addresses = self._addresses(place, config) if config.agent_is_on else None
+        if addresses is not None:
+            # Its guest has answered, so it runs.
+            return shown_vm(place.vm_id, config, "running", addresses)
+        return shown_vm(place.vm_id, config, self._client.state(place).word, ())
+
+    def _addresses(self, place: Place, config: Config) -> tuple[str, ...] | None:
+        """The guest's addresses; None where nobody in the guest answers, or the caller may not ask."""
+        try:
+            return self._client.addresses(place, config.macs)
+        except ResourceException as error:
+            if error.status_code in {403, 500}:
+                return None
+            raise
+        except BackendTimeoutError:
+            return None
+
+    def _power(self, verb: Verb, vm_id: str, action: str, options: Options) -> Operation:
+        upid = self._on_its_node(vm_id, lambda place: self._client.power(place, action, options))
+        return Operation(verb, vm_id, str(Step.power(action, upid, options)))
+
+    def _template(self, vm_id: str) -> Template:
+        """A template; looked for once in a session.
+
+        Raises:
+            UnprocessableError: there is none.
+
+        """
+        with self._lock:
+            if vm_id in self._templates:
+                return self._templates[vm_id]
+        try:
+            place, config = self._on_its_node(vm_id, lambda place: (place, self._client.config(place)))
+        except VMNotFoundError as error:
+            raise _no_template(vm_id) from error
+        template = Template(place, config)
+        with self._lock:
+            self._templates[vm_id] = template
+        return template
+
+
+def _guest_time(manner: Manner) -> dict[str, str | int]:
+    return {"timeout": math.ceil(manner.guest_seconds)}
+
+
+def _no_template(vm_id: str) -> UnprocessableError:
+    return UnprocessableError(
+        f"The machine type's image on Proxmox is template {vm_id}, which this cluster does not have, or does not show "
+        "to this caller.",
+        backend=BackendReply("Proxmox", CONFIG),
+    )

@@ -1,0 +1,101 @@
+"""Which id a new VM gets, so that no two creates meet, and one that is repeated finds what it has made.
+
+`GET /cluster/nextid` reserves nothing. What is safe is the making itself: Proxmox gives an id only once in a cluster,
+to a VM or a container.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from typing import Final
+
+from proxmoxer.core import ResourceException
+
+from providers.domain import Operation, Verb
+from providers.driver import Work
+from providers.errors import UnprocessableError
+from providers.proxmox.client import ProxmoxClient
+from providers.proxmox.codes import IdTakenError
+from providers.proxmox.failures import translate
+from providers.proxmox.naming import Place
+from providers.proxmox.progress import Step
+from providers.proxmox.recipe import Recipe
+from providers.proxmox.records import Config
+from providers.proxmox.removal import BEING_MADE, Removal
+
+# How many ids are tried when others make VMs at the same time.
+TRIES: Final = 24
+_FIRST_SPREAD, _WIDEST_SPREAD = 15, 120
+# Ids that follow from keys have nine digits, far above those that Proxmox proposes.
+_KEYED_FROM, _KEYED_COUNT = 100_000_000, 900_000_000
+
+
+class Identity:
+    """The id of one VM to be made."""
+
+    def __init__(self, client: ProxmoxClient, recipe: Recipe, work: Work) -> None:
+        self._client = client
+        self._recipe = recipe
+        self._work = work
+        self._removal = Removal(client, work)
+
+    def candidates(self) -> Iterator[str]:
+        """Ids to try, one after the other.
+
+        With an idempotency key they follow from the key, so that two tries at the same time cannot make two VMs; each
+        comes twice, as its VM may be found at the second time only, or be gone by then.
+        """
+        return self._keyed() if self._recipe.request_key else self._proposed()
+
+    def made_before(self, vm_id: str) -> Place | None:
+        """The VM of this id, if an earlier try with the same key has made it.
+
+        Raises:
+            UnprocessableError: the earlier try had other content.
+            IdTakenError: the id is somebody else's.
+
+        """
+        if not self._recipe.request_key or self._is_free(vm_id):
+            return None
+        place = Place(self._client.node_of(vm_id) or self._recipe.site.node, vm_id)
+        config = self.settled(place)
+        if config is None or config.notes.request_key != self._recipe.request_key:
+            return None
+        if config.notes.request_digest != self._recipe.request_digest:
+            raise UnprocessableError(
+                f"This Idempotency-Key was used before for a request with other content, which made VM {vm_id}: use a "
+                "new key for a new request."
+            )
+        return place
+
+    def settled(self, place: Place) -> Config | None:
+        """A VM's configuration once nobody is making it any more; None when it is not there then."""
+        config = self._removal.config(place)
+        if config is None or config.lock not in BEING_MADE:
+            return config
+        self._work.finish(Operation(Verb.CREATE, place.vm_id, str(Step.settle(place))))
+        return self._removal.config(place)
+
+    def _keyed(self) -> Iterator[str]:
+        for attempt in range(TRIES // 2):
+            digest = hashlib.sha256(f"{self._recipe.request_key} {attempt}".encode()).digest()
+            keyed = str(_KEYED_FROM + int.from_bytes(digest[:8], "big") % _KEYED_COUNT)
+            yield from (keyed, keyed)
+
+    def _proposed(self) -> Iterator[str]:
+        spread = 0
+        for _ in range(TRIES):
+            # Everybody is told the same id: after a collision the ones above it are as good.
+            yield str(self._client.next_id() + random.randint(0, spread))  # noqa: S311 - nothing depends on chance here
+            spread = min(spread * 2 or _FIRST_SPREAD, _WIDEST_SPREAD)
+
+    def _is_free(self, vm_id: str) -> bool:
+        try:
+            self._client.confirm_free(vm_id)
+        except ResourceException as error:
+            if isinstance(translate(error), IdTakenError):
+                return False
+            raise
+        return True

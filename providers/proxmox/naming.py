@@ -1,0 +1,55 @@
+"""What things are called on the wire: operations as the vendor documents them, places, ISO images of ours."""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import requests
+
+API: Final = "/api2/json"
+
+# https://pve.proxmox.com/pve-docs/api-viewer/ names what varies in a path so.
+_PLACES: Final = (
+    (re.compile(r"^/nodes/[^/]+"), "/nodes/{node}"),
+    (re.compile(r"/content/.+$"), "/content/{volume}"),
+    (re.compile(r"/qemu/[^/]+"), "/qemu/{vmid}"),
+    (re.compile(r"/storage/[^/]+"), "/storage/{storage}"),
+    (re.compile(r"/tasks/[^/]+"), "/tasks/{upid}"),
+)
+
+_ISO_NAME: Final = re.compile(r"(?P<storage>[^:/]+):iso/cloudvm-(?P<creation>[0-9a-f]{32})\.iso")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A VM's id and the node that it is on."""
+
+    node: str
+    vm_id: str
+
+
+def operation_of(request: requests.PreparedRequest) -> str:
+    """The operation that a request is, such as `GET /nodes/{node}/qemu`."""
+    path = urllib.parse.unquote(urllib.parse.urlsplit(request.url or "").path).partition(API)[2]
+    for pattern, place in _PLACES:
+        path = pattern.sub(place, path)
+    return f"{request.method} {path}"
+
+
+def iso_file(creation: str) -> str:
+    """The file name of the image that carries one VM's cloud-init."""
+    return f"cloudvm-{creation}.iso"
+
+
+def iso_volume(storage: str, creation: str) -> str:
+    """The same as a volume."""
+    return f"{storage}:iso/{iso_file(creation)}"
+
+
+def is_our_iso(volume: str) -> bool:
+    """Whether a volume is an image that we have made."""
+    return _ISO_NAME.fullmatch(volume) is not None

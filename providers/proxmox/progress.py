@@ -1,0 +1,153 @@
+"""How a piece of work on a VM stands, judged by its task and, where a task tells only half, by the VM."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
+from typing import Final
+
+from proxmoxer.core import ResourceException
+
+from providers.domain import VM, Operation, Verb
+from providers.errors import BackendReply, VMNotFoundError
+from providers.proxmox.client import Options, ProxmoxClient, node_of_task, type_of_task
+from providers.proxmox.codes import ALREADY_RUNNING, GUEST_SILENT, MISSING
+from providers.proxmox.failures import task_failure, text_of
+from providers.proxmox.naming import Place
+from providers.proxmox.records import State
+
+# Where each action is to bring a VM, in QEMU's words.
+GOALS: Final[Mapping[str, str]] = {
+    "start": "running",
+    "resume": "running",
+    "reset": "running",
+    "reboot": "running",
+    "stop": "stopped",
+    "shutdown": "stopped",
+}
+_POWER: Final = "POST /nodes/{node}/qemu/{vmid}/status/"
+SETTLE: Final = "settle"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One task, and how it was asked for, so that it can be asked for again on another node.
+
+    `Operation.handle` is its text: the next look may be another process's.
+    """
+
+    operation: str
+    upid: str = ""
+    node: str = ""
+    options: Options = field(default_factory=lambda: MappingProxyType({}))
+
+    @classmethod
+    def power(cls, action: str, upid: str, options: Options) -> Step:
+        """The step of starting, stopping and so on."""
+        return cls(_POWER + action, upid, options=options)
+
+    @classmethod
+    def settle(cls, place: Place) -> Step:
+        """The step of waiting until somebody else has made a VM."""
+        return cls(SETTLE, node=place.node)
+
+    @classmethod
+    def read(cls, handle: str) -> Step:
+        """The step in a handle."""
+        return cls(**json.loads(handle))
+
+    def __str__(self) -> str:
+        return json.dumps({**asdict(replace(self, options={})), "options": dict(self.options)}, separators=(",", ":"))
+
+    @property
+    def action(self) -> str:
+        """What is done to the VM's power; empty for other work."""
+        return self.operation.removeprefix(_POWER) if self.operation.startswith(_POWER) else ""
+
+
+class Progress:
+    """Looks at work."""
+
+    def __init__(self, client: ProxmoxClient) -> None:
+        self._client = client
+
+    def look(self, operation: Operation) -> Operation:
+        """The operation as one look shows it."""
+        step = Step.read(operation.handle)
+        if step.operation == SETTLE:
+            return self._settled(operation, step)
+        task = self._client.task(step.upid)
+        if task.is_running:
+            return operation
+        if not task.succeeded:
+            return self._failed(operation, step, task.exit_status)
+        return self._arrived(operation, step) if step.action else replace(operation, done=True)
+
+    def _settled(self, operation: Operation, step: Step) -> Operation:
+        """Done when nobody makes the VM any more, whether it is there then or not."""
+        try:
+            config = self._client.config(Place(step.node, operation.vm_id or ""))
+        except ResourceException as error:
+            if MISSING.search(text_of(error)):
+                return replace(operation, done=True)
+            raise
+        return replace(operation, done=config.lock not in {"create", "clone"})
+
+    def _arrived(self, operation: Operation, step: Step) -> Operation:
+        """The task ended well: but one that tells the HA manager, or waits for qmeventd, ends before the work does."""
+        state = self._client.state(Place(node_of_task(step.upid), operation.vm_id or ""))
+        if state.is_template:
+            return replace(operation, done=True, failure=not_found(operation.vm_id or "", step.operation))
+        goes_on = type_of_task(step.upid).startswith("ha") or step.action == "reboot"
+        return replace(
+            operation, done=state.word == GOALS[step.action] or not goes_on, vm=_in_state(operation.vm, state)
+        )
+
+    def _failed(self, operation: Operation, step: Step, exit_status: str) -> Operation:
+        vm_id = operation.vm_id or ""
+        if step.action and MISSING.search(exit_status):
+            return self._elsewhere(operation, step)
+        if step.action == "start" and ALREADY_RUNNING.search(exit_status):
+            return self._running_already(operation, step)
+        if step.action == "reboot" and GUEST_SILENT.search(exit_status) and operation.then_force:
+            # The gateway forces the guest when its time is over, which is now.
+            return operation
+        log = self._client.task_log(step.upid) if "QEMU exited" in exit_status else ()
+        return replace(operation, done=True, failure=task_failure(step.operation, vm_id, exit_status, log))
+
+    def _elsewhere(self, operation: Operation, step: Step) -> Operation:
+        """The VM is not on the node that was asked: ask the one that it has moved to."""
+        vm_id = operation.vm_id or ""
+        node = self._client.node_of(vm_id)
+        if node is None or node == node_of_task(step.upid):
+            return replace(operation, done=True, failure=not_found(vm_id, step.operation))
+        upid = self._client.power(Place(node, vm_id), step.action, step.options)
+        return replace(operation, handle=str(replace(step, upid=upid)))
+
+    def _running_already(self, operation: Operation, step: Step) -> Operation:
+        """A VM that is paused has a process, and does not run."""
+        place = Place(node_of_task(step.upid), operation.vm_id or "")
+        state = self._client.state(place)
+        if state.word not in {"paused", "suspended"}:
+            return replace(operation, done=True, vm=_in_state(operation.vm, state))
+        return replace(operation, handle=str(Step.power("resume", self._client.power(place, "resume", {}), {})))
+
+
+def _in_state(vm: VM | None, state: State) -> VM | None:
+    """What a create knows of its VM, with the state that it is in now."""
+    return vm and replace(vm, status=state.status, provider_status=state.word)
+
+
+def not_found(vm_id: str, operation: str) -> VMNotFoundError:
+    """No VM of that id, or one that is a template."""
+    return VMNotFoundError(
+        f"There is no VM {vm_id} in this environment's Proxmox cluster, or it is not shown to this caller.",
+        backend=BackendReply("Proxmox", operation),
+    )
+
+
+def task_operation(verb: Verb, vm_id: str, operation: str, upid: str) -> Operation:
+    """The work of one task that leads to no state of a VM."""
+    return Operation(verb, vm_id, str(Step(operation, upid)))

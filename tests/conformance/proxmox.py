@@ -1,0 +1,171 @@
+"""Proxmox VE in the suite: a new one with a password and an imported image, an old one with a token and a template."""
+
+import io
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from pycdlib import PyCdlib
+
+from providers.sandbox import proxmox
+from providers.sandbox.authority import Authority
+from providers.sandbox.faults import Cut, Fault
+from tests.conformance.harness import Budgets, Features, Harness, Trouble
+from tests.support.api import Api
+
+VM = "/nodes/{node}/qemu/{vmid}"
+FAULTS = {
+    Trouble.PERMISSION_DENIED: Fault(status=403, message="Permission check failed (/vms/100, VM.PowerMgmt)"),
+    Trouble.THROTTLED: Fault(status=429, message="Too Many Requests"),
+    Trouble.NO_CAPACITY: Fault(status=500, message="no space left on device"),
+    Trouble.SERVER_ERROR: Fault(status=500, message="Can't call method on an undefined value"),
+    Trouble.HTML: Fault(status=200, body=b"<html><body>Welcome to the proxy</body></html>"),
+    Trouble.CUT: Fault(cut=Cut.ANSWER),
+    Trouble.LOST_ANSWER: Fault(cut=Cut.ANSWER, after=True),
+    Trouble.SLOW: Fault(delay_seconds=20.0),
+}
+
+
+class ProxmoxHarness(Harness):
+    """PVE 9 with a user's password; VMs are made of an image that is imported."""
+
+    name = "proxmox"
+    cloud = "Proxmox"
+    access_key = proxmox.USER
+    secret = proxmox.PASSWORD
+    version: ClassVar[str] = "9.0"
+    image: ClassVar[str] = proxmox.IMPORT_IMAGE
+    # A delete looks at the configuration first: for what to remove, and so that no template and nothing protected is
+    # stopped.
+    budgets = Budgets(list_page=1, list_page_size=100_000, get=2, start=1, stop=1, restart=1, delete=3, create=6)
+    features = Features(tags_in_list=False, quotas=False, stops_before_delete=True)
+    unknown_id = "4711"
+    malformed_ids = ("1", "99", "0100", "10000000000", "vm-100", "100.conf", "qemu", "1e3")
+    verb_operations = {  # noqa: RUF012 - a constant
+        "list": "GET /nodes/{node}/qemu",
+        "get": f"GET {VM}/config",
+        "create": "POST /nodes/{node}/qemu",
+        "start": f"POST {VM}/status/start",
+        "stop": f"POST {VM}/status/shutdown",
+        "restart": f"POST {VM}/status/reboot",
+        "delete": f"DELETE {VM}",
+    }
+    poll_operations = frozenset({"GET /nodes/{node}/tasks/{upid}/status", f"GET {VM}/status/current"})
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="conformance-")
+        self._authority = Authority(Path(self._folder.name) / "ca.pem")
+        self.sandbox = proxmox.ProxmoxSandbox(self._authority, task_seconds=0.05, version=self.version)
+        self._retry_after = 7
+
+    def start(self) -> None:
+        self.sandbox.start()
+
+    def stop(self) -> None:
+        self.sandbox.stop()
+        self._folder.cleanup()
+
+    def reset(self) -> None:
+        self._retry_after = 7
+        self.sandbox.reset()
+
+    @property
+    def url(self) -> str:
+        return self.sandbox.url
+
+    @property
+    def ca_file(self) -> str:
+        return str(self._authority.ca_file)
+
+    @property
+    def environment(self) -> dict[str, object]:
+        return {"cloud": "Proxmox", "vpc_id": "node/pve", "storage_external_id": "storage/pve/local-lvm"}
+
+    @property
+    def offer(self) -> dict[str, object]:
+        return {"instance_type": "ecs.g1.c2m4", "image": self.image}
+
+    def seed(self, count: int, *, state: str = "running") -> list[str]:
+        return [str(vm_id) for vm_id in self.sandbox.seed(count, state=state)]
+
+    def seed_elsewhere(self) -> str:
+        # All VMs of a cluster are reached from each of its nodes; what is no VM is outside.
+        return str(proxmox.TEMPLATE_ID)
+
+    def trouble(self, trouble: Trouble, operation: str = "*", *, times: int | None = None, skip: int = 0) -> None:
+        match trouble:
+            case Trouble.GUEST_DEAF:
+                for vm in self.sandbox.vms():
+                    self.sandbox.ignore_shutdown(vm.id)
+            case Trouble.BOOT_FAILS:
+                self.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")
+            case _:
+                fault = replace(FAULTS[trouble], operation=operation, times=times, skip=skip)
+                if trouble is Trouble.THROTTLED:
+                    fault = replace(fault, headers={"Retry-After": str(self._retry_after)})
+                self.sandbox.faults.add(fault)
+
+    def reset_trouble(self) -> None:
+        self.sandbox.faults.clear()
+
+    def retry_after(self, seconds: int) -> None:
+        self._retry_after = seconds
+
+    def echo_in_errors(self, text: str) -> None:
+        self.sandbox.faults.add(Fault(times=None, status=500, message=text))
+
+    def operations(self) -> list[str]:
+        return [call.operation for call in self.sandbox.calls.list()]
+
+    def costly(self) -> list[str]:
+        # Several tasks are waited for in the course of a create or a delete.
+        return [operation for operation in self.operations() if operation not in self.poll_operations]
+
+    def forget_operations(self) -> None:
+        self.sandbox.calls.clear()
+
+    def connections(self) -> int:
+        return self.sandbox.server.connections
+
+    def user_data(self, vm_id: str) -> bytes | None:
+        drives = (value.split(",")[0] for value in self.sandbox.vm(vm_id).config.values() if "media=cdrom" in value)
+        images = [self.sandbox.data(volume) for volume in drives if volume != proxmox.ISO_IMAGE]
+        return read_user_data(images[0]) if images and images[0] is not None else None
+
+    def objects(self) -> frozenset[str]:
+        return frozenset(
+            [*(f"vm {vm.id}" for vm in self.sandbox.vms()), *(volume.id for volume in self.sandbox.volumes())]
+        )
+
+    def states(self) -> dict[str, str]:
+        return {str(vm.id): vm.state for vm in self.sandbox.vms()}
+
+
+class ProxmoxTemplateHarness(ProxmoxHarness):
+    """PVE 7 with an API token; VMs are cloned from a template."""
+
+    name = "proxmox-7"
+    access_key = proxmox.TOKEN_ID
+    secret = proxmox.TOKEN_SECRET
+    version = "7.4"
+    image = f"template/{proxmox.TEMPLATE_ID}"
+    verb_operations = {  # noqa: RUF012 - a constant
+        **ProxmoxHarness.verb_operations,
+        "create": f"POST {VM}/clone",
+    }
+
+    def warm_up(self, api: Api) -> None:
+        # A session looks at a template once, and finds out once that this PVE is too old for a parameter.
+        vm_id = api.create("first").json["id"]
+        assert api.delete(vm_id).status == 204
+
+
+def read_user_data(image: bytes) -> bytes:
+    """The user data in a NoCloud image."""
+    iso = PyCdlib()
+    iso.open_fp(io.BytesIO(image))
+    content = io.BytesIO()
+    iso.get_file_from_iso_fp(content, joliet_path="/user-data")
+    iso.close()
+    return content.getvalue()
