@@ -39,9 +39,16 @@ def _aws(authority: Authority) -> Simulator:
     return AwsSandbox(authority)
 
 
+def _proxmox(authority: Authority) -> Simulator:
+    from providers.sandbox.proxmox import ProxmoxSandbox  # noqa: PLC0415 - as above
+
+    return ProxmoxSandbox(authority)
+
+
 SUFFIX = "-sandbox"
 SIMULATORS: Mapping[str, Callable[[Authority], Simulator]] = {
     "aws-sandbox": _aws,
+    "proxmox-sandbox": _proxmox,
 }
 
 

@@ -11,32 +11,35 @@ from pathlib import Path
 
 import pytest
 
-from providers.sandbox import aws
+from providers.sandbox import aws, proxmox
 from providers.sandbox.authority import Authority
+from tests.conformance.proxmox import read_user_data
 from tests.support.proxy import connect_proxy
 from tests.support.sandbox import ROOT, clean_environment, free_port, serving, shell
 
 ORIGIN = Path(os.environ.get("CLOUDVM_ORIGIN", ROOT.parent / "shared/origin"))
 EC2 = "ec2.eu-west-3.amazonaws.com"
+PVE = "192.168.8.136"
 
 pytestmark = pytest.mark.skipif(
     not (ORIGIN / "environments.json").exists(), reason="the Go service's files are not beside the project"
 )
 
 
-class Ec2Authority(Authority):
-    """Vouches for Amazon's own name."""
+class OriginAuthority(Authority):
+    """Vouches for the names in the Go service's files."""
 
     def server_context(self, *names: str) -> ssl.SSLContext:
-        return super().server_context(EC2, *names)
+        return super().server_context(EC2, PVE, *names)
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """This service with the Go service's files; EC2's own host name leads to the simulator."""
+    """This service with the Go service's files; the hosts in them lead to the simulators."""
 
     port: int
-    sandbox: aws.AwsSandbox
+    aws: aws.AwsSandbox
+    pve: proxmox.ProxmoxSandbox
 
     def curl(self, heading: str, **replaced: str) -> str:
         """What the lines under a heading of the Go service's README print, with their placeholders filled in."""
@@ -59,10 +62,13 @@ def token() -> str:
 @pytest.fixture(scope="module")
 def replacement(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replacement]:
     """The service, started with nothing but its customary variables set."""
-    authority = Ec2Authority(tmp_path_factory.mktemp("origin") / "ca.pem")
-    with aws.AwsSandbox(authority, transition_seconds=0.05) as sandbox:
-        host = sandbox.url.removeprefix("https://")
-        with connect_proxy({f"{EC2}:443": host}) as proxy:
+    authority = OriginAuthority(tmp_path_factory.mktemp("origin") / "ca.pem")
+    with (
+        aws.AwsSandbox(authority, transition_seconds=0.05) as ec2,
+        proxmox.ProxmoxSandbox(authority, task_seconds=0.05) as pve,
+    ):
+        routes = {f"{EC2}:443": ec2.url, f"{PVE}:8006": pve.url}
+        with connect_proxy({host: url.removeprefix("https://") for host, url in routes.items()}) as proxy:
             port = free_port()
             with serving(
                 port,
@@ -72,8 +78,8 @@ def replacement(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replacemen
                 REQUESTS_CA_BUNDLE=str(authority.ca_file),
                 NO_PROXY="login.microsoftonline.com",
             ):
-                yield Replacement(port, sandbox)
-            assert set(proxy.asked) == {f"{EC2}:443"}
+                yield Replacement(port, ec2, pve)
+            assert set(proxy.asked) == set(routes)
 
 
 def test_curl_lines_of_the_go_service_work(replacement: Replacement) -> None:
@@ -85,18 +91,42 @@ def test_curl_lines_of_the_go_service_work(replacement: Replacement) -> None:
     _, made = shell(create).strip().rsplit("\n", 1)
     vm = json.loads(made)
     assert (vm["name"], vm["status"]) == ("test1", "running")
-    assert replacement.sandbox.user_data(vm["id"]) == (
+    assert replacement.aws.user_data(vm["id"]) == (
         b"#cloud-config\nusers:\n- name: dev\n  sudo: ALL=(ALL) NOPASSWD:ALL\n"
     )
     for heading, state in (("Stop VM", "stopped"), ("Start VM", "running")):
         assert shell(replacement.curl(heading), VM=vm["id"]) == ""
-        assert replacement.sandbox.vm(vm["id"]).state == state
+        assert replacement.aws.vm(vm["id"]).state == state
     assert [listed["id"] for listed in json.loads(shell(replacement.curl("List VMs")))] == [vm["id"]]
     assert shell(replacement.curl("Delete VM"), VM=vm["id"]) == ""
-    assert replacement.sandbox.vms() == ()
+    assert replacement.aws.vms() == ()
 
 
-@pytest.mark.parametrize("environment", ["azure-test1", "ntnx-test1", "pve-test1"])
+def test_curl_lines_of_the_go_service_work_on_proxmox(replacement: Replacement) -> None:
+    """The same with the environment that its README leaves to the reader; cloud-init arrives, which it never did."""
+
+    def curl(heading: str, **replaced: str) -> str:
+        return replacement.curl(heading, **{"aws-test1": "pve-test1", **replaced})
+
+    create = curl(
+        "Create VM", **{"<env name>": "pve-test1", '"<base64 encoded cloud init>"': '"\'"$(echo $cloud_init)"\'"'}
+    )
+    vm = json.loads(shell(create).strip().rsplit("\n", 1)[1])
+    assert (vm["name"], vm["status"], vm["cpus"]) == ("test1", "running", 2)
+    drives = replacement.pve.vm(vm["id"]).config
+    image = replacement.pve.data(drives["ide3"].partition(",")[0])
+    assert image
+    assert read_user_data(image) == b"#cloud-config\nusers:\n- name: dev\n  sudo: ALL=(ALL) NOPASSWD:ALL\n"
+    assert drives["ide2"].startswith("local:iso/debian12.iso,")
+    for heading, state in (("Stop VM", "stopped"), ("Start VM", "running")):
+        assert shell(curl(heading), VM=vm["id"]) == ""
+        assert replacement.pve.vm(vm["id"]).state == state
+    assert [listed["id"] for listed in json.loads(shell(curl("List VMs")))] == [vm["id"]]
+    assert shell(curl("Delete VM"), VM=vm["id"]) == ""
+    assert (replacement.pve.vms(), replacement.pve.volumes()) == ((), ())
+
+
+@pytest.mark.parametrize("environment", ["azure-test1", "ntnx-test1"])
 def test_list_on_a_cloud_that_is_not_built_yet_is_unsupported(replacement: Replacement, environment: str) -> None:
     """A clear answer, and not a crash."""
     listed = replacement.curl("List VMs", **{"aws-test1": environment})

@@ -1,5 +1,6 @@
 """Every command in the README, run."""
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from tests.support.proxy import connect_proxy
 from tests.support.sandbox import ROOT, free_port, running, shell
 
 README = (ROOT / "README.md").read_text()
+SANDBOX = json.loads((ROOT / "fixtures/sandbox/environments.json").read_text())
+CLOUDS = [environment["name"].removesuffix("-sandbox") for environment in SANDBOX]
 
 
 @dataclass(frozen=True)
@@ -54,15 +57,20 @@ def test_try_it_has_the_two_commands() -> None:
     assert under("Try it").splitlines() == [f"{prefix}python manage.py sandbox", f"{prefix}pytest"]
 
 
-def test_tour_and_live_tests_work_on_the_sandbox(tmp_path: Path) -> None:
-    """The tour from top to bottom, then the live tests, as told, on the sandbox's environment."""
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_tour_and_live_tests_work_on_the_sandbox(tmp_path: Path, cloud: str) -> None:
+    """The tour from top to bottom, then the live tests, as told, on each of the sandbox's environments."""
     port = free_port()
     live = under("Test a real account")
-    for placeholder, value in (("<access key>:<secret>", "demo@sandbox:demo"), ("NAME", "aws-sandbox")):
+    for placeholder, value in (("<access key>:<secret>", "demo@sandbox:demo"), ("NAME", f"{cloud}-sandbox")):
         assert placeholder in live
         live = live.replace(placeholder, value)
-    with running([sys.executable, "manage.py", "sandbox", "--port", str(port)], TMPDIR=str(tmp_path)):
-        printed = shell(f"cd {tmp_path}\n" + under("A tour in five minutes").replace(":8080", f":{port}"))
+    tour = under("A tour in five minutes").replace(":8080", f":{port}")
+    tour = tour.replace("ENVIRONMENT=aws-sandbox ", f"ENVIRONMENT={cloud}-sandbox ")
+    assert f"={cloud}-sandbox " in tour
+    command = [sys.executable, "manage.py", "sandbox", "--port", str(port), "--only", cloud]
+    with running(command, TMPDIR=str(tmp_path)):
+        printed = shell(f"cd {tmp_path}\n" + tour)
         assert '"status":"running"' in printed
         assert "HTTP/1.1 202" in printed
         assert '"code":"credentials_rejected"' in printed

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -23,7 +24,6 @@ from providers.errors import (
 )
 from providers.gateway import Backends, Gateway, Limits
 from providers.network import Network
-from providers.proxmox import CLOUD as WITHOUT_DRIVER
 from providers.trace import Trace, tracing
 from providers.waiting import Deadline
 from providers.work import StillGoingOnError, Wish
@@ -320,7 +320,9 @@ def test_caller_with_another_secret_never_gets_the_session(world: World) -> None
 def test_environment_without_a_driver_is_unsupported(world: World) -> None:
     """Said before anything else."""
     with pytest.raises(UnsupportedError, match="does not support"):
-        world.backends.gateway(Environment("pve", WITHOUT_DRIVER), Credentials("k", "s"), Deadline.after(1))
+        world.backends.gateway(
+            Environment("later", replace(CLOUD, driver=None)), Credentials("k", "s"), Deadline.after(1)
+        )
 
 
 def test_requests_beyond_the_share_are_told_to_come_back(world: World) -> None:

@@ -65,7 +65,8 @@ class Command(BaseCommand):
             with _simulators([_cloud(environment) for environment in environments]) as simulators:
                 variables = _variables(environments, simulators, fixtures)
                 with _api(options["port"], variables) as api:
-                    self.stdout.write(_welcome(f"http://127.0.0.1:{options['port']}", environments[0]["name"]))
+                    names = [environment["name"] for environment in environments]
+                    self.stdout.write(_welcome(f"http://127.0.0.1:{options['port']}", names))
                     self.stdout.flush()
                     api.wait()
                     raise CommandError("The API stopped by itself; its own words are above.")
@@ -160,7 +161,8 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
     raise CommandError(f"The API did not start on port {port}; its own words are above.")
 
 
-def _welcome(url: str, environment: str) -> str:
+def _welcome(url: str, environments: Sequence[str]) -> str:
+    environment = environments[0]
     token = base64.b64encode(f"{ACCESS_KEY}:{SECRET}".encode()).decode()
     cloud_init = base64.b64encode(b"#cloud-config\npackages: [nginx]\n").decode()
     caller = f'-H "Authorization: Bearer {token}"'
@@ -175,10 +177,14 @@ The sandbox is ready: {url} (documentation: {url}/docs). Ctrl-C stops it.
 The token (access key {ACCESS_KEY}, secret {SECRET}):
 {token}
 
-Create a VM, list VMs, stop it, start it, delete it:
+Create a VM, list VMs, stop it, start it, delete it, in the environment {environment} ({_others(environments)}):
 VM=$({create} | sed -E 's/.*"id":"([^"]+)".*/\\1/'); echo $VM
 curl -s "{url}/vm?{query}" {caller}
 curl -s -X POST "{url}/vm/$VM/stop?{query}" {caller}
 curl -s -X POST "{url}/vm/$VM/start?{query}" {caller}
 curl -s -X DELETE "{url}/vm/$VM?{query}" {caller}
 """
+
+
+def _others(environments: Sequence[str]) -> str:
+    return f"or {' or '.join(environments[1:])}" if environments[1:] else "the only one"
