@@ -6,7 +6,9 @@ from any thread; its resources, which need none of that, are what is used here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -36,6 +38,7 @@ from providers.proxmox.records import (
 AGENT_SECONDS: Final = 5.0
 OVERRULE: Final = "overrule-shutdown"
 _AGENT_CALL: Final = "/agent/network-get-interfaces"
+_UPID: Final = re.compile(r"UPID(:[^:\s/]+){5}:[^:\s/]*:[^:\s/]+:")
 _LOG_IN: Final = "/access/ticket"
 
 Options = Mapping[str, str | int]
@@ -101,30 +104,36 @@ class ProxmoxClient:
 
     def list_vms(self, node: str) -> Iterator[State]:
         """A node's VMs and templates."""
-        return map(read_state, _list(self._api.nodes(node).qemu.get(), "GET /nodes/{node}/qemu"))
+        with _understood("GET /nodes/{node}/qemu"):
+            yield from map(read_state, _list(self._api.nodes(node).qemu.get()))
 
     def state(self, place: Place) -> State:
         """A VM's state."""
-        return read_state(self._vm(place).status.current.get())
+        with _understood("GET /nodes/{node}/qemu/{vmid}/status/current"):
+            return read_state(self._vm(place).status.current.get())
 
     def config(self, place: Place) -> Config:
         """A VM's configuration, with what waits for its next start."""
-        return read_config(self._vm(place).config.get())
+        with _understood("GET /nodes/{node}/qemu/{vmid}/config"):
+            return read_config(self._vm(place).config.get())
 
     def addresses(self, place: Place, macs: frozenset[str]) -> tuple[str, ...]:
         """The addresses that the guest's agent tells of the VM's network devices."""
-        answer = self._vm(place).agent("network-get-interfaces").get()
-        return read_addresses(_list(answer.get("result"), f"GET /nodes/{{node}}/qemu/{{vmid}}{_AGENT_CALL}"), macs)
+        with _understood("GET /nodes/{node}/qemu/{vmid}" + _AGENT_CALL):
+            answer = self._vm(place).agent("network-get-interfaces").get()
+            return read_addresses(_list(answer["result"]), macs)
 
     def node_of(self, vm_id: str) -> str | None:
         """The node that a VM is on; None when the cluster knows no VM of that id, or does not show it."""
-        found = _list(self._api.cluster.resources.get(type="vm"), "GET /cluster/resources")
-        mine = (one for one in found if str(one.get("vmid")) == vm_id and one.get("type") == "qemu")
-        return next((str(one["node"]) for one in mine), None)
+        with _understood("GET /cluster/resources"):
+            found = _list(self._api.cluster.resources.get(type="vm"))
+            mine = (one for one in found if str(one.get("vmid")) == vm_id and one.get("type") == "qemu")
+            return next((str(one["node"]) for one in mine), None)
 
     def next_id(self) -> int:
         """The lowest id that is free by now; it is reserved for nobody."""
-        return int(self._api.cluster.nextid.get())
+        with _understood("GET /cluster/nextid"):
+            return int(self._api.cluster.nextid.get())
 
     def confirm_free(self, vm_id: str) -> None:
         """Ask whether an id is free; PVE refuses the parameter when it is not."""
@@ -132,11 +141,11 @@ class ProxmoxClient:
 
     def create(self, place: Place, options: Options) -> str:
         """Make a VM; the UPID of the task."""
-        return str(self._api.nodes(place.node).qemu.post(vmid=place.vm_id, **options))
+        return _upid(self._api.nodes(place.node).qemu.post(vmid=place.vm_id, **options))
 
     def clone(self, template: Place, new_id: str, options: Options) -> str:
         """Clone a template; the UPID of the task."""
-        return str(self._vm(template).clone.post(newid=new_id, **options))
+        return _upid(self._vm(template).clone.post(newid=new_id, **options))
 
     def configure(self, place: Place, options: Options) -> None:
         """Change a VM's configuration, before the answer."""
@@ -145,7 +154,7 @@ class ProxmoxClient:
     def resize(self, place: Place, slot: str, gib: int) -> str | None:
         """Grow a disk; the UPID of the task, None where PVE has done it before it answered (until 8.0)."""
         answer = self._vm(place).resize.put(disk=slot, size=f"{gib}G")
-        return None if answer is None else str(answer)
+        return None if answer is None else _upid(answer)
 
     def power(self, place: Place, action: str, options: Options) -> str:
         """Start, stop, shutdown, reboot, reset or resume a VM; the UPID of the task.
@@ -154,37 +163,39 @@ class ProxmoxClient:
         """
         if action == "stop" and self._overrules:
             try:
-                return str(self._vm(place).status.stop.post(**{OVERRULE: 1}))
+                return _upid(self._vm(place).status.stop.post(**{OVERRULE: 1}))
             except ResourceException as error:
                 if OVERRULE not in refusal_of(error).parameters:
                     raise
                 # Unknown before 8.2, and not for VMs of the HA manager.
                 self._overrules = "HA" in text_of(error)
-        return str(self._vm(place).status(action).post(**options))
+        return _upid(self._vm(place).status(action).post(**options))
 
     def delete(self, place: Place) -> str:
         """Delete a VM with its disks, its backup jobs and its place in the HA manager; the UPID of the task."""
-        return str(self._vm(place).delete(**{"purge": 1, "destroy-unreferenced-disks": 1}))
+        return _upid(self._vm(place).delete(**{"purge": 1, "destroy-unreferenced-disks": 1}))
 
     def upload_iso(self, node: str, storage: str, name: str, data: bytes) -> str:
         """Upload an ISO image; the UPID of the task."""
         form: dict[str, object] = {"content": "iso", "filename": Upload(name, data)}
-        return str(self._api.nodes(node).storage(storage).upload.post(**form))
+        return _upid(self._api.nodes(node).storage(storage).upload.post(**form))
 
     def delete_volume(self, node: str, volume: str) -> str | None:
         """Delete a volume; the UPID of the task, if it takes one."""
         storage = volume.partition(":")[0]
         answer = self._api.nodes(node).storage(storage).content(volume).delete()
-        return None if answer is None else str(answer)
+        return None if answer is None else _upid(answer)
 
     def task(self, upid: str) -> TaskState:
         """Where a task stands."""
-        return read_task(self._api.nodes(node_of_task(upid)).tasks(upid).status.get())
+        with _understood("GET /nodes/{node}/tasks/{upid}/status"):
+            return read_task(self._api.nodes(node_of_task(upid)).tasks(upid).status.get())
 
     def task_log(self, upid: str) -> list[str]:
         """What a task has said, line by line."""
-        lines = self._api.nodes(node_of_task(upid)).tasks(upid).log.get(limit=200)
-        return [str(line.get("t", "")) for line in _list(lines, "GET /nodes/{node}/tasks/{upid}/log")]
+        with _understood("GET /nodes/{node}/tasks/{upid}/log"):
+            lines = _list(self._api.nodes(node_of_task(upid)).tasks(upid).log.get(limit=200))
+            return [str(line.get("t", "")) for line in lines]
 
     def stop_task(self, upid: str) -> None:
         """Ask a task to end; PVE undoes what a create or a clone has made so far."""
@@ -244,10 +255,28 @@ def type_of_task(upid: str) -> str:
     return upid.split(":")[5]
 
 
-def _list(answer: Any, operation: str) -> list[dict[str, Any]]:
+def _list(answer: Any) -> list[dict[str, Any]]:
     if not isinstance(answer, list):
-        raise BackendFailureError(
-            f"Proxmox VE answered {operation} with something that is no list.",
-            backend=BackendReply("Proxmox", operation, status=200),
-        )
+        raise TypeError(f"a list was expected, not {type(answer).__name__}")
     return answer
+
+
+def _upid(answer: Any) -> str:
+    """The task that an answer names; whatever else it is, the work may have begun."""
+    if isinstance(answer, str) and _UPID.fullmatch(answer):
+        return answer
+    failure = BackendFailureError("Proxmox VE accepted the work and named no task by which it could be followed.")
+    failure.answer_lost = True
+    raise failure
+
+
+@contextmanager
+def _understood(operation: str) -> Iterator[None]:
+    """Whatever in an answer is not as PVE documents it is PVE's fault, or of what is between, and no crash."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise BackendFailureError(
+            f"Proxmox VE answered {operation} with something that cannot be understood ({error}).",
+            backend=BackendReply("Proxmox", operation, status=200),
+        ) from error

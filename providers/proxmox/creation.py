@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from proxmoxer.core import ResourceException
+
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.driver import Work
 from providers.errors import ProviderError, UnprocessableError
@@ -52,14 +54,13 @@ class Creation:
     def run(self) -> Operation:
         """Make the VM, or complete the one that an earlier try with the same key has made; its start is left open."""
         for vm_id in self._identity.candidates():
-            place = self._identity.made_before(vm_id)
-            if place is not None:
-                return self._complete_again(place)
             try:
-                place = self._begin(vm_id)
+                place = self._identity.made_before(vm_id)
+                operation = self._complete_again(place) if place else self._complete(self._begin(vm_id))
             except IdTakenError:
                 continue
-            return self._complete(place)
+            if operation is not None:
+                return operation
         raise IdTakenError(f"{TRIES} ids in a row were taken by others while this VM was being made; try again.")
 
     def _begin(self, vm_id: str) -> Place:
@@ -93,12 +94,11 @@ class Creation:
     def _submitted(self, place: Place, submit: Callable[[], str]) -> str:
         """The task that makes the VM; if the answer gets lost, see that the VM is not left behind."""
         try:
-            return submit()
-        except _FAILURES as error:
-            failure = error if isinstance(error, ProviderError) else translate(error)
+            return _translating(submit)
+        except ProviderError as failure:
             if not failure.answer_lost:
-                raise failure from error
-            raise type(failure)(f"{failure.detail} {self._search_lost(place)}", backend=failure.backend) from error
+                raise
+            raise type(failure)(f"{failure.detail} {self._search_lost(place)}", backend=failure.backend) from failure
 
     def _search_lost(self, place: Place) -> str:
         """Look for a VM whose making was not answered, so that it is removed; what to tell the caller."""
@@ -107,7 +107,7 @@ class Creation:
         except _FAILURES:
             return f"Whether VM {place.vm_id} was made could not be found out: look for it before you try again."
         if made is None or made.notes.creation != self._recipe.creation:
-            return "No VM was made."
+            return "No VM of this request was found."
         self._made(place, None)
         return "The VM that was made is removed again."
 
@@ -144,14 +144,16 @@ class Creation:
             self._grow(place, self._template.config if self._template else self._client.config(place))
         return self._start(place)
 
-    def _complete_again(self, place: Place) -> Operation:
-        """The same for a VM of an earlier try, which may lack nothing, and may be in use already."""
+    def _complete_again(self, place: Place) -> Operation | None:
+        """The same for a VM of an earlier try, which may lack nothing, and may be in use; None if it is gone."""
+        config = self._removal.config(place)
+        if config is None:
+            return None
         if self._iso:
             # It has the same name as the earlier try's, and is the earlier try's to remove.
             self._work.forget(self._iso)
         volume = iso_volume(self._recipe.site.iso_storage, self._recipe.image_token)
         self._iso = volume if self._recipe.spec.cloud_init is not None else ""
-        config = self._client.config(place)
         if self._template and not self._recipe.is_applied(config, self._iso):
             self._client.configure(place, self._recipe.changed(self._template.config, self._iso))
         if self._recipe.spec.os.disk_gib and self._recipe.image.kind is not ImageKind.INSTALLER:
@@ -189,3 +191,10 @@ class Creation:
             return Operation(Verb.CREATE, place.vm_id, done=True, vm=vm)
         upid = self._client.power(place, "start", {})
         return Operation(Verb.CREATE, place.vm_id, str(Step.power("start", upid, {})), vm=vm)
+
+
+def _translating(submit: Callable[[], str]) -> str:
+    try:
+        return submit()
+    except ResourceException as error:
+        raise translate(error) from error

@@ -40,12 +40,13 @@ class Identity:
         self._recipe = recipe
         self._work = work
         self._removal = Removal(client, work)
+        self._strangers = 0
 
     def candidates(self) -> Iterator[str]:
         """Ids to try, one after the other.
 
-        With an idempotency key they follow from the key, so that two tries at the same time cannot make two VMs; each
-        comes twice, as its VM may be found at the second time only, or be gone by then.
+        With an idempotency key they follow from the key, so that two tries at the same time cannot make two VMs: it
+        is always the same id, for which the tries race, but for those that belong to strangers.
         """
         return self._keyed() if self._recipe.request_key else self._proposed()
 
@@ -54,15 +55,19 @@ class Identity:
 
         Raises:
             UnprocessableError: the earlier try had other content.
-            IdTakenError: the id is somebody else's.
+            IdTakenError: the id is a stranger's; the next candidate is another.
 
         """
         if not self._recipe.request_key or self._is_free(vm_id):
             return None
         place = Place(self._client.node_of(vm_id) or self._recipe.site.node, vm_id)
         config = self.settled(place)
-        if config is None or config.notes.request_key != self._recipe.request_key:
+        if config is None and self._is_free(vm_id):
+            # The earlier try has failed meanwhile.
             return None
+        if config is None or config.notes.request_key != self._recipe.request_key:
+            self._strangers += 1
+            raise IdTakenError(f"VM or container {vm_id} was not made by this request.")
         if config.notes.request_digest != self._recipe.request_digest:
             raise UnprocessableError(
                 f"This Idempotency-Key was used before for a request with other content, which made VM {vm_id}: use a "
@@ -79,10 +84,9 @@ class Identity:
         return self._removal.config(place)
 
     def _keyed(self) -> Iterator[str]:
-        for attempt in range(TRIES // 2):
-            digest = hashlib.sha256(f"{self._recipe.request_key} {attempt}".encode()).digest()
-            keyed = str(_KEYED_FROM + int.from_bytes(digest[:8], "big") % _KEYED_COUNT)
-            yield from (keyed, keyed)
+        for _ in range(TRIES):
+            digest = hashlib.sha256(f"{self._recipe.request_key} {self._strangers}".encode()).digest()
+            yield str(_KEYED_FROM + int.from_bytes(digest[:8], "big") % _KEYED_COUNT)
 
     def _proposed(self) -> Iterator[str]:
         spread = 0
