@@ -19,12 +19,13 @@ from providers.sandbox.vsphere.calls import Call, PendingError
 from providers.sandbox.vsphere.methods import METHODS
 from providers.sandbox.vsphere.naming import COOKIE
 from providers.sandbox.vsphere.refusals import invalid_request, named, not_found, refusal
-from providers.sandbox.vsphere.wire import Invocation, UnsupportedVersionError
+from providers.sandbox.vsphere.wire import Invocation
 from providers.sandbox.vsphere.world import World
 
 SDK: Final = "/sdk"
 VERSIONS: Final = "/sdk/vimServiceVersions.xml"
 XML: Final = 'text/xml; charset="utf-8"'
+QUOTE: Final = '"'
 # How often a call that waits for a change looks for one.
 LOOK_SECONDS: Final = 0.02
 # Shorter answers are not worth compressing.
@@ -69,15 +70,14 @@ class VimApp:
         )
 
     def _serve(self, http: HttpRequest, body: bytes) -> Response:
-        version = self._world.versions.own
+        action = http.headers.get("SOAPAction", "")
+        version = self._world.versions.of_action(action)
+        if version is None and self._world.knobs.refuses_newer_versions:
+            fault = invalid_request(f'Unsupported version URI "{action.strip(QUOTE)}"')
+            return _answer(wire.write_fault(fault, self._world.versions.own, "VersionMismatchFaultCode"), failed=True)
+        version = version or self._world.versions.own
         try:
-            invocation = wire.read(body, http.headers.get("SOAPAction", ""), self._world.versions)
-            version = invocation.version
-            return self._perform(http, invocation)
-        except UnsupportedVersionError as error:
-            return _answer(
-                wire.write_fault(invalid_request(str(error)), version, "VersionMismatchFaultCode"), failed=True
-            )
+            return self._perform(http, wire.read(body, version))
         except vmodl.MethodFault as fault:
             return _answer(wire.write_fault(fault, version), failed=True)
 

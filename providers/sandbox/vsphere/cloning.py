@@ -58,7 +58,9 @@ class _Cloning:
     def __init__(self, call: Call) -> None:
         self._call, self._world, self._spec = call, call.world, call["spec"]
         self.source = call.node(Machine)
-        self._changes = self._spec.config.deviceChange if self._spec.config is not None else []
+        # What a relocation changes, network adapters above all, comes before what the configuration changes.
+        config = self._spec.config
+        self._changes = [*self._spec.location.deviceChange, *(config.deviceChange if config is not None else [])]
         folder, pool = call.world.find(call["folder"], Folder), self._pool()
         host = choose_host(call.world, pool, self._spec.location.host, self.source.host)
         self._place = Place(folder, pool, host, self._datastore(), "")
@@ -69,7 +71,8 @@ class _Cloning:
         kind = _PRIVILEGES[self.source.is_template, bool(self._spec.template)]
         call.check(self.source, f"VirtualMachine.Provisioning.{kind}")
         call.check(folder, "VirtualMachine.Inventory.CreateFromExisting")
-        wanted = ["AddNewDisk", *specs.privileges(self._spec.config, self.source)]
+        moved = specs.device_privileges(self._spec.location.deviceChange, self.source)
+        wanted = ["AddNewDisk", *specs.privileges(self._spec.config, self.source), *moved]
         call.check(folder, *[f"VirtualMachine.Config.{name}" for name in wanted])
         check_placement(call.caller, self._place.pool, self._datastores(), self._networks())
         if self._spec.powerOn:

@@ -125,11 +125,16 @@ class Selection:
         kind: Any = type(ref)
         value = reader(kind, self.version).getter(path)(found)
         for reached in value if isinstance(value, list) else [] if value is None else [value]:
-            node = self.world.nodes.get(moid_of(reached))
-            if node is None:
-                node = subject(self.world, self.session, reached)
-            if self._may_see(node):
+            node = self.world.nodes.get(moid_of(reached)) or self._other(reached)
+            if node is not None and self._may_see(node):
                 yield reached, node
+
+    def _other(self, ref: Any) -> Any:
+        """What a reference is of that is no entity; None when a list names what is no more."""
+        try:
+            return subject(self.world, self.session, ref)
+        except vmodl.fault.ManagedObjectNotFound:
+            return None
 
     def _may_see(self, found: Any) -> bool:
         return not isinstance(found, Node) or self.session is None or self.session.user.may(found, "System.View")

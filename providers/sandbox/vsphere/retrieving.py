@@ -8,7 +8,7 @@ from pyVmomi import vim, vmodl
 
 from providers.sandbox.vsphere.calls import Call
 from providers.sandbox.vsphere.collecting import Found, Selection
-from providers.sandbox.vsphere.metadata import moid_of
+from providers.sandbox.vsphere.inventory import Node
 from providers.sandbox.vsphere.refusals import invalid_argument, refusal
 
 _COLLECTOR: Final = vmodl.query.PropertyCollector
@@ -62,8 +62,7 @@ def fetch(call: Call) -> Any:
 
 def _is_there(selection: Selection, found: Found) -> bool:
     """Whether an object is still there since it was selected."""
-    moid = moid_of(found.ref)
-    return moid in selection.world.nodes or not isinstance(found.ref, vim.ManagedEntity)
+    return not isinstance(found.subject, Node) or found.subject.moid in selection.world.nodes
 
 
 def _selected(call: Call) -> list[tuple[Selection, Found]]:
@@ -93,7 +92,7 @@ def _next(call: Call, page: _Page) -> Any:
         token = secrets.token_hex(8)
         call.caller.pages[token] = _Page(rest, page.size)
     there = [selection.content(found) for selection, found in now if _is_there(selection, found)]
-    return _COLLECTOR.RetrieveResult(token=token, objects=there)
+    return _COLLECTOR.RetrieveResult(token=token, objects=there) if there or token else None
 
 
 def _take(call: Call) -> _Page:

@@ -235,6 +235,13 @@ class VSphereSandbox:
             self._world.tasks.settle()
             return tuple(sorted(records.new_files(self._world)))
 
+    def has_file(self, name: str) -> bool:
+        """Whether a file (`[datastore1] images/debian-12.vmdk`) is in one of the datastores of that name."""
+        path = DatastorePath.parse(name)
+        with self._world.lock:
+            datastores = [found for found in self._world.all(Datastore) if found.name == path.datastore]
+            return any(datastore.files.find(path.path) is not None for datastore in datastores)
+
     def tasks(self, method: str | None = None) -> tuple[SimulatedTask, ...]:
         """The tasks begun so far, of one method (`CloneVM_Task`) or of all, oldest first."""
         with self._world.lock:

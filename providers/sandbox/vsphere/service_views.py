@@ -56,12 +56,12 @@ class View:
         return [node.ref for node in nodes if isinstance(node.ref, wanted)]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class ListView:
     """A view of the objects that a client named."""
 
     ref: Any
-    members: tuple[Any, ...]
+    members: list[Any]
 
 
 def about(world: World) -> Any:

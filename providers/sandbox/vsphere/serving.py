@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 from providers.sandbox.vsphere.calls import Call
 from providers.sandbox.vsphere.files import DatastorePath
@@ -75,8 +75,24 @@ def create_container_view(call: Call) -> Any:
 def create_list_view(call: Call) -> Any:
     """CreateListView."""
     ref = vim.view.ListView(f"session[{call.caller.key}]{uuid.uuid4()}")
-    call.caller.views[moid_of(ref)] = ListView(ref, tuple(call["obj"] or ()))
+    call.caller.views[moid_of(ref)] = ListView(ref, list(call["obj"] or ()))
     return ref
+
+
+def modify_list_view(call: Call) -> list[Any]:
+    """ModifyListView: returns what could not be added, as there is no such object."""
+    view, unknown = _list_view(call), _unknown(call, call["add"])
+    removed = call["remove"] or ()
+    view.members = [member for member in view.members if member not in removed]
+    view.members += [ref for ref in call["add"] or () if ref not in [*unknown, *view.members]]
+    return unknown
+
+
+def reset_list_view(call: Call) -> list[Any]:
+    """ResetListView: returns what could not be added, as there is no such object."""
+    view, unknown = _list_view(call), _unknown(call, call["obj"])
+    view.members = [ref for ref in call["obj"] or () if ref not in unknown]
+    return unknown
 
 
 def destroy_view(call: Call) -> None:
@@ -133,6 +149,23 @@ def has_privileges(call: Call) -> list[Any]:
         ]
         answers.append(vim.AuthorizationManager.EntityPrivilege(entity=entity, privAvailability=held))
     return answers
+
+
+def _list_view(call: Call) -> ListView:
+    view = call.caller.views.get(moid_of(call.this))
+    if not isinstance(view, ListView):
+        raise not_found(call.this)
+    return view
+
+
+def _unknown(call: Call, refs: Any) -> list[Any]:
+    unknown = []
+    for ref in refs or ():
+        try:
+            subject(call.world, call.caller, ref)
+        except vmodl.fault.ManagedObjectNotFound:
+            unknown.append(ref)
+    return unknown
 
 
 def _root(call: Call) -> Node:

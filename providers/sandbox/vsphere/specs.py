@@ -3,6 +3,7 @@
 https://developer.broadcom.com/xapis/vsphere-web-services-api/latest/vim.vm.ConfigSpec.html
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from pyVmomi import vim
@@ -37,8 +38,12 @@ def privileges(spec: Any, machine: Machine | None) -> list[str]:
     if spec is None:
         return []
     wanted = [privilege for name, privilege in _PRIVILEGES if getattr(spec, name)]
-    wanted += [_device_privilege(change, machine) for change in spec.deviceChange]
-    return list(dict.fromkeys(wanted))
+    return list(dict.fromkeys([*wanted, *device_privileges(spec.deviceChange, machine)]))
+
+
+def device_privileges(changes: Iterable[Any], machine: Machine | None) -> list[str]:
+    """The names of the VirtualMachine.Config privileges that device changes take."""
+    return [_device_privilege(change, machine) for change in changes]
 
 
 def refuse_name(name: str | None) -> None:

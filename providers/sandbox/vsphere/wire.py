@@ -14,7 +14,6 @@ from pyVmomi import SoapAdapter, VmomiSupport, vmodl
 from providers.sandbox.vsphere.metadata import has_version, property_info, wire_name
 from providers.sandbox.vsphere.naming import NAMESPACE
 from providers.sandbox.vsphere.refusals import invalid_request
-from providers.sandbox.vsphere.versions import Versions
 
 SOAP: Final = SoapAdapter.XMLNS_SOAPENV
 _PREFIXES: Final = {**SoapAdapter.SOAP_NSMAP, NAMESPACE: ""}
@@ -24,10 +23,6 @@ _UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError, IndexErro
 
 # How pyVmomi reads an attribute: in no list of methods, and answered by every managed object.
 FETCH: Final = "Fetch"
-
-
-class UnsupportedVersionError(Exception):
-    """The call is of an API version that this server has not."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +35,8 @@ class Invocation:
     version: str
 
 
-def read(body: bytes, action: str, versions: Versions) -> Invocation:
-    """The call that a request holds; raises InvalidRequest as vSphere's parser does."""
-    version = versions.of_action(action)
-    if version is None:
-        raise UnsupportedVersionError(f"Unsupported version URI {action}")
+def read(body: bytes, version: str) -> Invocation:
+    """The call, of an API version, that a request holds; raises InvalidRequest as vSphere's parser does."""
     element = _body(body)
     name = etree.QName(element)
     method = _method(name.namespace or "", name.localname, version)
@@ -131,8 +123,18 @@ def _envelope(text: str) -> bytes:
     ).encode()
 
 
+class _Serializer(SoapAdapter.SoapSerializer):
+    """Names references as vSphere does; pyVmomi alone writes `ManagedObject`, which only itself can read."""
+
+    def _QName(self, typ: Any, defNS: str) -> tuple[str, str]:  # noqa: N802, N803 - pyVmomi's names
+        base: Any = super()
+        attribute, name = base._QName(typ, defNS)
+        return attribute, f"{name}Reference" if typ is VmomiSupport.ManagedObject else name
+
+
 def _serializer(writer: io.StringIO, version: str) -> Any:
-    serializer = SoapAdapter.SoapSerializer(writer, version, _PREFIXES)
+    kind: Any = _Serializer
+    serializer = kind(writer, version, _PREFIXES)
     # It would say the version on the outermost element, as stored documents do, and answers don't.
     serializer.outermostAttrs = ""
     return serializer

@@ -33,6 +33,9 @@ class Knobs:
     # Whether what ends a task in failure at its first step (a wrong power state, a name taken) is rather said
     # at once, as an answer to the call; vSphere's documents allow either.
     refuses_at_call: bool = False
+    # Whether a call of a newer version of the API is refused. Mostly it is taken for one of the server's own, as
+    # govmomi relies on, which names its own newest; some calls (LoginByToken) refuse it.
+    refuses_newer_versions: bool = False
     # Whether the host has the free licence, whose API is for reading only.
     is_free_licence: bool = False
 
