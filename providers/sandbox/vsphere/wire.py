@@ -128,7 +128,7 @@ class _Serializer(SoapAdapter.SoapSerializer):
 
     def _QName(self, typ: Any, defNS: str) -> tuple[str, str]:  # noqa: N802, N803 - pyVmomi's names
         base: Any = super()
-        attribute, name = base._QName(typ, defNS)
+        attribute, name = base._QName(typ, defNS)  # noqa: SLF001 - the one that is overridden
         return attribute, f"{name}Reference" if typ is VmomiSupport.ManagedObject else name
 
 
