@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pytest
-from pyVmomi import SoapStubAdapter, VmomiSupport, vim, vmodl
+from pyVmomi import VmomiSupport, vim, vmodl
+from pyVmomi.SoapAdapter import SoapStubAdapter
 
 from providers.sandbox.authority import Authority
 from providers.sandbox.vsphere import PASSWORD, USER, VSphereSandbox
