@@ -60,7 +60,7 @@ def test_clone_is_made_as_its_specification_says(vcenter: VSphereSandbox, user: 
     devices = user.one(template, "config.hardware.device")
     (drive,) = [device for device in devices if isinstance(device, DEVICE.VirtualDisk)]
     (nic,) = [device for device in devices if isinstance(device, DEVICE.VirtualEthernetCard)]
-    drive.capacityInBytes = 2 * DISK_BYTES
+    drive.capacityInBytes = 2 * DISK_BYTES  # type: ignore[assignment] # pyVmomi declares its default, None, for its type
     group = user.all(vim.Network)["DPortGroup1"]
     port = vim.dvs.PortConnection(portgroupKey=group.key, switchUuid=group.config.distributedVirtualSwitch.uuid)
     nic.backing = DEVICE.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=port)
@@ -84,13 +84,14 @@ def test_clone_is_made_as_its_specification_says(vcenter: VSphereSandbox, user: 
 
 
 def test_clone_of_a_vm_needs_no_pool(vcenter: VSphereSandbox, user: Client) -> None:
-    """It takes the source's; what the source's guest was told is not told to the clone's."""
-    told = vim.vm.ConfigSpec(extraConfig=[vim.option.OptionValue(key="guestinfo.userdata", value="secret")])
-    user.done(user.vm(SOURCE_VM).ReconfigVM_Task(told))
-    spec = vim.vm.CloneSpec(location=vim.vm.RelocateSpec())
+    """It takes the source's, and the source's extraConfig, where its own does not say otherwise."""
+    options = [vim.option.OptionValue(key=f"guestinfo.{key}", value="source's") for key in ("userdata", "other")]
+    user.done(user.vm(SOURCE_VM).ReconfigVM_Task(vim.vm.ConfigSpec(extraConfig=options)))
+    config = vim.vm.ConfigSpec(extraConfig=[vim.option.OptionValue(key="guestinfo.userdata", value="own")])
+    spec = vim.vm.CloneSpec(location=vim.vm.RelocateSpec(), config=config)
     user.done(user.vm(SOURCE_VM).CloneVM_Task(user.vm_folder(), "test1", spec))
     assert vcenter.vm("test1").pool == "Resources"
-    assert dict(vcenter.guestinfo("test1")) == {}
+    assert dict(vcenter.guestinfo("test1")) == {"userdata": "own", "other": "source's"}
 
 
 def test_clone_of_a_template_needs_a_pool(vcenter: VSphereSandbox, user: Client) -> None:
@@ -215,9 +216,10 @@ def test_clone_to_a_host_of_another_cluster_is_refused(vcenter: VSphereSandbox, 
 
 def test_clone_with_a_wrong_hardware_makes_nothing(vcenter: VSphereSandbox, user: Client) -> None:
     """The configuration is checked before the copy."""
-    for config in (vim.vm.ConfigSpec(memoryMB=3), vim.vm.ConfigSpec(deviceChange=[card("No Network")])):
-        with refusal(vmodl.fault.InvalidArgument if config.memoryMB else vim.fault.InvalidDeviceBacking):
-            user.done(user.clone(config=config))
+    with refusal(vmodl.fault.InvalidArgument, invalidProperty="configSpec.memoryMB"):
+        user.done(user.clone(config=vim.vm.ConfigSpec(memoryMB=3)))
+    with refusal(vim.fault.InvalidDeviceBacking):
+        user.done(user.clone(config=vim.vm.ConfigSpec(deviceChange=[card("No Network")])))
     assert (vcenter.vms(), vcenter.files()) == ((), ())
 
 

@@ -53,7 +53,7 @@ class VimApp:
                 self._faults,
                 operation,
                 lambda: self._serve(http, body) if is_call else self._page(http, path),
-                lambda fault: self._write_fault(http, fault),
+                lambda fault: self._write_fault(http, body, fault),
             )
         except ConnectionCutError:
             record(None)
@@ -127,11 +127,12 @@ class VimApp:
             http.headers.get("User-Agent", ""),
         )
 
-    def _write_fault(self, http: HttpRequest, fault: Fault) -> Response:
+    def _write_fault(self, http: HttpRequest, body: bytes, fault: Fault) -> Response:
         """A planned fault: a fault of vSphere by its name, or a status of the proxy in front of it."""
         if fault.code:
             version = self._world.versions.of_action(http.headers.get("SOAPAction", "")) or self._world.versions.own
-            response = _answer(wire.write_fault(named(fault.code, fault.message), version), failed=True)
+            planned = named(fault.code, fault.message, wire.this_of(body))
+            response = _answer(wire.write_fault(planned, version), failed=True)
             response.status_code = fault.status or response.status_code
         else:
             status = HTTPStatus(fault.status or HTTPStatus.SERVICE_UNAVAILABLE)

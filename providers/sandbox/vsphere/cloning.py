@@ -131,8 +131,8 @@ class _Cloning:
         machine = self._place.machine(self._world, self._call["name"])
         for name in _KEPT:
             setattr(machine, name, getattr(source, name))
-        # What the source's guest was told is not for the clone.
-        machine.extra = {key: value for key, value in source.extra.items() if not key.startswith("guestinfo.")}
+        # With all that the source's guest was told, unless the specification says otherwise.
+        machine.extra = dict(source.extra)
         machine.guest = Guest(source.guest.has_tools, addresses=self._world.new_addresses())
         machine.is_template = bool(self._spec.template)
         machine.pool = None if machine.is_template else self._place.pool

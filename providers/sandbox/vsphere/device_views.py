@@ -23,7 +23,7 @@ def device_view(device: Device) -> Any:
     return device.device
 
 
-def backing_of(nic: Nic) -> Any:
+def _backing_of(nic: Nic) -> Any:
     """What a network adapter is connected to."""
     ethernet = vim.vm.device.VirtualEthernetCard
     if nic.network.switch_uuid is not None:
@@ -68,7 +68,7 @@ def _nic(nic: Nic) -> Any:
         key=nic.key,
         controllerKey=100,
         unitNumber=nic.unit,
-        backing=backing_of(nic),
+        backing=_backing_of(nic),
         macAddress=nic.mac,
         addressType="assigned" if nic.is_mac_assigned else "manual",
         connectable=connectable,

@@ -101,8 +101,6 @@ class Datacenter(Node):
 class Compute(Node):
     """A cluster, or the compute resource of a standalone host: hosts, and a root pool."""
 
-    is_cluster: bool
-
     @property
     def hosts(self) -> "list[Host]":
         """Its hosts."""

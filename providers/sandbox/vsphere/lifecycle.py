@@ -8,7 +8,7 @@ from providers.sandbox.vsphere import specs
 from providers.sandbox.vsphere.births import refuse_taken
 from providers.sandbox.vsphere.calls import Call
 from providers.sandbox.vsphere.inventory import Folder, Host, Node, Pool
-from providers.sandbox.vsphere.machines import Machine, Power
+from providers.sandbox.vsphere.machines import Connection, Machine, Power
 from providers.sandbox.vsphere.refusals import invalid_argument, invalid_power_state, not_found, refusal
 from providers.sandbox.vsphere.tasks import Work
 
@@ -25,7 +25,12 @@ def destroy(call: Call) -> Any:
         _remove_files(machine)
         call.world.remove(machine)
 
-    return call.fork(machine, work(), check=lambda: _refuse_powered(machine), busy=(machine,))
+    def check() -> None:
+        _refuse_powered(machine)
+        if machine.connection is not Connection.CONNECTED:
+            raise refusal("InvalidState")
+
+    return call.fork(machine, work(), check=check, busy=(machine,))
 
 
 def unregister(call: Call) -> None:
@@ -104,7 +109,7 @@ def _remove_files(machine: Machine) -> None:
 
 
 def _refuse_powered(machine: Machine) -> None:
-    if machine.moid not in {child.moid for child in (machine.parent.children if machine.parent else ())}:
+    if machine.parent is None:
         raise not_found(machine.ref)
     if machine.power is Power.ON:
         raise invalid_power_state(machine.power.value, Power.OFF.value)

@@ -31,3 +31,16 @@ def has_version(version: str, since: str) -> bool:
 def array_of(kind: Any, items: list[Any]) -> Any:
     """A typed array, which can stand where anything may."""
     return kind.Array(items)
+
+
+def required_fields(kind: Any) -> list[Any]:
+    """The declarations of the fields that a data object has to have."""
+    declared = kind._GetPropertyList()  # noqa: SLF001 - as said above
+    return [info for info in declared if not info.flags & VmomiSupport.F_OPTIONAL]
+
+
+def enum_values(kind: Any) -> list[Any]:
+    """The values of an enumeration; none of another type."""
+    if not issubclass(kind, VmomiSupport.Enum):
+        return []
+    return [value for value in vars(kind).values() if isinstance(value, kind)]

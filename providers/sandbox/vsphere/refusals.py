@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pyVmomi import VmomiSupport, vim, vmodl
 
-from providers.sandbox.vsphere.metadata import moid_of
+from providers.sandbox.vsphere.metadata import enum_values, moid_of, required_fields
 from providers.sandbox.vsphere.naming import NAMESPACE
 
 MESSAGES: Final[Mapping[str, str]] = {
@@ -47,11 +47,25 @@ def refusal(name: str, words: Mapping[str, object] | None = None, /, **fields: A
     return fault
 
 
-def named(name: str, message: str = "") -> vmodl.MethodFault:
-    """A fault by its name, with this message, or with its own; raises `KeyError` for no fault's name."""
+def named(name: str, message: str = "", about: Any = None) -> vmodl.MethodFault:
+    """A fault by its name, with this message, or with its own; raises `KeyError` for no fault's name.
+
+    The fields that it has to have, it has: references are `about`, or lead nowhere.
+    """
     kind = fault_type(name)
     fault: vmodl.MethodFault = kind(msg=message or MESSAGES.get(name, name).format_map(_Blank()))
+    for field in required_fields(kind):
+        if getattr(fault, field.name) is None:
+            setattr(fault, field.name, _any_of(field.type, about))
     return fault
+
+
+def _any_of(kind: Any, about: Any) -> Any:
+    if isinstance(about, kind):
+        return about
+    if issubclass(kind, VmomiSupport.ManagedObject):
+        return kind("unknown")
+    return next(iter(enum_values(kind)), None) or kind()
 
 
 def fault_type(name: str) -> Any:

@@ -74,7 +74,7 @@ class Build:
         """A cluster, or a standalone host: its hosts, and its root pool."""
         kind: Any = vim.ClusterComputeResource if is_cluster else vim.ComputeResource
         ref = kind(self._id("domain-c" if is_cluster else "domain-s", "ha-compute-res", dash=""))
-        compute = self.world.add(Compute(ref=ref, name=name, is_cluster=is_cluster), datacenter.folder(Holds.COMPUTE))
+        compute = self.world.add(Compute(ref=ref, name=name), datacenter.folder(Holds.COMPUTE))
         for host in hosts:
             self.world.add(Host(ref=vim.HostSystem(self._id("host", "ha-host")), name=host), compute)
         self.pool(compute, "Resources")

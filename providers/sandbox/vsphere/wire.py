@@ -75,6 +75,15 @@ def method_name(body: bytes) -> str:
         return ""
 
 
+def this_of(body: bytes) -> Any:
+    """The object that a call is of; None when there is none to be read."""
+    with suppress(vmodl.MethodFault):
+        for child in _body(body):
+            if etree.QName(child).localname == "_this":
+                return _value(child, VmomiSupport.ManagedObject)
+    return None
+
+
 def write_result(invocation: Invocation, result: Any) -> bytes:
     """The answer to a call that was carried out."""
     kind, flags = _result_type(invocation)
