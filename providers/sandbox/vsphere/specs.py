@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pyVmomi import vim
 
-from providers.sandbox.vsphere.device_changes import capacity_of
+from providers.sandbox.vsphere.disk_files import capacity_of
 from providers.sandbox.vsphere.machines import Machine, Power
 from providers.sandbox.vsphere.refusals import invalid_argument, refusal
 
