@@ -27,7 +27,7 @@ class User:
     """A user; `privileges` hold everywhere (None is all of them), `permissions` by managed object id and below it."""
 
     name: str
-    password: str
+    password: str = field(repr=False)
     privileges: Privileges = EVERYTHING
     permissions: dict[str, Privileges] = field(default_factory=dict)
 
@@ -51,7 +51,7 @@ class Session:
     user: User
     address: str
     agent: str
-    cookie: str = field(default_factory=lambda: secrets.token_hex(20))
+    cookie: str = field(default_factory=lambda: secrets.token_hex(20), repr=False)
     key: str = field(default_factory=lambda: f"52{uuid.uuid4()}"[:36])
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     active_at: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -39,6 +39,8 @@ class VimApp:
         self._world = world
         self._faults = planned
         self._calls = calls
+        # Set while the server stops: a call that waits for a change would hold it up.
+        self.is_closing = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request, as WSGI has it."""
@@ -97,6 +99,8 @@ class VimApp:
                     self._world.tasks.settle()
                     return self._carry_out(call)
             except PendingError:
+                if self.is_closing:
+                    raise ConnectionCutError from None
                 self._faults.pause(LOOK_SECONDS)
 
     def _carry_out(self, call: Call) -> Any:

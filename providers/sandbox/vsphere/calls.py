@@ -28,14 +28,14 @@ class Call:
     world: World
     method: str
     this: Any
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any] = field(repr=False)
     version: str
     session: Session | None
-    cookie: str = ""
+    cookie: str = field(default="", repr=False)
     address: str = ""
     agent: str = ""
     began: float = field(default_factory=time.monotonic)
-    new_cookie: str | None = None
+    new_cookie: str | None = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> Any:
         """An argument; None when it was not given."""

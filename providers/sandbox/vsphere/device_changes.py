@@ -121,10 +121,10 @@ class DeviceChanges:
 
     def _unit(self, index: int, controller_key: int, wanted: int | None) -> int:
         taken = {_unit_of(found) for found in self._plan.devices if _controller_key(found) == controller_key}
+        free = [unit for unit in range(_UNITS_EACH) if unit not in taken and unit != _RESERVED_UNIT]
         if wanted is None or wanted < 0:
-            free = (unit for unit in range(_UNITS_EACH) if unit not in taken and unit != _RESERVED_UNIT)
-            return next(free)
-        if wanted in taken:
+            wanted = free[0] if free else None
+        if wanted not in free:
             raise invalid_device(index, "unitNumber")
         return wanted
 

@@ -48,19 +48,22 @@ class VSphereSandbox(Arranging):
         self._prepare = prepare
         self._world = World(Kind(kind), Versions(api_version), Knobs())
         self.reset()
+        self._app = VimApp(self._world, self.faults, self.calls)
         self.server = Server(
-            VimApp(self._world, self.faults, self.calls),
+            self._app,
             port=port,
             ssl_context=authority.server_context() if authority else None,
         )
 
     def start(self) -> Self:
         """Serve; on return `url` answers."""
+        self._app.is_closing = False
         self.server.start()
         return self
 
     def stop(self) -> None:
         """End every connection and thread; calls that wait or are being delayed are dropped."""
+        self._app.is_closing = True
         self.faults.clear()
         self.server.stop()
 

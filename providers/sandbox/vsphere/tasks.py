@@ -124,17 +124,14 @@ class Tasks:
         """Carry out all that is due by now, in the order of its time."""
         now = time.monotonic()
         while True:
-            due = [(task.wake, 0, task) for task in self._running if task.wake <= now]
-            acts = [(when, number, action) for when, number, action in self._background if when <= now]
-            if not due and not acts:
+            tasks = [(task.wake, number, task) for number, task in enumerate(self._running) if task.wake <= now]
+            actions = [action for action in self._background if action[0] <= now]
+            if not tasks and not actions:
                 return
-            first_task = min(due, key=lambda entry: entry[0], default=None)
-            first_act = min(acts, key=lambda entry: entry[:2], default=None)
-            if first_act is not None and (first_task is None or first_act[0] <= first_task[0]):
-                self._background.remove(first_act)
-                first_act[2]()
-            elif first_task is not None:
-                self._advance(first_task[2])
+            if not tasks or (actions and min(actions)[0] <= min(tasks)[0]):
+                self._act(min(actions))
+            else:
+                self._advance(min(tasks)[2])
 
     def holder(self, node: Node) -> Task | None:
         """The task that works on a node, if any."""
@@ -144,6 +141,10 @@ class Tasks:
         """Break a task off; what it made so far it undoes."""
         task.is_cancelled = True
         self._throw(task, refusal("RequestCanceled"))
+
+    def _act(self, due: tuple[float, int, Callable[[], None]]) -> None:
+        self._background.remove(due)
+        due[2]()
 
     def _take_planned(self, method: str) -> Any:
         for planned in self.planned:

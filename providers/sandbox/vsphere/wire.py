@@ -4,7 +4,7 @@ import copy
 import io
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from xml.parsers.expat import ExpatError
 
@@ -31,7 +31,7 @@ class Invocation:
 
     method: str
     this: Any
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any] = field(repr=False)
     version: str
 
 
