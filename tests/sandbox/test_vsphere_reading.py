@@ -355,6 +355,7 @@ def test_ambiguity_can_be_arranged(vcenter: VSphereSandbox, user: Client) -> Non
     """Further datacenters, clusters, hosts, pools, datastores, networks and folders."""
     vcenter.add_datacenter("Datacenter2", cluster="ClusterB", datastores=["datastore1"], networks=["VM Network"])
     vcenter.add_cluster("lone.sandbox", ["lone.sandbox"], datacenter="Datacenter2")
+    vcenter.add_host("esx7.sandbox", cluster="ClusterB", datacenter="Datacenter2")
     vcenter.add_pool("Pool1/Inner")
     vcenter.add_datastore("big", capacity_bytes=1 << 44, datacenter="Datacenter2")
     vcenter.add_network("net2", distributed=True, datacenter="Datacenter2")
@@ -370,6 +371,7 @@ def test_ambiguity_can_be_arranged(vcenter: VSphereSandbox, user: Client) -> Non
         "ClusterB": vim.ClusterComputeResource,
         "lone.sandbox": vim.ComputeResource,
     }
+    assert [host.name for host in compute["ClusterB"].host] == ["esx3.sandbox", "esx7.sandbox"]
     assert user.all(vim.ResourcePool)["Inner"].parent == user.all(vim.ResourcePool)["Pool1"]
     assert user.content.searchIndex.FindByInventoryPath("Datacenter2/vm/One/Two").name == "Two"
     summary = user.all(vim.Datastore)["big"].summary

@@ -5,7 +5,7 @@ from typing import Any
 
 from providers.sandbox.vsphere import seeds
 from providers.sandbox.vsphere.files import DatastorePath, File
-from providers.sandbox.vsphere.inventory import Datacenter, Datastore, Folder, Holds
+from providers.sandbox.vsphere.inventory import Compute, Datacenter, Datastore, Folder, Holds
 from providers.sandbox.vsphere.seeds import Build
 from providers.sandbox.vsphere.world import World
 
@@ -37,12 +37,15 @@ class Arranging:
             is_cluster = list(hosts) != [name]
             Build(self._world).compute(self._datacenter(datacenter), name, hosts, is_cluster=is_cluster)
 
+    def add_host(self, name: str, *, cluster: str | None = None, datacenter: str | None = None) -> None:
+        """Add a host to a cluster, to the first one by default."""
+        with self._world.lock:
+            Build(self._world).host(self._compute(cluster, datacenter), name)
+
     def add_pool(self, name: str, *, cluster: str | None = None, datacenter: str | None = None) -> None:
         """Add a resource pool below a cluster's root pool, or below the pool that a path names, `Pool1/name`."""
         with self._world.lock:
-            computes = self._datacenter(datacenter).compute()
-            compute = next(compute for compute in computes if cluster in {None, compute.name})
-            pool, *names = compute.pool, *name.split("/")
+            pool, *names = self._compute(cluster, datacenter).pool, *name.split("/")
             for parent in names[:-1]:
                 pool = next(child for child in pool.children if child.name == parent)  # type: ignore[assignment]
             Build(self._world).pool(pool, names[-1])
@@ -85,6 +88,10 @@ class Arranging:
 
     def _datacenter(self, name: str | None) -> Datacenter:
         return next(found for found in self._world.all(Datacenter) if name in {None, found.name})
+
+    def _compute(self, cluster: str | None, datacenter: str | None) -> Compute:
+        computes = self._datacenter(datacenter).compute()
+        return next(compute for compute in computes if cluster in {None, compute.name})
 
     def _folder(self, datacenter: Datacenter, path: str, *, makes: bool = False) -> Folder:
         folder = datacenter.folder(Holds.VMS)

@@ -76,9 +76,13 @@ class Build:
         ref = kind(self._id("domain-c" if is_cluster else "domain-s", "ha-compute-res", dash=""))
         compute = self.world.add(Compute(ref=ref, name=name), datacenter.folder(Holds.COMPUTE))
         for host in hosts:
-            self.world.add(Host(ref=vim.HostSystem(self._id("host", "ha-host")), name=host), compute)
+            self.host(compute, host)
         self.pool(compute, "Resources")
         return compute
+
+    def host(self, compute: Compute, name: str) -> Host:
+        """A host."""
+        return self.world.add(Host(ref=vim.HostSystem(self._id("host", "ha-host")), name=name), compute)
 
     def pool(self, parent: Compute | Pool, name: str) -> Pool:
         """A resource pool."""
