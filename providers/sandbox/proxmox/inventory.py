@@ -6,7 +6,7 @@ pve-manager's PVE/API2/Cluster.pm and Tasks.pm, qemu-server's src/PVE/API2/Qemu.
 from providers.sandbox.proxmox import options
 from providers.sandbox.proxmox.accounts import Caller, Ticket
 from providers.sandbox.proxmox.cluster import NODES, Cluster, Request
-from providers.sandbox.proxmox.machines import Container, Machine, full_status, status
+from providers.sandbox.proxmox.machines import Container, Machine, Process, full_status, status
 from providers.sandbox.proxmox.storages import GIB
 from providers.sandbox.proxmox.tasks import UPID, Task
 from providers.sandbox.proxmox.wire import ParameterError, PveError, Value
@@ -85,7 +85,8 @@ class Inventory:
             raise PveError("No QEMU guest agent configured")
         if not machine.runs:
             raise PveError(f"VM {machine.id} is not running")
-        if not machine.agent_on or not machine.guest.agent_runs:
+        # A paused guest's agent does not answer the ping that PVE sends first.
+        if not machine.agent_on or not machine.guest.agent_runs or machine.process is not Process.RUNNING:
             raise PveError("QEMU guest agent is not running")
         return {"result": _interfaces(machine)}
 
