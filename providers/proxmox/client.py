@@ -6,20 +6,17 @@ from any thread; its resources, which need none of that, are what is used here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any, Final
 
-import requests
 from proxmoxer.core import ProxmoxResource, ResourceException
 
 from providers.credentials import Credentials
 from providers.domain import Environment
-from providers.errors import BackendFailureError, BackendReply, CredentialsRejectedError
-from providers.http import HTTPSession
+from providers.errors import BackendReply, CredentialsRejectedError
 from providers.network import Network
-from providers.proxmox.access import Access, Ticket, TicketAccess, TokenAccess, check_form
-from providers.proxmox.answers import Answers
+from providers.proxmox.access import Ticket, TicketAccess, TokenAccess, check_form
+from providers.proxmox.answers import Answers, entries, nonsense, read, upid_of
 from providers.proxmox.failures import refusal_of, text_of, translate
 from providers.proxmox.naming import API, Place, operation_of
 from providers.proxmox.records import (
@@ -31,22 +28,13 @@ from providers.proxmox.records import (
     read_state,
     read_task,
 )
+from providers.proxmox.session import AGENT_CALL, PveSession, Upload
 
-# A guest agent that does not answer holds PVE up for as long as PVE likes.
-AGENT_SECONDS: Final = 5.0
 OVERRULE: Final = "overrule-shutdown"
-_AGENT_CALL: Final = "/agent/network-get-interfaces"
-_LOG_IN: Final = "/access/ticket"
+_VM: Final = "/nodes/{node}/qemu/{vmid}"
+_STORAGE: Final = "/nodes/{node}/storage/{storage}"
 
 Options = Mapping[str, str | int]
-
-
-@dataclass(frozen=True)
-class Upload:
-    """A file on its way."""
-
-    name: str
-    data: bytes = field(repr=False)
 
 
 class ProxmoxClient:
@@ -56,7 +44,7 @@ class ProxmoxClient:
     `HTTPSession` raises.
     """
 
-    def __init__(self, session: _PveSession, url: str) -> None:
+    def __init__(self, session: PveSession, url: str) -> None:
         self._session = session
         self._api = ProxmoxResource(base_url=f"{url}{API}", session=session, serializer=Answers())
         self._overrules = True
@@ -70,7 +58,7 @@ class ProxmoxClient:
 
         """
         is_token = check_form(credentials)
-        session = _PveSession(environment, network, operation_of)
+        session = PveSession(environment, network, operation_of)
         client = cls(session, environment.url.rstrip("/").removesuffix(API))
         try:
             session.access = TokenAccess(credentials) if is_token else TicketAccess(lambda: client.log_in(credentials))
@@ -90,6 +78,8 @@ class ProxmoxClient:
             answer = self._api.access.ticket.post(username=credentials.access_key, password=credentials.secret)
         except ResourceException as error:
             raise translate(error) from error
+        if not isinstance(answer, dict):
+            raise nonsense("POST /access/ticket")
         ticket = Ticket(str(answer.get("ticket")), str(answer.get("CSRFPreventionToken")))
         if answer.get("NeedTFA") or not answer.get("ticket"):
             raise CredentialsRejectedError(
@@ -99,32 +89,39 @@ class ProxmoxClient:
             )
         return ticket
 
-    def list_vms(self, node: str) -> Iterator[State]:
+    def list_vms(self, node: str) -> list[State]:
         """A node's VMs and templates."""
-        return map(read_state, _list(self._api.nodes(node).qemu.get(), "GET /nodes/{node}/qemu"))
+        found = self._api.nodes(node).qemu.get()
+        return read("GET /nodes/{node}/qemu", lambda: [read_state(one) for one in entries(found)])
 
     def state(self, place: Place) -> State:
         """A VM's state."""
-        return read_state(self._vm(place).status.current.get())
+        answer = self._vm(place).status.current.get()
+        return read(f"GET {_VM}/status/current", lambda: read_state(answer))
 
     def config(self, place: Place) -> Config:
         """A VM's configuration, with what waits for its next start."""
-        return read_config(self._vm(place).config.get())
+        answer = self._vm(place).config.get()
+        return read(f"GET {_VM}/config", lambda: read_config(answer))
 
     def addresses(self, place: Place, macs: frozenset[str]) -> tuple[str, ...]:
         """The addresses that the guest's agent tells of the VM's network devices."""
         answer = self._vm(place).agent("network-get-interfaces").get()
-        return read_addresses(_list(answer.get("result"), f"GET /nodes/{{node}}/qemu/{{vmid}}{_AGENT_CALL}"), macs)
+        return read(f"GET {_VM}{AGENT_CALL}", lambda: read_addresses(entries(answer["result"]), macs))
 
     def node_of(self, vm_id: str) -> str | None:
         """The node that a VM is on; None when the cluster knows no VM of that id, or does not show it."""
-        found = _list(self._api.cluster.resources.get(type="vm"), "GET /cluster/resources")
-        mine = (one for one in found if str(one.get("vmid")) == vm_id and one.get("type") == "qemu")
-        return next((str(one["node"]) for one in mine), None)
+        found = self._api.cluster.resources.get(type="vm")
+        nodes = read(
+            "GET /cluster/resources",
+            lambda: [str(one["node"]) for one in entries(found) if (str(one["vmid"]), one["type"]) == (vm_id, "qemu")],
+        )
+        return next(iter(nodes), None)
 
     def next_id(self) -> int:
         """The lowest id that is free by now; it is reserved for nobody."""
-        return int(self._api.cluster.nextid.get())
+        answer = self._api.cluster.nextid.get()
+        return read("GET /cluster/nextid", lambda: int(answer))
 
     def confirm_free(self, vm_id: str) -> None:
         """Ask whether an id is free; PVE refuses the parameter when it is not."""
@@ -132,11 +129,11 @@ class ProxmoxClient:
 
     def create(self, place: Place, options: Options) -> str:
         """Make a VM; the UPID of the task."""
-        return str(self._api.nodes(place.node).qemu.post(vmid=place.vm_id, **options))
+        return upid_of(self._api.nodes(place.node).qemu.post(vmid=place.vm_id, **options), "POST /nodes/{node}/qemu")
 
     def clone(self, template: Place, new_id: str, options: Options) -> str:
         """Clone a template; the UPID of the task."""
-        return str(self._vm(template).clone.post(newid=new_id, **options))
+        return upid_of(self._vm(template).clone.post(newid=new_id, **options), f"POST {_VM}/clone")
 
     def configure(self, place: Place, options: Options) -> None:
         """Change a VM's configuration, before the answer."""
@@ -145,7 +142,7 @@ class ProxmoxClient:
     def resize(self, place: Place, slot: str, gib: int) -> str | None:
         """Grow a disk; the UPID of the task, None where PVE has done it before it answered (until 8.0)."""
         answer = self._vm(place).resize.put(disk=slot, size=f"{gib}G")
-        return None if answer is None else str(answer)
+        return None if answer is None else upid_of(answer, f"PUT {_VM}/resize")
 
     def power(self, place: Place, action: str, options: Options) -> str:
         """Start, stop, shutdown, reboot, reset or resume a VM; the UPID of the task.
@@ -154,37 +151,48 @@ class ProxmoxClient:
         """
         if action == "stop" and self._overrules:
             try:
-                return str(self._vm(place).status.stop.post(**{OVERRULE: 1}))
+                return upid_of(self._vm(place).status.stop.post(**{OVERRULE: 1}), f"POST {_VM}/status/stop")
             except ResourceException as error:
                 if OVERRULE not in refusal_of(error).parameters:
                     raise
                 # Unknown before 8.2, and not for VMs of the HA manager.
                 self._overrules = "HA" in text_of(error)
-        return str(self._vm(place).status(action).post(**options))
+        return upid_of(self._vm(place).status(action).post(**options), f"POST {_VM}/status/{action}")
 
     def delete(self, place: Place) -> str:
         """Delete a VM with its disks, its backup jobs and its place in the HA manager; the UPID of the task."""
-        return str(self._vm(place).delete(**{"purge": 1, "destroy-unreferenced-disks": 1}))
+        return upid_of(self._vm(place).delete(**{"purge": 1, "destroy-unreferenced-disks": 1}), f"DELETE {_VM}")
 
     def upload_iso(self, node: str, storage: str, name: str, data: bytes) -> str:
         """Upload an ISO image; the UPID of the task."""
         form: dict[str, object] = {"content": "iso", "filename": Upload(name, data)}
-        return str(self._api.nodes(node).storage(storage).upload.post(**form))
+        return upid_of(self._api.nodes(node).storage(storage).upload.post(**form), f"POST {_STORAGE}/upload")
+
+    def has_volume(self, node: str, volume: str) -> bool:
+        """Whether there is a volume, as far as PVE tells: what is not there has no size, and is a 500."""
+        try:
+            self._api.nodes(node).storage(volume.partition(":")[0]).content(volume).get()
+        except ResourceException as error:
+            if error.status_code != 500:
+                raise
+            return False
+        return True
 
     def delete_volume(self, node: str, volume: str) -> str | None:
         """Delete a volume; the UPID of the task, if it takes one."""
         storage = volume.partition(":")[0]
         answer = self._api.nodes(node).storage(storage).content(volume).delete()
-        return None if answer is None else str(answer)
+        return None if answer is None else upid_of(answer, f"DELETE {_STORAGE}/content/{{volume}}")
 
     def task(self, upid: str) -> TaskState:
         """Where a task stands."""
-        return read_task(self._api.nodes(node_of_task(upid)).tasks(upid).status.get())
+        answer = self._api.nodes(node_of_task(upid)).tasks(upid).status.get()
+        return read("GET /nodes/{node}/tasks/{upid}/status", lambda: read_task(answer))
 
     def task_log(self, upid: str) -> list[str]:
         """What a task has said, line by line."""
         lines = self._api.nodes(node_of_task(upid)).tasks(upid).log.get(limit=200)
-        return [str(line.get("t", "")) for line in _list(lines, "GET /nodes/{node}/tasks/{upid}/log")]
+        return read("GET /nodes/{node}/tasks/{upid}/log", lambda: [str(line.get("t", "")) for line in entries(lines)])
 
     def stop_task(self, upid: str) -> None:
         """Ask a task to end; PVE undoes what a create or a clone has made so far."""
@@ -198,42 +206,6 @@ class ProxmoxClient:
         return self._api.nodes(place.node).qemu(place.vm_id)
 
 
-class _PveSession(HTTPSession):
-    """The project's HTTP session as proxmoxer calls it, with the caller's proof on each request."""
-
-    access: Access | None = None
-
-    def request(  # type: ignore[override] # proxmoxer hands over these and no others
-        self, method: str, url: str, data: Mapping[str, Any] | None = None, params: Mapping[str, Any] | None = None
-    ) -> requests.Response:
-        """One request; once more with another proof if PVE says that this one is too old."""
-        access = None if url.endswith(_LOG_IN) else self.access
-        asked = requests.Request(method, url, params=params, auth=access or _nobody, headers=_HEADERS, **_body(data))
-        timeout = AGENT_SECONDS if url.endswith(_AGENT_CALL) else None
-        response = self.send(self.prepare_request(asked), timeout=timeout)
-        if response.status_code == 401 and access and access.renewed(response.request):
-            return self.send(self.prepare_request(asked), timeout=timeout)
-        return response
-
-
-_HEADERS: Final = {"Accept": "application/json", "User-Agent": "cloudvm"}
-
-
-def _nobody(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
-def _body(data: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A form, or a form with a file: PVE reads the file last, and wants a type on each part."""
-    if not data:
-        return {}
-    file = next((value for value in data.values() if isinstance(value, Upload)), None)
-    if file is None:
-        return {"data": data}
-    fields = [(key, (None, str(value), "text/plain")) for key, value in data.items() if value is not file]
-    return {"files": [*fields, ("filename", (file.name, file.data, "application/octet-stream"))]}
-
-
 def node_of_task(upid: str) -> str:
     """The node that a task runs on (`UPID:node:…`)."""
     return upid.split(":", 2)[1]
@@ -242,12 +214,3 @@ def node_of_task(upid: str) -> str:
 def type_of_task(upid: str) -> str:
     """What a task does, such as `qmstart`, or `hastart` where the HA manager is only told."""
     return upid.split(":")[5]
-
-
-def _list(answer: Any, operation: str) -> list[dict[str, Any]]:
-    if not isinstance(answer, list):
-        raise BackendFailureError(
-            f"Proxmox VE answered {operation} with something that is no list.",
-            backend=BackendReply("Proxmox", operation, status=200),
-        )
-    return answer
