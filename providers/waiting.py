@@ -26,14 +26,19 @@ TRANSIENT = (ThrottledError, BackendUnreachableError, BackendFailureError, Backe
 
 @dataclass(frozen=True)
 class Deadline:
-    """The moment at which a request gives up, on the monotonic clock."""
+    """The moment at which a request gives up, on the monotonic clock, and how soon it first looks at work."""
 
     at: float
+    first_pause_seconds: float = FIRST_PAUSE_SECONDS
 
     @classmethod
-    def after(cls, seconds: float) -> Deadline:
+    def after(cls, seconds: float, *, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> Deadline:
         """The deadline `seconds` from now."""
-        return cls(time.monotonic() + seconds)
+        return cls(time.monotonic() + seconds, first_pause_seconds)
+
+    def moved_to(self, seconds: float) -> Deadline:
+        """The same, `seconds` from now."""
+        return replace(self, at=time.monotonic() + seconds)
 
     @property
     def remaining_seconds(self) -> float:
@@ -54,7 +59,7 @@ def wait_until_done(
         ProviderError: what a look raised, when it was no passing fault or came too often.
 
     """
-    pause = FIRST_PAUSE_SECONDS
+    pause = until.first_pause_seconds
     lost = 0
     while not operation.done:
         wanted = operation.retry_after_seconds if operation.retry_after_seconds is not None else pause

@@ -125,7 +125,7 @@ class RunningWork:
     def remove_made(self) -> tuple[Leftover, ...]:
         """Remove what the failed create made, the last first, with time of its own; one that stays stops no other."""
         made, self._made = self._made, []
-        self._deadline = Deadline.after(CLEAN_UP_SECONDS)
+        self._deadline = self._deadline.moved_to(CLEAN_UP_SECONDS)
         return tuple(Leftover(one.kind, one.id, removed=self._removed(one)) for one in reversed(made))
 
     def keep_made(self) -> None:
@@ -146,7 +146,7 @@ class RunningWork:
     def _patience(self, wish: Wish) -> Deadline:
         if wish.patience_seconds is None:
             return self._deadline
-        return Deadline.after(min(wish.patience_seconds, self._deadline.remaining_seconds))
+        return self._deadline.moved_to(min(wish.patience_seconds, self._deadline.remaining_seconds))
 
     def _guest_overdue(self, operation: Operation) -> Operation:
         vm_id = operation.vm_id or ""

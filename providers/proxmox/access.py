@@ -17,7 +17,8 @@ import requests
 from providers.credentials import Credentials
 from providers.errors import CredentialsRejectedError
 
-USER: Final = re.compile(r"[^\s:/!@]+(@[^\s:/!@]+)*@[A-Za-z][A-Za-z0-9._-]+")
+_NAME: Final = r"[^\s\x00-\x1f\x7f:/!@]+"
+USER: Final = re.compile(rf"{_NAME}(@{_NAME})*@[A-Za-z][A-Za-z0-9._-]+")
 TOKEN: Final = re.compile(rf"{USER.pattern}![A-Za-z][A-Za-z0-9._-]+")
 # What may stand in a header; a token's secret is a UUID.
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
@@ -103,7 +104,7 @@ def check_form(credentials: Credentials) -> bool:
         CredentialsRejectedError: it is neither; nothing has been sent.
 
     """
-    if TOKEN.fullmatch(credentials.access_key):
+    if TOKEN.fullmatch(credentials.access_key) and _VISIBLE.fullmatch(credentials.access_key):
         if not _VISIBLE.fullmatch(credentials.secret):
             raise CredentialsRejectedError("The secret of a Proxmox API token is a UUID; this one holds other signs.")
         return True

@@ -5,10 +5,11 @@ A reason stands in the status line, since PVE 8.4 in the body too, which is not 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -18,6 +19,9 @@ from providers.errors import BackendFailureError, BackendReply
 from providers.proxmox.naming import operation_of
 
 _LONGEST_MESSAGE: Final = 500
+_UPID: Final = re.compile(r"UPID:[^:/\s]+(:[0-9A-Fa-f]+){3}:[^:\s]+:[^:\s]*:[^:\s]+:")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,38 @@ class Answers:
             parameters={key: str(value).strip() for key, value in errors.items()} if isinstance(errors, dict) else {},
             retry_after_seconds=_retry_after(response),
         )
+
+
+def read(operation: str, reader: Callable[[], T]) -> T:
+    """What an answer says; one that has not the form of it is the backend's fault, not ours."""
+    try:
+        return reader()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise nonsense(operation) from error
+
+
+def upid_of(answer: object, operation: str) -> str:
+    """The UPID that a call has answered with. Without one nobody knows what PVE has begun."""
+    if not isinstance(answer, str) or not _UPID.fullmatch(answer):
+        failure = nonsense(operation)
+        failure.answer_lost = True
+        raise failure
+    return answer
+
+
+def entries(answer: Any) -> list[dict[str, Any]]:
+    """The entries of a list."""
+    if not isinstance(answer, list):
+        raise TypeError
+    return answer
+
+
+def nonsense(operation: str) -> BackendFailureError:
+    """The error of an answer in PVE's envelope that holds something else than it should."""
+    return BackendFailureError(
+        f"Proxmox VE answered {operation} with something that has not the form of its answers.",
+        backend=BackendReply("Proxmox", operation, status=200),
+    )
 
 
 def _json(response: requests.Response) -> Any:

@@ -41,6 +41,7 @@ MISSING: Final = _any(
 ALREADY_RUNNING: Final = _any(r"VM \d+ already running", r"already running")
 RUNNING: Final = _any(r"VM \d+ is running")
 NOT_RUNNING: Final = _any(r"VM \d+ (is )?not running")
+VM_IN_USE: Final = _any(r"can't lock file")
 GUEST_SILENT: Final = _any(r"(quit/powerdown|powerdown|shutdown) failed - got timeout")
 VOLUME_MISSING: Final = _any(r"No such file or directory", r"volume '?\S+'? does not exist", r"no such volume")
 
@@ -61,7 +62,8 @@ ERROR_TEXTS: Final[tuple[tuple[re.Pattern[str], type[ProviderError]], ...]] = (
             r"already running",
             r"protection mode enabled",
             r"used in HA resources",
-            r"checksum mismatch",
+            r"checksum miss?match",
+            r"detected modified configuration",
         ),
         ConflictError,
     ),
@@ -95,6 +97,10 @@ ERROR_TEXTS: Final[tuple[tuple[re.Pattern[str], type[ProviderError]], ...]] = (
             r"could not determine current size",
             r"can't upload to storage",
             r"wrong file extension",
+            r"no such logical volume",
+            r"unable to parse (volume ID|\w+ volume name)",
+            r"shrinking disks is not supported",
+            r"balloon value too large",
         ),
         UnprocessableError,
     ),

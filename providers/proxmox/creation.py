@@ -13,8 +13,8 @@ from providers.driver import Work
 from providers.errors import ProviderError, UnprocessableError
 from providers.proxmox import nocloud
 from providers.proxmox.client import ProxmoxClient
-from providers.proxmox.codes import IdTakenError
-from providers.proxmox.failures import VENDOR_ERRORS, translate
+from providers.proxmox.codes import MISSING, IdTakenError
+from providers.proxmox.failures import VENDOR_ERRORS, text_of, translate
 from providers.proxmox.identity import TRIES, Identity
 from providers.proxmox.naming import Place, iso_file, iso_volume
 from providers.proxmox.progress import Step, task_operation
@@ -26,6 +26,9 @@ CREATE: Final = "POST /nodes/{node}/qemu"
 CLONE: Final = "POST /nodes/{node}/qemu/{vmid}/clone"
 RESIZE: Final = "PUT /nodes/{node}/qemu/{vmid}/resize"
 UPLOAD: Final = "POST /nodes/{node}/storage/{storage}/upload"
+
+# A clone takes its id in its task: how long that may be after the call.
+CLONE_APPEARS_SECONDS: Final = 3.0
 
 _GIB: Final = 1 << 30
 _FAILURES: Final[tuple[type[Exception], ...]] = (ProviderError, *VENDOR_ERRORS)
@@ -39,6 +42,10 @@ class Template:
     config: Config
 
 
+class TemplateGoneError(UnprocessableError):
+    """The template is not where the session has seen it."""
+
+
 class Creation:
     """One create. `template` is what the VM is cloned from, None where it is made of an image or with an installer."""
 
@@ -47,13 +54,29 @@ class Creation:
         self._recipe = recipe
         self._work = work
         self._template = template
-        self._identity = Identity(client, recipe, work)
         self._removal = Removal(client, work)
+        self._identity = Identity(client, recipe, self._removal)
+        self._volume = iso_volume(recipe.site.iso_storage, recipe.image_token)
         self._iso = ""
+        self._vm_id = ""
+
+    def use(self, template: Template) -> None:
+        """Take another template: the one that was given is not where it was."""
+        self._template = template
 
     def run(self) -> Operation:
         """Make the VM, or complete the one that an earlier try with the same key has made; its start is left open."""
+        try:
+            return self._made_once()
+        except _FAILURES:
+            if self._recipe.request_key and self._vm_id and self._identity.is_anothers(self._vm_id):
+                # Another try has made the VM meanwhile, and the image is in its drive.
+                self._work.forget(self._volume)
+            raise
+
+    def _made_once(self) -> Operation:
         for vm_id in self._identity.candidates():
+            self._vm_id = vm_id
             try:
                 place = self._identity.made_before(vm_id)
                 operation = self._complete_again(place) if place else self._complete(self._begin(vm_id))
@@ -89,23 +112,32 @@ class Creation:
     def _clone(self, place: Place) -> str:
         assert self._template is not None  # noqa: S101 - the caller has looked, told to the type checker
         source = self._template.place
-        return self._client.clone(source, place.vm_id, self._recipe.cloned(place.vm_id, source.node))
+        try:
+            return self._client.clone(source, place.vm_id, self._recipe.cloned(place.vm_id, source.node))
+        except ResourceException as error:
+            if MISSING.search(text_of(error)):
+                raise TemplateGoneError(f"Template {source.vm_id} is not on node {source.node} any more.") from error
+            raise
 
     def _submitted(self, place: Place, submit: Callable[[], str]) -> str:
         """The task that makes the VM; if the answer gets lost, see that the VM is not left behind."""
         try:
-            return _translating(submit)
-        except ProviderError as failure:
+            return submit()
+        except _FAILURES as error:
+            failure = _failure(error)
             if not failure.answer_lost:
-                raise
-            raise type(failure)(f"{failure.detail} {self._search_lost(place)}", backend=failure.backend) from failure
+                raise failure from error
+            raise type(failure)(f"{failure.detail} {self._search_lost(place)}", backend=failure.backend) from error
 
     def _search_lost(self, place: Place) -> str:
         """Look for a VM whose making was not answered, so that it is removed; what to tell the caller."""
         try:
-            made = self._identity.settled(place)
+            made = self._removal.settled(place, appears_within=CLONE_APPEARS_SECONDS if self._template else 0.0)
         except _FAILURES:
-            return f"Whether VM {place.vm_id} was made could not be found out: look for it before you try again."
+            self._made(place, None)
+            return (
+                f"Whether VM {place.vm_id} was made could not be found out in time: look for it if it was not removed."
+            )
         if made is None or made.notes.creation != self._recipe.creation:
             return "No VM of this request was found."
         self._made(place, None)
@@ -120,21 +152,21 @@ class Creation:
         spec, site = self._recipe.spec, self._recipe.site
         if spec.cloud_init is None or self._iso:
             return
-        image = nocloud.image(spec.cloud_init, instance_id=self._recipe.creation, hostname=spec.name)
-        volume = iso_volume(site.iso_storage, self._recipe.image_token)
+        image = nocloud.image(spec.cloud_init, instance_id=self._recipe.image_token, hostname=spec.name)
+        volume = self._volume
         try:
             upid = self._client.upload_iso(site.node, site.iso_storage, iso_file(self._recipe.image_token), image)
-        except ProviderError as error:
-            if error.answer_lost:
-                self._made_iso(volume)
+        except _FAILURES as error:
+            if _failure(error).answer_lost:
+                self._made_iso(volume, None)
             raise
-        self._made_iso(volume)
+        self._made_iso(volume, upid)
         self._work.finish(task_operation(Verb.CREATE, volume, UPLOAD, upid))
         self._iso = volume
 
-    def _made_iso(self, volume: str) -> None:
+    def _made_iso(self, volume: str, upid: str | None) -> None:
         node = self._recipe.site.node
-        self._work.made("iso", volume, lambda: self._removal.iso(node, volume))
+        self._work.made("iso", volume, lambda: self._removal.iso(node, volume, upid))
 
     def _complete(self, place: Place) -> Operation:
         """Size, and start."""
@@ -149,11 +181,14 @@ class Creation:
         config = self._removal.config(place)
         if config is None:
             return None
-        if self._iso:
-            # It has the same name as the earlier try's, and is the earlier try's to remove.
-            self._work.forget(self._iso)
-        volume = iso_volume(self._recipe.site.iso_storage, self._recipe.image_token)
-        self._iso = volume if self._recipe.spec.cloud_init is not None else ""
+        if self._recipe.spec.cloud_init is not None:
+            if not self._client.has_volume(self._recipe.site.node, self._volume):
+                # The earlier try could remove its image again, and not its VM.
+                self._iso = ""
+                self._upload()
+            self._iso = self._volume
+        # It has the same name as the earlier try's, and is the earlier try's to remove.
+        self._work.forget(self._volume)
         if self._template and not self._recipe.is_applied(config, self._iso):
             self._client.configure(place, self._recipe.changed(self._template.config, self._iso))
         if self._recipe.spec.os.disk_gib and self._recipe.image.kind is not ImageKind.INSTALLER:
@@ -193,8 +228,5 @@ class Creation:
         return Operation(Verb.CREATE, place.vm_id, str(Step.power("start", upid, {})), vm=vm)
 
 
-def _translating(submit: Callable[[], str]) -> str:
-    try:
-        return submit()
-    except ResourceException as error:
-        raise translate(error) from error
+def _failure(error: Exception) -> ProviderError:
+    return error if isinstance(error, ProviderError) else translate(error)

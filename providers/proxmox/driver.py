@@ -13,6 +13,7 @@ from providers.credentials import Credentials
 from providers.domain import VM, Environment, Manner, Operation, StopMode, Verb, VMSpec
 from providers.driver import Driver, Work
 from providers.errors import (
+    BackendFailureError,
     BackendReply,
     BackendTimeoutError,
     ConflictError,
@@ -23,11 +24,11 @@ from providers.errors import (
 from providers.network import Network
 from providers.proxmox.client import Options, ProxmoxClient
 from providers.proxmox.codes import MISSING, NOT_RUNNING
-from providers.proxmox.creation import Creation, Template
+from providers.proxmox.creation import Creation, Template, TemplateGoneError
 from providers.proxmox.failures import VENDOR_ERRORS, text_of, translate
-from providers.proxmox.naming import Place, is_our_iso
+from providers.proxmox.naming import Place, is_iso_of
 from providers.proxmox.progress import Progress, Step, not_found
-from providers.proxmox.recipe import ImageKind, recipe_for
+from providers.proxmox.recipe import ImageKind, image_token, recipe_for
 from providers.proxmox.records import Config, listed_vm, shown_vm
 from providers.proxmox.removal import DELETE, Removal
 from providers.proxmox.site import Site, site_of
@@ -70,14 +71,21 @@ class ProxmoxDriver(Driver):
         return (listed_vm(state) for state in self._client.list_vms(self._site.node) if not state.is_template)
 
     def get_vm(self, vm_id: str) -> VM:
-        """See `Driver`. Two calls; one more where the guest's agent is silent."""
+        """See `Driver`. Two calls; one more where an agent is expected in the guest, and silent."""
         return self._on_its_node(vm_id, self._shown)
 
     def create_vm(self, spec: VMSpec, work: Work) -> Operation:
         """See `Driver`."""
         recipe = recipe_for(self._environment, spec)
         template = self._template(recipe.image.name) if recipe.image.kind is ImageKind.TEMPLATE else None
-        return Creation(self._client, recipe, work, template).run()
+        creation = Creation(self._client, recipe, work, template)
+        try:
+            return creation.run()
+        except TemplateGoneError:
+            with self._lock:
+                self._templates.pop(recipe.image.name, None)
+            creation.use(self._template(recipe.image.name))
+            return creation.run()
 
     def start_vm(self, vm_id: str, work: Work) -> Operation:  # noqa: ARG002 # one step
         """See `Driver`. A paused VM is resumed."""
@@ -113,11 +121,18 @@ class ProxmoxDriver(Driver):
                 "if that is meant.",
                 backend=BackendReply("Proxmox", DELETE),
             )
+        if config.lock:
+            # Said before anything is taken away: what Proxmox itself refuses is only the last step.
+            raise ConflictError(
+                f"VM is locked ({config.lock}): VM {vm_id} can be deleted when Proxmox has done with it.",
+                backend=BackendReply("Proxmox", DELETE),
+            )
         removal = Removal(self._client, work)
         removal.stop(place)
         for volume in config.volumes.values():
-            # A copy of the VM that somebody has made in Proxmox shares the image, which stays the original's.
-            if is_our_iso(volume) and config.notes.vm_id == vm_id:
+            # A copy of a VM that somebody has made in Proxmox shares its image, and so does a clone of a template that
+            # was a VM of ours: the image stays the original's.
+            if is_iso_of(volume, image_token(config.notes)) and config.notes.vm_id == vm_id:
                 removal.iso(place.node, volume)
         return removal.vm(place)
 
@@ -157,22 +172,25 @@ class ProxmoxDriver(Driver):
         config = self._client.config(place)
         if config.is_template:
             raise not_found(place.vm_id, CONFIG)
-        addresses = self._addresses(place, config) if config.agent_is_on else None
-        if addresses is not None:
-            # Its guest has answered, so it runs.
-            return shown_vm(place.vm_id, config, "running", addresses)
-        return shown_vm(place.vm_id, config, self._client.state(place).word, ())
+        word, addresses = self._asked_guest(place, config) if config.agent_is_on else ("", ())
+        return shown_vm(place.vm_id, config, word or self._client.state(place).word, addresses)
 
-    def _addresses(self, place: Place, config: Config) -> tuple[str, ...] | None:
-        """The guest's addresses; None where nobody in the guest answers, or the caller may not ask."""
+    def _asked_guest(self, place: Place, config: Config) -> tuple[str, tuple[str, ...]]:
+        """The VM's state and addresses, by asking its guest's agent.
+
+        Both are empty where nobody in the guest answers, or the caller may not ask. This comes before asking for the
+        state, as an answer tells that, too.
+        """
         try:
-            return self._client.addresses(place, config.macs)
+            return "running", self._client.addresses(place, config.macs)
         except ResourceException as error:
-            if error.status_code in {403, 500}:
-                return None
-            raise
-        except BackendTimeoutError:
-            return None
+            if NOT_RUNNING.search(text_of(error)):
+                return "stopped", ()
+            if error.status_code not in {403, 500}:
+                raise
+        except (BackendTimeoutError, BackendFailureError):
+            pass
+        return "", ()
 
     def _power(self, verb: Verb, vm_id: str, action: str, options: Options) -> Operation:
         upid = self._on_its_node(vm_id, lambda place: self._client.power(place, action, options))

@@ -13,17 +13,14 @@ from typing import Final
 
 from proxmoxer.core import ResourceException
 
-from providers.domain import Operation, Verb
-from providers.driver import Work
-from providers.errors import UnprocessableError
+from providers.errors import ProviderError, UnprocessableError
+from providers.notes import Notes
 from providers.proxmox.client import ProxmoxClient
 from providers.proxmox.codes import IdTakenError
 from providers.proxmox.failures import translate
 from providers.proxmox.naming import Place
-from providers.proxmox.progress import Step
 from providers.proxmox.recipe import Recipe
-from providers.proxmox.records import Config
-from providers.proxmox.removal import BEING_MADE, Removal
+from providers.proxmox.removal import Removal
 
 # How many ids are tried when others make VMs at the same time.
 TRIES: Final = 24
@@ -35,11 +32,10 @@ _KEYED_FROM, _KEYED_COUNT = 100_000_000, 900_000_000
 class Identity:
     """The id of one VM to be made."""
 
-    def __init__(self, client: ProxmoxClient, recipe: Recipe, work: Work) -> None:
+    def __init__(self, client: ProxmoxClient, recipe: Recipe, removal: Removal) -> None:
         self._client = client
         self._recipe = recipe
-        self._work = work
-        self._removal = Removal(client, work)
+        self._removal = removal
         self._strangers = 0
 
     def candidates(self) -> Iterator[str]:
@@ -61,7 +57,7 @@ class Identity:
         if not self._recipe.request_key or self._is_free(vm_id):
             return None
         place = Place(self._client.node_of(vm_id) or self._recipe.site.node, vm_id)
-        config = self.settled(place)
+        config = self._removal.settled(place)
         if config is None and self._is_free(vm_id):
             # The earlier try has failed meanwhile.
             return None
@@ -75,13 +71,14 @@ class Identity:
             )
         return place
 
-    def settled(self, place: Place) -> Config | None:
-        """A VM's configuration once nobody is making it any more; None when it is not there then."""
-        config = self._removal.config(place)
-        if config is None or config.lock not in BEING_MADE:
-            return config
-        self._work.finish(Operation(Verb.CREATE, place.vm_id, str(Step.settle(place))))
-        return self._removal.config(place)
+    def is_anothers(self, vm_id: str) -> bool:
+        """Whether another try with the same key has made the VM of this id, as far as can be seen."""
+        try:
+            config = self._removal.settled(Place(self._client.node_of(vm_id) or self._recipe.site.node, vm_id))
+        except (ResourceException, ProviderError):
+            return False
+        made = config.notes if config is not None else Notes()
+        return made.request_key == self._recipe.request_key and made.creation != self._recipe.creation
 
     def _keyed(self) -> Iterator[str]:
         for _ in range(TRIES):

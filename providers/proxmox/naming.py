@@ -21,7 +21,7 @@ _PLACES: Final = (
     (re.compile(r"/tasks/[^/]+"), "/tasks/{upid}"),
 )
 
-_ISO_NAME: Final = re.compile(r"(?P<storage>[^:/]+):iso/cloudvm-(?P<creation>[0-9a-f]{32})\.iso")
+OUR_ISO: Final = r"[^:/,]+:iso/cloudvm-[0-9a-f]{32}\.iso"
 
 
 @dataclass(frozen=True)
@@ -40,16 +40,16 @@ def operation_of(request: requests.PreparedRequest) -> str:
     return f"{request.method} {path}"
 
 
-def iso_file(creation: str) -> str:
+def iso_file(token: str) -> str:
     """The file name of the image that carries one VM's cloud-init."""
-    return f"cloudvm-{creation}.iso"
+    return f"cloudvm-{token}.iso"
 
 
-def iso_volume(storage: str, creation: str) -> str:
+def iso_volume(storage: str, token: str) -> str:
     """The same as a volume."""
-    return f"{storage}:iso/{iso_file(creation)}"
+    return f"{storage}:iso/{iso_file(token)}"
 
 
-def is_our_iso(volume: str) -> bool:
-    """Whether a volume is an image that we have made."""
-    return _ISO_NAME.fullmatch(volume) is not None
+def is_iso_of(volume: str, token: str) -> bool:
+    """Whether a volume is this image, on whatever storage."""
+    return re.fullmatch(OUR_ISO, volume) is not None and volume.endswith(f"/{iso_file(token)}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
@@ -13,7 +15,7 @@ from proxmoxer.core import ResourceException
 from providers.domain import VM, Operation, Verb
 from providers.errors import BackendReply, VMNotFoundError
 from providers.proxmox.client import Options, ProxmoxClient, node_of_task, type_of_task
-from providers.proxmox.codes import ALREADY_RUNNING, GUEST_SILENT, MISSING
+from providers.proxmox.codes import ALREADY_RUNNING, GUEST_SILENT, MISSING, VM_IN_USE
 from providers.proxmox.failures import task_failure, text_of
 from providers.proxmox.naming import Place
 from providers.proxmox.records import State
@@ -29,6 +31,8 @@ GOALS: Final[Mapping[str, str]] = {
 }
 _POWER: Final = "POST /nodes/{node}/qemu/{vmid}/status/"
 SETTLE: Final = "settle"
+# The locks of a VM that is being made.
+BEING_MADE: Final = frozenset({"create", "clone"})
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,9 @@ class Step:
         return cls(_POWER + action, upid, options=options)
 
     @classmethod
-    def settle(cls, place: Place) -> Step:
-        """The step of waiting until somebody else has made a VM."""
-        return cls(SETTLE, node=place.node)
+    def settle(cls, place: Place, appears_within: float = 0.0) -> Step:
+        """The step of waiting until nobody makes a VM any more, which may take some seconds to appear at all."""
+        return cls(SETTLE, node=place.node, options={"until": math.ceil(time.time() + appears_within)})
 
     @classmethod
     def read(cls, handle: str) -> Step:
@@ -91,19 +95,31 @@ class Progress:
             config = self._client.config(Place(step.node, operation.vm_id or ""))
         except ResourceException as error:
             if MISSING.search(text_of(error)):
-                return replace(operation, done=True)
+                return replace(operation, done=time.time() >= int(step.options["until"]))
             raise
-        return replace(operation, done=config.lock not in {"create", "clone"})
+        return replace(operation, done=config.lock not in BEING_MADE)
 
     def _arrived(self, operation: Operation, step: Step) -> Operation:
         """The task ended well: but one that tells the HA manager, or waits for qmeventd, ends before the work does."""
-        state = self._client.state(Place(node_of_task(step.upid), operation.vm_id or ""))
+        state = self._state(step, operation.vm_id or "")
         if state.is_template:
             return replace(operation, done=True, failure=not_found(operation.vm_id or "", step.operation))
         goes_on = type_of_task(step.upid).startswith("ha") or step.action == "reboot"
         return replace(
             operation, done=state.word == GOALS[step.action] or not goes_on, vm=_in_state(operation.vm, state)
         )
+
+    def _state(self, step: Step, vm_id: str) -> State:
+        """The VM's state, on the task's node, or on the one that it has moved to since."""
+        try:
+            return self._client.state(Place(node_of_task(step.upid), vm_id))
+        except ResourceException as error:
+            if not MISSING.search(text_of(error)):
+                raise
+        node = self._client.node_of(vm_id)
+        if node is None:
+            raise not_found(vm_id, step.operation)
+        return self._client.state(Place(node, vm_id))
 
     def _failed(self, operation: Operation, step: Step, exit_status: str) -> Operation:
         vm_id = operation.vm_id or ""
@@ -114,6 +130,10 @@ class Progress:
         if step.action == "reboot" and GUEST_SILENT.search(exit_status) and operation.then_force:
             # The gateway forces the guest when its time is over, which is now.
             return operation
+        if step.action == "stop" and VM_IN_USE.search(exit_status):
+            again = self._stopped_over_guest(operation, step)
+            if again is not None:
+                return again
         log = self._client.task_log(step.upid) if "QEMU exited" in exit_status else ()
         return replace(operation, done=True, failure=task_failure(step.operation, vm_id, exit_status, log))
 
@@ -124,6 +144,20 @@ class Progress:
         if node is None or node == node_of_task(step.upid):
             return replace(operation, done=True, failure=not_found(vm_id, step.operation))
         upid = self._client.power(Place(node, vm_id), step.action, step.options)
+        return replace(operation, handle=str(replace(step, upid=upid)))
+
+    def _stopped_over_guest(self, operation: Operation, step: Step) -> Operation | None:
+        """The stop that a shutdown has kept from the VM, which waits for the guest, asked for again without it.
+
+        None where it was something else. Since 8.2 PVE does this itself (`overrule-shutdown`).
+        """
+        place = Place(node_of_task(step.upid), operation.vm_id or "")
+        waiting = self._client.tasks_of_guests(place)
+        for upid in waiting:
+            self._client.stop_task(upid)
+        if not waiting:
+            return None
+        upid = self._client.power(place, step.action, step.options)
         return replace(operation, handle=str(replace(step, upid=upid)))
 
     def _running_already(self, operation: Operation, step: Step) -> Operation:

@@ -15,6 +15,7 @@ from typing import Final
 from providers import notes
 from providers.domain import Environment, VMSpec
 from providers.errors import FieldFault, InvalidRequestError, UnprocessableError
+from providers.notes import Notes
 from providers.proxmox.client import Options
 from providers.proxmox.records import Config
 from providers.proxmox.site import DEFAULT_BRIDGE, Site, site_of
@@ -75,24 +76,20 @@ class Recipe:
 
     @property
     def image_token(self) -> str:
-        """32 hexadecimal digits for the name of the image with cloud-init: drawn, or the same for each try with a key.
-
-        Tries of the same request at the same time share one image, of which only one must be removed some day.
-        """
-        if not self.request_key:
-            return self.creation
-        return hashlib.sha256(f"{self.request_key} {self.request_digest}".encode()).hexdigest()[:32]
+        """What stands for the image with cloud-init; see `image_token`."""
+        return image_token(self._notes(""))
 
     def notes(self, vm_id: str) -> str:
         """What goes into the VM's notes."""
-        return notes.write(
-            notes.Notes(
-                tags=self.spec.tags,
-                creation=self.creation,
-                vm_id=vm_id,
-                request_key=self.request_key,
-                request_digest=self.request_digest,
-            )
+        return notes.write(self._notes(vm_id))
+
+    def _notes(self, vm_id: str) -> Notes:
+        return Notes(
+            tags=self.spec.tags,
+            creation=self.creation,
+            vm_id=vm_id,
+            request_key=self.request_key,
+            request_digest=self.request_digest,
         )
 
     def new(self, vm_id: str, iso: str) -> Options:
@@ -126,7 +123,7 @@ class Recipe:
     def changed(self, template: Config, iso: str) -> Options:
         """What a clone is to have otherwise than its template.
 
-        PVE's own cloud-init drive must go when there is an image of ours: a guest that finds two takes either.
+        A drive with cloud-init must go when there is an image of this VM's own: a guest that finds two takes either.
         """
         options: dict[str, str | int] = self._size()
         if self.site.cpu_type:
@@ -135,7 +132,11 @@ class Recipe:
             options["agent"] = 1
         if self.site.network or "net0" not in template.options:
             options["net0"] = f"virtio,bridge={self.site.network or DEFAULT_BRIDGE}"
-        unwanted = ["vcpus"] if "vcpus" in template.options else []
+        # A template's protection is its own.
+        unwanted = [name for name in ("vcpus", "protection") if name in template.options]
+        if int(template.options.get("balloon", 0)) > int(options["memory"]):
+            # PVE refuses memory below the least that the balloon may leave.
+            unwanted.append("balloon")
         if iso:
             slot = template.free_cdrom_slot()
             options[slot] = f"{iso},media=cdrom"
@@ -185,6 +186,16 @@ def recipe_for(environment: Environment, spec: VMSpec) -> Recipe:
         fault = f"take {length:,} characters in the VM's notes; Proxmox has room for {MOST_NOTES:,}"
         raise InvalidRequestError("Proxmox cannot take these tags.", fields=(FieldFault("tags", fault),))
     return recipe
+
+
+def image_token(written: Notes) -> str:
+    """32 hexadecimal digits for the name of a VM's image with cloud-init: drawn, or the same for each try with a key.
+
+    Tries of the same request at the same time share one image, of which only one must be removed some day.
+    """
+    if not written.request_key:
+        return written.creation
+    return hashlib.sha256(f"{written.request_key} {written.request_digest}".encode()).hexdigest()[:32]
 
 
 def _image(text: str) -> Image:

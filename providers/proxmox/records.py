@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from providers import notes
 from providers.domain import VM, VMStatus
+from providers.proxmox.naming import OUR_ISO
 
 _MIB: Final = 1 << 20
 _DRIVE: Final = re.compile(r"(ide|sata|scsi|virtio)\d+")
 _SIZE: Final = re.compile(r"(?:^|,)size=(\d+(?:\.\d+)?)([KMGT]?)(?:,|$)")
 _UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _MAC: Final = re.compile(r"(?:^|[=,])((?:[0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2})(?:,|$)")
-_CLOUD_INIT_DRIVE: Final = re.compile(r"[^,]*[:/](vm-\d+-)?cloudinit(\.\w+)?(,.*)?")
+_CLOUD_INIT_DRIVE: Final = re.compile(rf"([^,]*[:/](vm-\d+-)?cloudinit(\.\w+)?|{OUR_ISO})(,.*)?")
 
 # QEMU's own words (`query-status`) go before PVE's, which knows only running and stopped.
 STATUSES: Final[Mapping[str, VMStatus]] = {
@@ -129,7 +130,7 @@ class Config:
 
     @property
     def cloud_init_drives(self) -> tuple[str, ...]:
-        """The slots of the drives for which PVE itself makes cloud-init images."""
+        """The slots of the drives with cloud-init: those for which PVE itself makes images, and those with ours."""
         drives = ((name, value) for name, value in self.options.items() if _DRIVE.fullmatch(name))
         return tuple(sorted(name for name, value in drives if _CLOUD_INIT_DRIVE.fullmatch(value)))
 
@@ -151,7 +152,7 @@ class Config:
         return int(float(found[1]) * _UNITS[found[2]]) if found else None
 
     def free_cdrom_slot(self) -> str:
-        """A slot for one more CD: that of PVE's own cloud-init drive, which it replaces, or the first that is free."""
+        """A slot for one more CD: that of a drive with cloud-init, which it replaces, or the first that is free."""
         slots = ("ide2", "ide3", "ide0", "ide1", *(f"sata{number}" for number in range(6)))
         return next((slot for slot in (*self.cloud_init_drives, *slots) if self._is_free(slot)), "ide2")
 

@@ -9,19 +9,20 @@ from proxmoxer.core import ResourceException
 
 from providers.domain import Operation, Verb
 from providers.driver import Work
-from providers.errors import BackendReply, ConflictError, ProviderError
+from providers.errors import ProviderError
 from providers.proxmox.client import ProxmoxClient
 from providers.proxmox.codes import MISSING, RUNNING, VOLUME_MISSING
 from providers.proxmox.failures import text_of
 from providers.proxmox.naming import Place
-from providers.proxmox.progress import Step, task_operation
+from providers.proxmox.progress import BEING_MADE, Step, task_operation
 from providers.proxmox.records import Config
 
 _logger = logging.getLogger("cloudvm.proxmox")
 
 DELETE: Final = "DELETE /nodes/{node}/qemu/{vmid}"
 DELETE_VOLUME: Final = "DELETE /nodes/{node}/storage/{storage}/content/{volume}"
-BEING_MADE: Final = frozenset({"create", "clone"})
+
+_FAILURES: Final = (ResourceException, ProviderError)
 
 
 class Removal:
@@ -36,17 +37,16 @@ class Removal:
         upid = self._client.power(place, "stop", {})
         self._work.finish(Operation(Verb.STOP, place.vm_id, str(Step.power("stop", upid, {}))))
 
-    def iso(self, node: str, volume: str) -> None:
-        """Remove an image; one that is gone already is a success."""
+    def iso(self, node: str, volume: str, upload: str | None = None) -> None:
+        """Remove an image; one that is gone already is a success. `upload` is the task that may still bring it."""
+        if upload is not None:
+            self._end_task(volume, upload)
         try:
             upid = self._client.delete_volume(node, volume)
             if upid is not None:
                 self._work.finish(task_operation(Verb.DELETE, volume, DELETE_VOLUME, upid))
-        except ResourceException as error:
-            if not VOLUME_MISSING.search(text_of(error)):
-                raise
-        except ProviderError as error:
-            if not VOLUME_MISSING.search(error.detail):
+        except _FAILURES as error:
+            if not VOLUME_MISSING.search(_words(error)):
                 raise
 
     def vm(self, place: Place) -> Operation:
@@ -56,31 +56,39 @@ class Removal:
     def half_made(self, place: Place, upid: str | None, creation: str) -> None:
         """Remove the VM that a create has made, and no other: PVE gives an id anew as soon as it is free.
 
-        Raises:
-            ConflictError: a VM of that id is still being made, and nobody can tell by whom.
-
+        `upid` is the task that makes it, None where the answer that named it was lost.
         """
         if upid is not None:
-            self._end_task(place, upid)
-        config = self.config(place)
-        if config is None:
+            self._end_task(place.vm_id, upid)
+        config = self.settled(place)
+        if config is None or config.notes.creation != creation:
             return
-        if config.notes.creation == creation:
-            self._work.finish(self._vm_in_any_state(place))
-        elif config.lock in BEING_MADE:
-            raise ConflictError(
-                f"VM {place.vm_id} is locked ({config.lock}) by the work that was to make it.",
-                backend=BackendReply("Proxmox", DELETE),
-            )
+        if config.is_protected:
+            # A clone has the protection of its template.
+            self._client.configure(place, {"delete": "protection"})
+        self._vm_in_any_state(place)
 
-    def _vm_in_any_state(self, place: Place) -> Operation:
+    def _vm_in_any_state(self, place: Place) -> None:
+        """Remove a VM that may run, or whose start is going on: the removal waits for it, and finds a VM that runs."""
         try:
-            return self.vm(place)
-        except ResourceException as error:
-            if not RUNNING.search(text_of(error)):
+            self._work.finish(self.vm(place))
+        except _FAILURES as error:
+            if not RUNNING.search(_words(error)):
                 raise
-        self.stop(place)
-        return self.vm(place)
+            self.stop(place)
+            self._work.finish(self.vm(place))
+
+    def settled(self, place: Place, *, appears_within: float = 0.0) -> Config | None:
+        """A VM's configuration once nobody is making it any more; None when it is not there then.
+
+        `appears_within` is how many seconds it may take to be there at all.
+        """
+        config = self.config(place)
+        is_settled = config.lock not in BEING_MADE if config is not None else not appears_within
+        if is_settled:
+            return config
+        self._work.finish(Operation(Verb.CREATE, place.vm_id, str(Step.settle(place, appears_within))))
+        return self.config(place)
 
     def config(self, place: Place) -> Config | None:
         """A VM's configuration, None where the node has no such VM."""
@@ -91,12 +99,16 @@ class Removal:
                 return None
             raise
 
-    def _end_task(self, place: Place, upid: str) -> None:
+    def _end_task(self, made_id: str, upid: str) -> None:
         """See that the making has ended, so that there is something to remove, or nothing any more."""
         try:
             if self._client.task(upid).is_running:
                 self._client.stop_task(upid)
-                self._work.finish(task_operation(Verb.CREATE, place.vm_id, "", upid))
-        except (ResourceException, ProviderError) as error:
+                self._work.finish(task_operation(Verb.CREATE, made_id, "", upid))
+        except _FAILURES as error:
             # It ends in failure, as it was told to. Whatever else: what it has made can be looked at.
             _logger.info("task %s of a failed create: %s", upid, type(error).__name__)
+
+
+def _words(error: Exception) -> str:
+    return text_of(error) if isinstance(error, ResourceException) else str(error)

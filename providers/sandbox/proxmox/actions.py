@@ -51,6 +51,7 @@ def actions(cluster: Cluster) -> Mapping[str, Callable[[Request], Value]]:
         UPLOAD: content.upload,
         f"GET {STORAGE}/content/{{volume}}": content.show,
         f"DELETE {STORAGE}/content/{{volume}}": content.delete,
+        "GET /nodes/{node}/tasks": inventory.tasks,
         "GET /nodes/{node}/tasks/{upid}/status": inventory.task,
         "GET /nodes/{node}/tasks/{upid}/log": inventory.task_log,
         "DELETE /nodes/{node}/tasks/{upid}": inventory.stop_task,

@@ -103,6 +103,7 @@ class Configuring:
         if request.text("digest") not in {None, "", machine.digest()}:
             raise PveError("checksum mismatch (file change by other user?)")
         machine.refuse_locked()
+        _check_balloon(machine, wanted, deleted)
         self._check_drives(request.caller, machine, wanted, deleted)
         self.check_serial(request.caller, machine.id, wanted)
         _check_boot(machine, wanted, deleted)
@@ -228,6 +229,15 @@ def _check_drive(caller: Caller, vm_id: int, drive: drives.Drive) -> None:
 def _boot_order(config: Mapping[str, str]) -> list[str]:
     order = options.BOOT(config["boot"]).get("order", "") if "boot" in config else ""
     return formats.split_list(order)
+
+
+def _check_balloon(machine: Machine, wanted: Mapping[str, str], deleted: Iterable[str]) -> None:
+    if not {"memory", "balloon"} & set(wanted):
+        return
+    kept = {name: value for name, value in machine.config.items() if name not in deleted}
+    memory = options.MEMORY(wanted.get("memory", kept.get("memory", "512")))["current"]
+    if int(wanted.get("balloon", kept.get("balloon", 0))) > int(memory):
+        raise PveError("balloon value too large (must be smaller than assigned memory)")
 
 
 def _check_boot(machine: Machine, wanted: Mapping[str, str], deleted: Iterable[str]) -> None:

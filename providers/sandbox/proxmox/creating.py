@@ -56,7 +56,9 @@ class Creating:
                 self._forget(machine)
                 raise
             machine.config = {**_own_marks(), **wanted, **made.options}
-            machine.config.setdefault("boot", _default_boot(machine.config))
+            order = _default_boot(machine.config)
+            if order:
+                machine.config.setdefault("boot", f"order={order}")
             task.lines.extend(f"{slot}: successfully created disk '{text}'" for slot, text in made.options.items())
             if request.flag("start"):
                 self._cluster.fork(request, "qmstart", machine.id, self._power.starting(machine.node, machine.id))
@@ -201,4 +203,4 @@ def _default_boot(config: Mapping[str, str]) -> str:
     disks = [drive.slot for drive in found if not drive.is_cdrom and drive.slot not in {"efidisk0", "tpmstate0"}]
     cdroms = [drive.slot for drive in found if drive.is_cdrom]
     nets = sorted(name for name in config if name.startswith("net"))
-    return "order=" + ";".join([*disks[:1], *cdroms[:1], *nets[:1]])
+    return ";".join([*disks[:1], *cdroms[:1], *nets[:1]])

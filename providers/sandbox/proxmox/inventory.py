@@ -6,7 +6,7 @@ pve-manager's PVE/API2/Cluster.pm and Tasks.pm, qemu-server's src/PVE/API2/Qemu.
 from providers.sandbox.proxmox import options
 from providers.sandbox.proxmox.accounts import Caller, Ticket
 from providers.sandbox.proxmox.cluster import NODES, Cluster, Request
-from providers.sandbox.proxmox.machines import Container, Machine, full_status, status
+from providers.sandbox.proxmox.machines import Container, Machine, Process, full_status, status
 from providers.sandbox.proxmox.storages import GIB
 from providers.sandbox.proxmox.tasks import UPID, Task
 from providers.sandbox.proxmox.wire import ParameterError, PveError, Value
@@ -85,9 +85,25 @@ class Inventory:
             raise PveError("No QEMU guest agent configured")
         if not machine.runs:
             raise PveError(f"VM {machine.id} is not running")
-        if not machine.agent_on or not machine.guest.agent_runs:
+        # A paused guest's agent does not answer the ping that PVE sends first.
+        if not machine.agent_on or not machine.guest.agent_runs or machine.process is not Process.RUNNING:
             raise PveError("QEMU guest agent is not running")
         return {"result": _interfaces(machine)}
+
+    def tasks(self, request: Request) -> Value:
+        """A node's tasks, the newest first: those that have ended unless `source` says otherwise, fifty of them."""
+        source, kind, vm_id = request.text("source") or "archive", request.text("typefilter"), request.text("vmid")
+        sources = {"active": {True}, "archive": {False}, "all": {True, False}}[source]
+        found = [
+            _task(task)
+            for task in reversed(self._cluster.tasks.all.values())
+            if task.node == request.node
+            and (task.exit_status is None) in sources
+            and kind in {None, task.type}
+            and vm_id in {None, task.id}
+            and self._may_see(request, task)
+        ]
+        return found[: request.number("limit", 50)]
 
     def task(self, request: Request) -> Value:
         """A task's state."""
@@ -115,10 +131,12 @@ class Inventory:
         task = self._cluster.tasks.all.get(upid)
         if task is None or task.node != request.node:
             raise ParameterError({"upid": "no such task"})
-        owners = {request.caller.id} if request.caller.is_token else {task.user.partition("!")[0]}
-        if task.user not in owners and request.caller.id not in owners:
+        if not _is_own(request.caller, task):
             request.caller.check(f"/nodes/{task.node}", privilege)
         return task
+
+    def _may_see(self, request: Request, task: Task) -> bool:
+        return _is_own(request.caller, task) or request.caller.may(f"/nodes/{task.node}", "Sys.Audit")
 
     def _visible(self, caller: Caller) -> list[Machine]:
         machines = self._cluster.machines.all.values()
@@ -159,6 +177,12 @@ class Inventory:
             for storage in self._cluster.storages.all.values()
             if caller.may(f"/storage/{storage.id}", "Datastore.Audit")
         ]
+
+
+def _is_own(caller: Caller, task: Task) -> bool:
+    """Whether it is the caller's task; a user's own are those of the user's tokens, too."""
+    owners = {caller.id} if caller.is_token else {task.user.partition("!")[0]}
+    return task.user in owners or caller.id in owners
 
 
 def _ticket(ticket: Ticket, caller: Caller) -> Value:

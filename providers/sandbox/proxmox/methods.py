@@ -210,6 +210,15 @@ METHODS: Mapping[str, Method] = {
     ),
     f"GET {STORAGE}/content/{{volume}}": Method(_VOLUME),
     f"DELETE {STORAGE}/content/{{volume}}": Method(_VOLUME),
+    "GET /nodes/{node}/tasks": Method(
+        {
+            **_NODE,
+            "source": Schema(enum=("archive", "active", "all")),
+            "typefilter": _TEXT,
+            "vmid": _VM_ID,
+            "limit": _SECONDS,
+        }
+    ),
     "GET /nodes/{node}/tasks/{upid}/status": Method(_TASK),
     "GET /nodes/{node}/tasks/{upid}/log": Method({**_TASK, "start": _SECONDS, "limit": _SECONDS}),
     "DELETE /nodes/{node}/tasks/{upid}": Method(_TASK),

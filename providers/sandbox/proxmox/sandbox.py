@@ -150,6 +150,11 @@ class ProxmoxSandbox:
         """How long a ticket is good from now on; two hours by default."""
         self._cluster.accounts.ticket_seconds = seconds
 
+    def set_lock_seconds(self, seconds: float) -> None:
+        """How long a task waits for a VM that another task works on from now on; ten seconds by default."""
+        with self._cluster.lock:
+            self._cluster.tasks.lock_seconds = seconds
+
     @property
     def logins(self) -> int:
         """How many log-ins have succeeded; those that failed are calls of `POST /access/ticket` too."""

@@ -1,0 +1,245 @@
+"""Who calls: tickets and their renewal, tokens, and access keys that are neither."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+
+from providers.credentials import Credentials
+from providers.domain import StopMode
+from providers.errors import CredentialsRejectedError, ProviderError
+from providers.gateway import Backends
+from providers.sandbox.faults import Fault
+from providers.sandbox.proxmox import PASSWORD, TOKEN_ID, TOKEN_SECRET, USER
+from tests.providers.proxmox.cluster import BY_PASSWORD, BY_TOKEN, NETWORK, USER_DATA, VM, Pve
+from tests.providers.proxmox.recorder import recording
+from tests.support.threads import at_once
+
+LOG_IN = "POST /access/ticket"
+MANY = 16
+
+
+def test_password_logs_in_once_for_many_requests(pve: Pve) -> None:
+    """The ticket is kept with the session."""
+    at_once(MANY, lambda _: pve.gateway(BY_PASSWORD).list_vms())
+    pve.gateway(BY_PASSWORD).list_vms()
+    assert (pve.sandbox.logins, pve.sandbox.calls.count(LOG_IN)) == (1, 1)
+
+
+def test_ticket_that_expired_is_renewed_once_for_many_threads(pve: Pve) -> None:
+    """Sixteen threads at the same time, half of them with calls that change something."""
+    ids = pve.sandbox.seed(MANY)
+    pve.gateway(BY_PASSWORD).list_vms()
+    pve.sandbox.expire_tickets()
+
+    def call(number: int) -> None:
+        gateway = pve.gateway(BY_PASSWORD)
+        if number % 2:
+            gateway.stop_vm(str(ids[number]), StopMode.FORCE, 0)
+        else:
+            assert len(gateway.list_vms()) == MANY
+
+    at_once(MANY, call)
+    assert (pve.sandbox.logins, pve.sandbox.calls.count(LOG_IN)) == (2, 2)
+    assert sum(vm.state == "stopped" for vm in pve.sandbox.vms()) == MANY // 2
+
+
+@pytest.mark.parametrize("operation", [f"POST {VM}/status/start", "POST /nodes/{node}/qemu"])
+def test_ticket_that_expires_before_a_post_is_renewed_and_the_post_done_once(pve: Pve, operation: str) -> None:
+    """In the middle of a create."""
+    pve.sandbox.faults.add(Fault(operation, status=401, message="permission denied - invalid PVE ticket"))
+    pve.gateway(BY_PASSWORD).list_vms()
+    pve.sandbox.set_ticket_seconds(1000)
+    gateway = pve.gateway(BY_PASSWORD)
+    pve.create(gateway=gateway)
+    assert pve.sandbox.logins == 2
+    assert [vm.state for vm in pve.sandbox.vms()] == ["running"]
+
+
+def test_ticket_that_expires_before_an_upload_is_renewed(pve: Pve) -> None:
+    """The image goes out a second time, whole."""
+    pve.gateway(BY_PASSWORD).list_vms()
+    pve.sandbox.expire_tickets()
+    # The first call of a create with a template that is known would be the upload; here it is the second.
+    pve.sandbox.faults.add(Fault("GET /cluster/nextid", body=b'{"data":"100"}', content_type="application/json"))
+    pve.create(gateway=pve.gateway(BY_PASSWORD), start=False)
+    (volume,) = pve.sandbox.volumes(content="iso")
+    assert USER_DATA in (pve.sandbox.data(volume.id) or b"")
+
+
+def test_ticket_that_is_refused_again_at_once_is_not_renewed_forever(pve: Pve) -> None:
+    """One renewal for one call, and then it is an error."""
+    pve.gateway(BY_PASSWORD).list_vms()
+    pve.sandbox.faults.add(Fault("GET /nodes/{node}/qemu", status=401, message="permission denied", times=None))
+    with pytest.raises(CredentialsRejectedError):
+        pve.gateway(BY_PASSWORD).list_vms()
+    assert pve.sandbox.calls.count(LOG_IN) == 2
+
+
+def test_password_that_was_changed_meanwhile_is_tried_once(pve: Pve) -> None:
+    """Sixteen threads with a ticket that has ended: one try, and sixteen refusals; accounts lock."""
+    pve.gateway(BY_PASSWORD).list_vms()
+    pve.sandbox.add_user(USER, "another password")
+    pve.sandbox.expire_tickets()
+    pve.sandbox.calls.clear()
+
+    def call(_: int) -> type[Exception]:
+        with pytest.raises(ProviderError) as caught:
+            pve.gateway(BY_PASSWORD).list_vms()
+        return caught.type
+
+    # All hold the session before the first of them is refused.
+    pve.sandbox.faults.add(Fault("GET /nodes/{node}/qemu", delay_seconds=0.3, status=401, times=MANY))
+    assert set(at_once(MANY, call)) == {CredentialsRejectedError}
+    assert pve.sandbox.calls.count(LOG_IN) == 1
+
+
+@pytest.mark.parametrize("credentials", [Credentials(USER, "wrong"), Credentials("nobody@sandbox", PASSWORD)])
+def test_wrong_password_is_tried_once(pve: Pve, credentials: Credentials) -> None:
+    """Also by many at the same time."""
+    pve.sandbox.knobs.unauthorized_delay_seconds = 0.2
+
+    def call(_: int) -> None:
+        with pytest.raises(CredentialsRejectedError, match="realm and the password"):
+            pve.gateway(credentials).list_vms()
+
+    at_once(8, call)
+    assert [call.operation for call in pve.sandbox.calls.list()] == [LOG_IN]
+
+
+@pytest.mark.parametrize("wrong", [Credentials(TOKEN_ID, "0" * 36), Credentials(f"{USER}!other", TOKEN_SECRET)])
+def test_wrong_token_is_rejected_without_a_log_in(pve: Pve, wrong: Credentials) -> None:
+    """It is tried once."""
+    with pytest.raises(CredentialsRejectedError):
+        pve.gateway(wrong).list_vms()
+    assert LOG_IN not in pve.operations()
+
+
+def test_token_logs_nowhere_in_and_sends_no_csrf_token(pve: Pve) -> None:
+    """The token is on each request, and nothing else that proves anything."""
+    with recording(pve) as record:
+        vm_id = pve.create(gateway=record.pve.gateway(BY_TOKEN))
+        record.pve.gateway(BY_TOKEN).delete_vm(vm_id)
+    assert pve.sandbox.logins == 0
+    assert {request.headers["authorization"] for request in record.requests} == {
+        f"PVEAPIToken={TOKEN_ID}={TOKEN_SECRET}"
+    }
+    assert not [request for request in record.requests if {"cookie", "csrfpreventiontoken"} & set(request.headers)]
+
+
+def test_ticket_is_sent_with_a_csrf_token_where_something_changes(pve: Pve) -> None:
+    """And never with the password again."""
+    with recording(pve) as record:
+        vm_id = pve.create(gateway=record.pve.gateway(BY_PASSWORD))
+        record.pve.gateway(BY_PASSWORD).delete_vm(vm_id)
+    for request in record.requests[1:]:
+        assert request.headers["cookie"].startswith("PVEAuthCookie=PVE%3A")
+        assert ("csrfpreventiontoken" in request.headers) == (request.method != "GET")
+    assert [request for request in record.requests if PASSWORD in request.parameters.values()] == record.requests[:1]
+
+
+def test_second_factor_is_explained(pve: Pve) -> None:
+    """PVE gives half a ticket; the way out is a token."""
+    half = {"ticket": "PVE:!tfa!x", "CSRFPreventionToken": "y", "NeedTFA": 1, "username": USER}
+    pve.sandbox.faults.add(Fault(LOG_IN, body=json.dumps({"data": half}).encode(), content_type="application/json"))
+    with pytest.raises(CredentialsRejectedError, match=r"second factor.*API token"):
+        pve.gateway(BY_PASSWORD).list_vms()
+    assert pve.operations() == [LOG_IN]
+
+
+@pytest.mark.parametrize(
+    "answer", [{"data": None}, {"data": []}, {"data": {}}, {"data": {"ticket": None}}, {"data": "x"}]
+)
+def test_log_in_that_answers_nonsense_is_refused(pve: Pve, answer: object) -> None:
+    """Something that is no ticket is taken for none."""
+    pve.sandbox.faults.add(Fault(LOG_IN, body=json.dumps(answer).encode(), content_type="application/json"))
+    with pytest.raises(ProviderError):
+        pve.gateway(BY_PASSWORD).list_vms()
+
+
+@pytest.mark.parametrize(
+    "access_key",
+    [
+        "root",
+        "root@",
+        "@pam",
+        "root@pam!",
+        "root@pam!a!b",
+        "root@pam=token",
+        "root pam@pam",
+        "root@pam\r\nX-Evil: 1",
+        "root@pam\n",
+        "root@pam!tok\n",
+        "root@pam!tok en",
+        "root@pam!tök",
+        "日本@pam!token",
+        "ro\0ot@pam!token",
+        "ro\0ot@pam",
+        "a/b@pam",
+        "a:b@pam",
+        "AKIAIOSFODNN7EXAMPLE",
+        "",
+    ],
+)
+def test_access_key_of_another_form_is_refused_before_any_call(pve: Pve, access_key: str) -> None:
+    """Without a realm, with signs that no user has, with line breaks; the key is not repeated in the answer."""
+    with pytest.raises(CredentialsRejectedError, match="root@pam"):
+        pve.gateway(Credentials(access_key, TOKEN_SECRET)).list_vms()
+    assert pve.operations() == []
+
+
+@pytest.mark.parametrize("secret", ["a b", "a\r\nX: 1", "ünicode", "a\0b", "", " "])
+def test_token_secret_that_cannot_be_one_is_refused_before_any_call(pve: Pve, secret: str) -> None:
+    """It would stand in a header."""
+    with pytest.raises(CredentialsRejectedError):
+        pve.gateway(Credentials(TOKEN_ID, secret)).list_vms()
+    assert pve.operations() == []
+
+
+@pytest.mark.parametrize("password", ["p:a;s&s=w%o+r d", "пароль-日本", 'quo"te', "a\nb"])
+def test_password_of_any_signs_works(pve: Pve, password: str) -> None:
+    """It is a form's field, and no header's."""
+    pve.sandbox.add_user("odd.name@sandbox", password)
+    assert pve.gateway(Credentials("odd.name@sandbox", password)).list_vms() == []
+
+
+@pytest.mark.parametrize("user", ["first.last@corp.example@ldap", "jürgen@sandbox", "a+b@sandbox"])
+def test_user_with_signs_of_directories_works(pve: Pve, user: str) -> None:
+    """An at sign in the name, letters of all alphabets."""
+    pve.sandbox.add_user(user, "x")
+    assert pve.gateway(Credentials(user, "x")).list_vms() == []
+
+
+def test_callers_never_share_a_session(pve: Pve) -> None:
+    """The same user with a wrong password, while the right one has a session."""
+    pve.gateway(BY_PASSWORD).list_vms()
+    with pytest.raises(CredentialsRejectedError):
+        pve.gateway(Credentials(USER, "wrong")).list_vms()
+    assert pve.gateway(BY_PASSWORD).list_vms() == []
+    assert pve.sandbox.logins == 1
+
+
+@pytest.mark.parametrize("credentials", [BY_PASSWORD, Credentials(TOKEN_ID, TOKEN_SECRET)], ids=["password", "token"])
+def test_nothing_secret_is_logged_or_shown(
+    pve: Pve, credentials: Credentials, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Password, token, ticket, CSRF token, user data: at DEBUG, in a repr, in the handle of an operation."""
+    caplog.set_level(logging.DEBUG)
+    secret = "p4ssw0rd-of-the-canary"
+    pve.sandbox.add_user(USER, secret)
+    used = Credentials(USER, secret) if credentials is BY_PASSWORD else credentials
+    backends = Backends(NETWORK)
+    gateway = pve.gateway(used, backends=backends)
+    vm_id = pve.create(gateway=gateway, tags={"a": "b"})
+    stopping = gateway.stop_vm(vm_id, StopMode.AUTO, 5)
+    with pytest.raises(ProviderError) as caught:
+        pve.gateway(Credentials(USER, "wrong-" + secret), backends=backends).list_vms()
+    shown = [caplog.text, repr(stopping), repr(gateway), repr(caught.value), caught.value.detail, repr(used)]
+    shown += [repr(vars(record)) for record in caplog.records]
+    backends.close()
+    tickets = [form for ticket in pve.sandbox.tickets() for form in (ticket, ticket.split("::")[1][:40])]
+    for word in (secret, TOKEN_SECRET, *tickets, "CSRF", "correct-horse-battery"):
+        assert not [text for text in shown if word in text], word
+    assert len(caplog.records) > 10

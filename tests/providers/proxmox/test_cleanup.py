@@ -1,0 +1,264 @@
+"""A create that fails: at each of its steps, in each way, nothing stays, and the error tells what became of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import pytest
+
+from providers.errors import BackendTimeoutError, ErrorCode, Leftover, ProviderError
+from providers.sandbox.authority import Authority
+from providers.sandbox.faults import Cut, Fault
+from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE
+from tests.providers.proxmox.cluster import (
+    QEMU,
+    STORAGE,
+    TASK,
+    TEMPLATE_IMAGE,
+    VM,
+    VMS,
+    Pve,
+    running_pve,
+    spec,
+    wait_until,
+)
+
+T = TypeVar("T")
+
+UPLOAD, CREATE, CLONE = f"POST {STORAGE}/upload", f"POST {VMS}", f"POST {VM}/clone"
+CONFIG, CONFIGURE, RESIZE, START = f"GET {VM}/config", f"PUT {VM}/config", f"PUT {VM}/resize", f"POST {VM}/status/start"
+NEXT_ID = "GET /cluster/nextid"
+REMOVE, REMOVE_VOLUME = f"DELETE {VM}", f"DELETE {STORAGE}/content/{{volume}}"
+
+# What had been made when a call failed: kinds of leftovers, without and with the call's own effect.
+CALLS: dict[str, dict[str, tuple[str, str]]] = {
+    IMPORT_IMAGE: {
+        NEXT_ID: ("", ""),
+        UPLOAD: ("", "iso"),
+        CREATE: ("iso", "vm iso"),
+        CONFIG: ("vm iso", "vm iso"),
+        RESIZE: ("vm iso", "vm iso"),
+        START: ("vm iso", "vm iso"),
+    },
+    TEMPLATE_IMAGE: {
+        CONFIG: ("", ""),
+        CLONE: ("iso", "vm iso"),
+        CONFIGURE: ("vm iso", "vm iso"),
+        RESIZE: ("vm iso", "vm iso"),
+        START: ("vm iso", "vm iso"),
+    },
+    ISO_IMAGE: {CREATE: ("iso", "vm iso"), START: ("vm iso", "vm iso")},
+}
+WAYS: dict[str, tuple[Fault, set[ErrorCode]]] = {
+    "error": (Fault(status=500, message="Can't call method on an undefined value"), {ErrorCode.BACKEND_ERROR}),
+    "permission": (
+        Fault(status=403, message="Permission check failed (/vms/100, VM.Allocate)"),
+        {ErrorCode.PERMISSION_DENIED},
+    ),
+    "cut": (Fault(cut=Cut.ANSWER), {ErrorCode.BACKEND_UNREACHABLE}),
+    "lost answer": (Fault(cut=Cut.ANSWER, after=True), {ErrorCode.BACKEND_UNREACHABLE}),
+    "half an answer": (Fault(cut=Cut.BODY), {ErrorCode.BACKEND_UNREACHABLE, ErrorCode.BACKEND_ERROR}),
+    "lost between nodes": (
+        Fault(status=599, message="Too many redirections", after=True),
+        {ErrorCode.BACKEND_UNREACHABLE},
+    ),
+    "page of a proxy": (Fault(status=200, body=b"<html>", after=True), {ErrorCode.BACKEND_ERROR}),
+}
+TASKS = {IMPORT_IMAGE: ("imgcopy", "qmcreate", "resize", "qmstart"), TEMPLATE_IMAGE: ("qmclone", "resize", "qmstart")}
+
+
+def failed(pve: Pve, image: str = IMPORT_IMAGE, seconds: float = 20.0, **fields: Any) -> ProviderError:
+    """Why a create fails."""
+    with pytest.raises(ProviderError) as caught:
+        pve.gateway(seconds=seconds).create_vm(spec(image, **fields))
+    pve.rest()
+    return caught.value
+
+
+def side_by_side(authority: Authority, cases: list[T], check: Callable[[Pve, T], str]) -> None:
+    """Check all cases, each on a cluster of its own; `check` says what is wrong."""
+
+    def run(case: T) -> str:
+        with running_pve(authority) as pve:
+            return check(pve, case)
+
+    with ThreadPoolExecutor(14) as pool:
+        wrong = [complaint for complaint in pool.map(run, cases) if complaint]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("image", CALLS)
+def test_create_whose_call_fails_leaves_nothing(authority: Authority, image: str) -> None:
+    """Each call, by an error, a refusal, a broken connection, an answer that gets lost on its way."""
+
+    def check(pve: Pve, case: tuple[str, str]) -> str:
+        way, call = case
+        fault, codes = WAYS[way]
+        # A look whose connection breaks is repeated once.
+        times = 2 if call.startswith("GET") and fault.cut else 1
+        pve.sandbox.faults.add(replace(fault, operation=call, times=times))
+        error = failed(pve, image)
+        # Whether an upload came through cannot be seen: its image is removed, in any case.
+        took_effect = fault.after or fault.cut is Cut.BODY or (fault.cut is Cut.ANSWER and call == UPLOAD)
+        wanted = CALLS[image][call][took_effect]
+        told = " ".join(leftover.kind for leftover in error.leftovers if leftover.removed)
+        fine = error.code in codes and pve.made() == ([], []) and told == wanted
+        return "" if fine else f"{way} of {call}: {error.code} {error.detail} {told!r}, not {wanted!r} {pve.made()}"
+
+    side_by_side(authority, [(way, call) for way in WAYS for call in CALLS[image]], check)
+
+
+@pytest.mark.parametrize("image", TASKS)
+def test_create_whose_task_fails_leaves_nothing(authority: Authority, image: str) -> None:
+    """The call is accepted, and the work fails."""
+
+    def check(pve: Pve, kind: str) -> str:
+        pve.sandbox.end_next_task(kind, "command '/usr/bin/qemu-img' failed: exit code 1")
+        error = failed(pve, image)
+        told = " ".join(leftover.kind for leftover in error.leftovers if leftover.removed)
+        fine = error.code is ErrorCode.BACKEND_ERROR and pve.made() == ([], [])
+        return "" if fine and told in {"iso", "vm iso"} else f"{kind}: {error.detail} {told} {pve.made()}"
+
+    side_by_side(authority, list(TASKS[image]), check)
+
+
+@pytest.mark.parametrize("task_seconds", [0.02, 0.5])
+@pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
+def test_create_whose_look_at_a_task_is_forbidden_leaves_nothing(pve: Pve, image: str, task_seconds: float) -> None:
+    """Who may not see its own task cannot wait for it; the VM may still be in the making when it is to go."""
+    pve.sandbox.knobs.task_seconds = task_seconds
+    pve.sandbox.faults.add(Fault(TASK, status=403, message="Permission check failed (/nodes/pve, Sys.Audit)", times=2))
+    assert failed(pve, image, cloud_init=None).code is ErrorCode.PERMISSION_DENIED
+    assert pve.made() == ([], [])
+
+
+def test_clone_whose_answer_is_lost_before_its_id_is_taken_leaves_nothing(pve: Pve) -> None:
+    """A clone takes its id in its task: a look at once after the call finds nothing yet."""
+    pve.sandbox.knobs.clone_window_seconds = 0.3
+    pve.sandbox.faults.add(Fault(CLONE, cut=Cut.ANSWER, after=True))
+    error = failed(pve, TEMPLATE_IMAGE)
+    assert pve.made() == ([], []), error.detail
+
+
+def test_create_whose_answer_is_lost_while_the_work_is_slow_leaves_nothing(pve: Pve) -> None:
+    """The deadline passes before the VM that was made can be told from others'."""
+    pve.sandbox.knobs.task_seconds = 1.0
+    pve.sandbox.faults.add(Fault(CREATE, cut=Cut.ANSWER, after=True))
+    error = failed(pve, seconds=0.5, cloud_init=None)
+    assert pve.made() == ([], []), (error.detail, error.leftovers)
+
+
+@pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
+def test_create_whose_start_is_slow_and_not_answered_leaves_nothing(pve: Pve, image: str) -> None:
+    """The VM is off when its removal begins, and runs when its turn comes."""
+    pve.sandbox.faults.add(Fault(START, cut=Cut.ANSWER, after=True))
+    with changing_pace(pve, RESIZE, 0.4):
+        error = failed(pve, image)
+    assert pve.made() == ([], []), (error.detail, error.leftovers)
+
+
+@contextmanager
+def changing_pace(pve: Pve, operation: str, task_seconds: float) -> Iterator[None]:
+    """Let tasks take another time from the first call of an operation on."""
+
+    def change() -> None:
+        wait_until(lambda: operation in pve.operations())
+        pve.sandbox.knobs.task_seconds = task_seconds
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    yield
+    thread.join()
+
+
+@pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
+def test_create_whose_deadline_passes_in_a_slow_task_leaves_nothing(pve: Pve, image: str) -> None:
+    """The task is told to end, and what it has made goes."""
+    pve.sandbox.knobs.task_seconds = 30.0
+    error = failed(pve, image, seconds=0.5, cloud_init=None)
+    assert isinstance(error, BackendTimeoutError)
+    assert pve.made() == ([], [])
+    assert error.leftovers == (Leftover("vm", "100", removed=True),)
+
+
+def test_create_whose_deadline_passes_in_a_slow_upload_leaves_nothing(pve: Pve) -> None:
+    """An image that is not there yet cannot be removed, and must not come later."""
+    pve.sandbox.knobs.task_seconds = 2.0
+    with changing_pace(pve, UPLOAD, 0.02):
+        error = failed(pve, seconds=0.5)
+    assert isinstance(error, BackendTimeoutError)
+    assert pve.made() == ([], [])
+    assert [leftover.kind for leftover in error.leftovers] == ["iso"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind", "message"),
+    [
+        (REMOVE, "vm", "internal error"),
+        (REMOVE_VOLUME, "iso", "Permission check failed (/storage/local, Datastore.Allocate)"),
+    ],
+)
+def test_create_whose_clean_up_is_refused_tells_what_stays(pve: Pve, operation: str, kind: str, message: str) -> None:
+    """What could not be removed is named, and stops nothing else from being removed."""
+    pve.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")
+    pve.sandbox.faults.add(Fault(operation, status=500, message=message, times=None))
+    error = failed(pve)
+    vms, volumes = pve.made()
+    assert {leftover.kind: leftover.removed for leftover in error.leftovers} == {
+        "vm": kind != "vm",
+        "iso": kind != "iso",
+    }
+    assert [leftover.id for leftover in error.leftovers if not leftover.removed] == ([str(vms[0])] if vms else volumes)
+    assert len(vms) == (kind == "vm")
+
+
+@pytest.mark.parametrize(("task", "kind"), [("qmdestroy", "vm"), ("imgdel", "iso")])
+def test_create_whose_clean_up_fails_tells_what_stays(pve: Pve, task: str, kind: str) -> None:
+    """The same where the removal is accepted and its task fails."""
+    pve.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")
+    pve.sandbox.end_next_task(task, "lvremove failed: exit code 5")
+    error = failed(pve)
+    assert [leftover.kind for leftover in error.leftovers if not leftover.removed] == [kind]
+
+
+def test_create_that_fails_spares_a_vm_that_somebody_made_at_the_same_id(pve: Pve) -> None:
+    """The id was free again for a moment."""
+    pve.sandbox.end_next_task("qmcreate", "lvcreate failed: exit code 5")
+    pve.sandbox.faults.add(Fault(TASK, delay_seconds=0.5, skip=1))
+
+    def intrude() -> None:
+        wait_until(lambda: TASK in pve.operations())
+        pve.stranger().call("POST", QEMU, vmid=100, name="theirs")
+
+    intruder = threading.Thread(target=intrude)
+    intruder.start()
+    failed(pve, cloud_init=None)
+    intruder.join()
+    assert [vm.name for vm in pve.sandbox.vms()] == ["theirs"]
+
+
+@pytest.mark.parametrize("task_seconds", [0.02, 1.0])
+@pytest.mark.parametrize(("image", "operation"), [(IMPORT_IMAGE, CREATE), (TEMPLATE_IMAGE, CLONE)])
+def test_create_that_got_lost_spares_a_vm_that_somebody_made_at_the_same_id(
+    pve: Pve, image: str, operation: str, task_seconds: float
+) -> None:
+    """Ours never came to be; theirs has the id, and may still be in the making."""
+    stranger = pve.stranger()
+    # The id is told, then a stranger takes it, then our own call gets lost.
+    pve.sandbox.faults.add(Fault(operation, delay_seconds=0.4, cut=Cut.ANSWER))
+    failures: list[ProviderError] = []
+    creating = threading.Thread(target=lambda: failures.append(failed(pve, image, cloud_init=None)))
+    creating.start()
+    wait_until(lambda: NEXT_ID in pve.operations(), pause=0.005)
+    pve.sandbox.knobs.task_seconds = task_seconds
+    # The fault is taken by now, or is about to be: give our call the time to be first.
+    threading.Event().wait(0.15)
+    assert stranger.call("POST", QEMU, vmid=100, name="theirs", scsi0="local-lvm:1").status_code == 200
+    creating.join()
+    assert [vm.name for vm in pve.sandbox.vms()] == ["theirs"], failures
+    assert [volume.vm_id for volume in pve.sandbox.volumes()] == [100]

@@ -1,0 +1,196 @@
+"""Making VMs: many at once, from each kind of image, on each PVE, with each kind of credentials."""
+
+from __future__ import annotations
+
+import pytest
+
+from providers.credentials import Credentials
+from providers.domain import OperatingSystem, StopMode, VMStatus
+from providers.errors import UnprocessableError
+from providers.gateway import Backends
+from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE, TEMPLATE_ID
+from tests.providers.proxmox.cluster import (
+    BY_PASSWORD,
+    BY_TOKEN,
+    IMAGES,
+    NETWORK,
+    QEMU,
+    TEMPLATE_IMAGE,
+    VM,
+    Pve,
+    spec,
+)
+from tests.support.threads import at_once
+
+MANY = 16
+
+
+@pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
+def test_create_sixteen_at_once_gives_sixteen_vms(pve: Pve, image: str) -> None:
+    """By two sessions, of a password and of a token, beside containers, where a clone's id is taken late."""
+    for vm_id in (100, 103, 104):
+        pve.sandbox.seed_container(vm_id)
+    pve.sandbox.knobs.clone_window_seconds = 0.1
+    other = Backends(NETWORK)
+
+    def create(number: int) -> str:
+        backends, credentials = (pve.backends, BY_TOKEN) if number % 2 else (other, BY_PASSWORD)
+        gateway = pve.gateway(credentials, backends=backends, seconds=60)
+        made = gateway.create_vm(spec(image, name=f"test{number}", start=False))
+        return f"{made.vm_id} test{number}"
+
+    made = at_once(MANY, create)
+    other.close()
+    assert sorted(made) == sorted(f"{vm.id} {vm.name}" for vm in pve.sandbox.vms())
+    assert len({vm.id for vm in pve.sandbox.vms()} - {100, 103, 104}) == MANY
+    assert len(pve.sandbox.volumes(content="images")) == MANY
+    assert len(pve.sandbox.volumes(content="iso")) == MANY
+
+
+def test_create_takes_the_lowest_id_that_is_free(pve: Pve) -> None:
+    """Containers take ids, too."""
+    pve.sandbox.seed_container(100)
+    assert pve.create(start=False) == "101"
+
+
+@pytest.mark.parametrize("version", ["7.4", "8.2", "9.0"])
+def test_life_of_a_vm_ends_with_nothing_left(pve: Pve, version: str) -> None:
+    """Made, started, stopped, deleted, with each kind of image and of credentials."""
+    pve.sandbox.set_version(version)
+    at_once(6, lambda number: live(pve, IMAGES[number % 3], (BY_PASSWORD, BY_TOKEN)[number // 3]))
+    assert pve.made() == ([], [])
+
+
+def live(pve: Pve, image: str, credentials: Credentials) -> None:
+    """One life."""
+    gateway = pve.gateway(credentials)
+    vm_id = pve.create(image, gateway)
+    assert pve.sandbox.vm(vm_id).state == "running"
+    disks = [volume for volume in pve.sandbox.volumes(content="images") if str(volume.vm_id) == vm_id]
+    assert [volume.size_bytes >> 30 for volume in disks] == [20]
+    shown = gateway.get_vm(vm_id)
+    assert (shown.status, shown.cpus, shown.memory_mib) == (VMStatus.RUNNING, 2, 4096)
+    gateway.restart_vm(vm_id, StopMode.FORCE, 0)
+    assert pve.sandbox.vm(vm_id).boots == 2
+    gateway.stop_vm(vm_id, StopMode.FORCE, 0)
+    assert pve.sandbox.vm(vm_id).state == "stopped"
+    gateway.start_vm(vm_id)
+    gateway.delete_vm(vm_id)
+
+
+def test_create_with_an_installer_has_both_images_in_drives(pve: Pve) -> None:
+    """The installer in ide2, cloud-init in ide3, and an empty disk before them in the boot order."""
+    config = pve.sandbox.vm(pve.create(ISO_IMAGE)).config
+    (seed,) = [volume.id for volume in pve.sandbox.volumes(content="iso")]
+    assert config["ide2"].split(",")[:2] == [ISO_IMAGE, "media=cdrom"]
+    assert config["ide3"].split(",")[:2] == [seed, "media=cdrom"]
+    assert config["boot"] == "order=scsi0;ide2"
+
+
+def test_create_on_pve_7_heeds_a_resize_that_answers_null(pve: Pve) -> None:
+    """No task to wait for, and the disk has its size."""
+    pve.sandbox.set_version("7.4")
+    pve.create(start=False)
+    assert f"PUT {VM}/resize" in pve.operations()
+    assert pve.sandbox.tasks("resize") == ()
+    assert [volume.size_bytes for volume in pve.sandbox.volumes(content="images")] == [20 << 30]
+
+
+def test_create_without_anything_to_add_makes_few_calls(pve: Pve) -> None:
+    """No size, no cloud-init, no start: an id, a VM, and a look at its task."""
+    pve.create(os=OperatingSystem("Linux"), cloud_init=None, start=False)
+    assert pve.operations() == ["GET /cluster/nextid", "POST /nodes/{node}/qemu", pve.operations()[2]]
+    assert pve.operations()[2].endswith("/tasks/{upid}/status")
+
+
+@pytest.mark.parametrize("kind", ["qmcreate", "qmstart", "imgcopy", "resize"])
+def test_create_with_a_task_that_ends_in_warnings_is_a_success(pve: Pve, kind: str) -> None:
+    """`WARNINGS: 1` is no failure."""
+    pve.sandbox.end_next_task(kind, "WARNINGS: 1", work_done=True)
+    vm_id = pve.create()
+    assert pve.sandbox.vm(vm_id).state == "running"
+
+
+def test_clone_whose_task_ends_in_warnings_is_a_success(pve: Pve) -> None:
+    """The same for a clone."""
+    pve.sandbox.end_next_task("qmclone", "WARNINGS: 2", work_done=True)
+    assert pve.sandbox.vm(pve.create(TEMPLATE_IMAGE)).state == "running"
+
+
+def test_clone_of_a_protected_template_can_be_deleted(pve: Pve) -> None:
+    """PVE copies the protection of a template, which is the template's."""
+    pve.sandbox.set_config(TEMPLATE_ID, "protection", "1")
+    vm_id = pve.create(TEMPLATE_IMAGE)
+    pve.gateway().delete_vm(vm_id)
+    assert pve.made() == ([], [])
+
+
+def test_clone_of_a_template_with_more_memory_than_is_wanted_is_made(pve: Pve) -> None:
+    """Its balloon would leave more than there is; and all of its CPUs are the machine type's to say."""
+    for name, value in {"memory": "8192", "balloon": "8192", "sockets": "4", "cores": "4", "vcpus": "9"}.items():
+        pve.sandbox.set_config(TEMPLATE_ID, name, value)
+    vm_id = pve.create(TEMPLATE_IMAGE)
+    shown = pve.gateway().get_vm(vm_id)
+    assert (shown.cpus, shown.memory_mib) == (2, 4096)
+
+
+def test_clone_of_a_template_with_an_image_of_ours_has_one_cloud_init(pve: Pve) -> None:
+    """A VM of ours that somebody made a template of: its clones have their own user data, and leave it its own."""
+    vm_id = pve.create()
+    pve.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
+    assert pve.stranger().done("POST", f"{QEMU}/{vm_id}/template") == "OK"
+    (original,) = [volume.id for volume in pve.sandbox.volumes(content="iso")]
+    clone = pve.create(f"template/{vm_id}", cloud_init=b"#cloud-config\n")
+    drives = [value.split(",")[0] for value in pve.sandbox.vm(clone).config.values() if "media=cdrom" in value]
+    assert len(drives) == 1
+    assert drives != [original]
+    pve.gateway().delete_vm(clone)
+    assert [volume.id for volume in pve.sandbox.volumes(content="iso")] == [original]
+
+
+def test_clone_without_cloud_init_leaves_the_image_of_its_template(pve: Pve) -> None:
+    """It shares the template's image, which is not its own to remove."""
+    vm_id = pve.create()
+    pve.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
+    assert pve.stranger().done("POST", f"{QEMU}/{vm_id}/template") == "OK"
+    clone = pve.create(f"template/{vm_id}", cloud_init=None)
+    pve.gateway().delete_vm(clone)
+    assert len(pve.sandbox.volumes(content="iso")) == 1
+
+
+def test_clone_of_a_template_that_has_moved_away_is_unprocessable(pve: Pve) -> None:
+    """The session has looked at it before; on its new node it has local disks, which cannot be cloned to here."""
+    pve.create(TEMPLATE_IMAGE, start=False)
+    pve.sandbox.migrate(TEMPLATE_ID, "pve2")
+    with pytest.raises(UnprocessableError, match="local storage"):
+        pve.create(TEMPLATE_IMAGE, start=False)
+    assert len(pve.sandbox.vms()) == 1
+
+
+def test_clone_of_a_template_that_is_gone_is_unprocessable(pve: Pve) -> None:
+    """It was there when the session first used it: the caller's VM is not what was not found."""
+    pve.create(TEMPLATE_IMAGE, start=False)
+    stranger = pve.stranger()
+    assert stranger.done("DELETE", f"{QEMU}/{TEMPLATE_ID}") == "OK"
+    with pytest.raises(UnprocessableError, match=str(TEMPLATE_ID)):
+        pve.create(TEMPLATE_IMAGE, start=False)
+
+
+@pytest.mark.parametrize("image", ["template/4711", "4711"])
+def test_clone_of_a_template_that_never_was_is_unprocessable(pve: Pve, image: str) -> None:
+    """Before anything is made."""
+    with pytest.raises(UnprocessableError, match="4711"):
+        pve.create(image)
+    assert pve.made() == ([], [])
+
+
+def test_clone_of_a_template_on_the_other_node_comes_to_ours(pve: Pve) -> None:
+    """Where its disks are on a storage that both nodes have."""
+    stranger = pve.stranger()
+    stranger.done("POST", "/nodes/pve2/qemu", vmid=9100, name="shared", scsi0="nfs:8", memory=512)
+    assert stranger.done("POST", "/nodes/pve2/qemu/9100/template") == "OK"
+    gateway = pve.gateway(storage_external_id="")
+    vm_id = pve.create("template/9100", gateway)
+    assert (pve.sandbox.vm(vm_id).node, pve.sandbox.vm(vm_id).state) == ("pve", "running")
+    gateway.delete_vm(vm_id)
+    assert [vm.id for vm in pve.sandbox.vms()] == []

@@ -1,0 +1,173 @@
+"""The least that a token must be given: with it everything works, and without any of it something is denied."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from providers.credentials import Credentials
+from providers.domain import StopMode
+from providers.errors import PermissionDeniedError, ProviderError
+from providers.gateway import Backends
+from providers.sandbox.authority import Authority
+from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE, TEMPLATE_ID, TOKEN_SECRET
+from tests.providers.proxmox.cluster import NETWORK, TEMPLATE_IMAGE, Pve, running_pve, spec
+
+Role = Mapping[str, frozenset[str]]
+
+# On /vms.
+VMS = frozenset(
+    {
+        "VM.Allocate",
+        "VM.Audit",
+        "VM.Clone",
+        "VM.Config.CDROM",
+        "VM.Config.CPU",
+        "VM.Config.Disk",
+        "VM.Config.HWType",
+        "VM.Config.Memory",
+        "VM.Config.Network",
+        "VM.Config.Options",
+        "VM.PowerMgmt",
+    }
+)
+# On the storage of the disks, of the images with cloud-init and the installers, and of the disk images.
+DISKS = frozenset({"Datastore.AllocateSpace"})
+# `Datastore.Allocate` is what PVE asks for to delete an image; it holds all that is asked for to attach one.
+ISOS = frozenset({"Datastore.Allocate", "Datastore.AllocateTemplate"})
+# On the storage of an image that lies elsewhere.
+ELSEWHERE = frozenset({"Datastore.Audit"})
+# On the bridge, as a VNet of the zone `localnetwork`; PVE asks for it since 8.0.
+BRIDGES = frozenset({"SDN.Use"})
+# What only makes more visible: without it `GET /vm/{id}` tells no addresses.
+AGENT = {"9.0": "VM.GuestAgent.Audit", "7.4": "VM.Monitor"}
+
+ROLES: Mapping[str, Role] = {
+    "9.0": {
+        "/vms": VMS,
+        "/storage/local-lvm": DISKS,
+        "/storage/local": ISOS,
+        "/sdn/zones/localnetwork/vmbr0": BRIDGES,
+    },
+    "7.4": {"/vms": VMS, "/storage/local-lvm": DISKS, "/storage/local": ISOS},
+}
+EACH = [(version, path, one) for version, role in ROLES.items() for path, held in role.items() for one in sorted(held)]
+TOKEN = "demo@sandbox!least"
+
+
+def without(role: Role, path: str, privilege: str) -> Role:
+    """The role, less one privilege on one path."""
+    return {**role, path: role[path] - {privilege}}
+
+
+def live(pve: Pve, role: Role, image: str) -> list[str]:
+    """A VM's life with a token of these privileges; what was denied in its course."""
+    pve.sandbox.add_token(TOKEN, TOKEN_SECRET, privileges=role)
+    gateway = pve.gateway(Credentials(TOKEN, TOKEN_SECRET), backends=(backends := Backends(NETWORK)))
+    denied: list[str] = []
+    vm_id = ""
+    try:
+        vm_id = pve.create(image, gateway)
+    except ProviderError as error:
+        denied.append(told(error))
+        # What it may do with VMs that others have made.
+        vm_id = str(pve.sandbox.seed(1)[0])
+    steps = (
+        lambda: gateway.get_vm(vm_id),
+        lambda: gateway.restart_vm(vm_id, StopMode.FORCE, 0),
+        lambda: gateway.stop_vm(vm_id, StopMode.AUTO, 5),
+        lambda: gateway.start_vm(vm_id),
+        lambda: gateway.delete_vm(vm_id),
+    )
+    if vm_id not in {vm.id for vm in gateway.list_vms()}:
+        denied.append("not listed: VM.Audit")
+    for step in steps:
+        try:
+            step()
+        except ProviderError as error:
+            denied.append(told(error))
+    backends.close()
+    return denied
+
+
+def told(error: ProviderError) -> str:
+    """What an error says is missing; anything but a denial is a fault of the list."""
+    return error.detail if isinstance(error, PermissionDeniedError) else f"{error.code}: {error.detail}"
+
+
+@pytest.mark.parametrize("version", ROLES)
+@pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE, ISO_IMAGE])
+def test_least_role_is_enough(pve: Pve, version: str, image: str) -> None:
+    """For a token with privilege separation, from create to delete, and nothing is left."""
+    pve.sandbox.set_version(version)
+    assert live(pve, ROLES[version], image) == []
+    assert [vm.id for vm in pve.sandbox.vms()] == []
+
+
+def test_each_privilege_of_the_role_is_needed(authority: Authority) -> None:
+    """Without it some verb is denied, in words that name it; with three kinds of image and a whole life."""
+
+    def run(case: tuple[str, str, str]) -> str:
+        version, path, privilege = case
+        with running_pve(authority) as pve:
+            pve.sandbox.set_version(version)
+            role = without(ROLES[version], path, privilege)
+            denied = [text for image in (IMPORT_IMAGE, TEMPLATE_IMAGE) for text in live(pve, role, image)]
+        return "" if any(privilege in text for text in denied) else f"{version} {path} {privilege}: {denied}"
+
+    with ThreadPoolExecutor(14) as pool:
+        wrong = [complaint for complaint in pool.map(run, EACH) if complaint]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("version", ROLES)
+def test_privilege_for_the_agent_makes_addresses_visible(pve: Pve, version: str) -> None:
+    """And is not needed for anything else."""
+    pve.sandbox.set_version(version)
+    (vm_id,) = pve.sandbox.seed(1)
+    seen = []
+    for number, more in enumerate((frozenset[str](), frozenset({AGENT[version]}))):
+        token = f"{TOKEN}{number}"
+        pve.sandbox.add_token(token, TOKEN_SECRET, privileges={"/vms": VMS | more})
+        seen.append(pve.gateway(Credentials(token, TOKEN_SECRET)).get_vm(str(vm_id)).ip_addresses)
+    assert seen[0] == ()
+    assert seen[1] == pve.sandbox.vm(vm_id).addresses
+
+
+def test_token_without_any_privilege_sees_no_vm(pve: Pve) -> None:
+    """A token with privilege separation has none of its user's."""
+    pve.sandbox.seed(2)
+    pve.sandbox.add_token(TOKEN, TOKEN_SECRET, privileges={})
+    gateway = pve.gateway(Credentials(TOKEN, TOKEN_SECRET))
+    assert gateway.list_vms() == []
+    with pytest.raises(PermissionDeniedError, match=r"VM\.Audit"):
+        gateway.get_vm("100")
+    with pytest.raises(ProviderError):
+        gateway.create_vm(spec())
+    assert TEMPLATE_ID not in {vm.id for vm in pve.sandbox.vms()}
+    assert pve.made()[1] == [volume.id for volume in pve.sandbox.volumes(content="images")]
+
+
+def test_image_on_a_storage_of_its_own_needs_a_look_there(pve: Pve) -> None:
+    """No more than that, and in words that name it."""
+    image = "nfs:import/debian-12.qcow2"
+    pve.sandbox.add_volume(image, size_bytes=2 << 30)
+    role = {**ROLES["9.0"], "/storage/nfs": ELSEWHERE}
+    assert live(pve, role, image) == []
+    assert any(
+        "/storage/nfs, Datastore." in text
+        for text in live(pve, without(role, "/storage/nfs", "Datastore.Audit"), image)
+    )
+
+
+def test_readme_lists_these_privileges_and_no_others() -> None:
+    """Whoever makes a role by it has what it takes."""
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
+    table = readme.partition("### Proxmox VE")[2].partition("| Path | Privileges | For |")[2].partition("\n\n")[0]
+    listed = set(re.findall(r"`((?:VM|Datastore|SDN)\.[A-Za-z.]+)`", table))
+    held = {privilege for role in ROLES.values() for privileges in role.values() for privilege in privileges}
+    assert listed == held | set(AGENT.values()) | ELSEWHERE

@@ -1,0 +1,340 @@
+"""Starting, stopping, waiting: the HA manager, paused VMs, deaf guests, VMs that move meanwhile; and guest agents."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from providers.domain import StopMode, VMStatus
+from providers.errors import BackendTimeoutError, ConflictError, ProviderError, VMNotFoundError
+from providers.gateway import Backends
+from providers.network import Network
+from providers.sandbox.faults import Fault
+from providers.sandbox.proxmox import TEMPLATE_ID
+from tests.providers.proxmox.cluster import AT_ONCE, QEMU, TASK, VM, Pve, wait_until
+
+AGENT = f"GET {VM}/agent/network-get-interfaces"
+CONFIG, CURRENT = f"GET {VM}/config", f"GET {VM}/status/current"
+VERSIONS = pytest.mark.parametrize("version", ["7.4", "9.0"])
+
+
+def seeded(pve: Pve, state: str = "running") -> str:
+    """One VM."""
+    return str(pve.sandbox.seed(1, state=state)[0])
+
+
+@VERSIONS
+def test_verbs_on_a_vm_of_the_ha_manager_wait_for_it(pve: Pve, version: str) -> None:
+    """The task only tells the manager, which acts on its next round."""
+    pve.sandbox.set_version(version)
+    vm_id = seeded(pve)
+    pve.sandbox.manage_by_ha(vm_id)
+    pve.sandbox.knobs.ha_seconds = 0.2
+    pve.gateway().stop_vm(vm_id, StopMode.AUTO, 5)
+    assert pve.sandbox.vm(vm_id).state == "stopped"
+    pve.gateway().start_vm(vm_id)
+    assert pve.sandbox.vm(vm_id).state == "running"
+    pve.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
+    assert pve.sandbox.vm(vm_id).state == "stopped"
+    assert {task.type for task in pve.sandbox.tasks()} == {"hastop", "hastart"}
+
+
+@VERSIONS
+def test_delete_of_a_running_vm_of_the_ha_manager_leaves_nothing(pve: Pve, version: str) -> None:
+    """It is off before it is removed, and leaves the manager's list."""
+    pve.sandbox.set_version(version)
+    vm_id = pve.create()
+    pve.sandbox.manage_by_ha(vm_id)
+    pve.sandbox.knobs.ha_seconds = 0.2
+    pve.gateway().delete_vm(vm_id)
+    assert pve.made() == ([], [])
+
+
+def test_force_stop_after_a_vm_of_the_ha_manager_still_overrules(pve: Pve) -> None:
+    """What PVE refuses for one VM it may do for the next."""
+    managed, plain = map(str, pve.sandbox.seed(2))
+    pve.sandbox.manage_by_ha(managed)
+    pve.sandbox.knobs.ha_seconds = 0.05
+    pve.gateway().stop_vm(managed, StopMode.FORCE, 0)
+    pve.sandbox.calls.clear()
+    pve.gateway().stop_vm(plain, StopMode.FORCE, 0)
+    assert pve.sandbox.calls.count(f"POST {VM}/status/stop") == 1
+
+
+def test_force_stop_on_older_pve_is_asked_once(pve: Pve) -> None:
+    """A session finds out once that PVE does not know the parameter."""
+    pve.sandbox.set_version("7.4")
+    for vm_id in pve.sandbox.seed(3):
+        pve.gateway().stop_vm(str(vm_id), StopMode.FORCE, 0)
+    assert pve.sandbox.calls.count(f"POST {VM}/status/stop") == 4
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind"), [("start", "qmstart"), ("stop", "qmshutdown"), ("force", "qmstop"), ("delete", "qmdestroy")]
+)
+def test_task_that_ends_in_warnings_is_a_success(pve: Pve, verb: str, kind: str) -> None:
+    """`WARNINGS: 1`."""
+    vm_id = seeded(pve, "stopped" if verb == "start" else "running")
+    pve.sandbox.end_next_task(kind, "WARNINGS: 1", work_done=True)
+    match verb:
+        case "start":
+            pve.gateway().start_vm(vm_id)
+        case "delete":
+            pve.gateway().delete_vm(vm_id)
+        case _:
+            pve.gateway().stop_vm(vm_id, StopMode.FORCE if verb == "force" else StopMode.AUTO, 5)
+    (task,) = pve.sandbox.tasks(kind)
+    assert task.exit_status == "WARNINGS: 1"
+
+
+def test_start_of_a_running_vm_and_stop_of_a_stopped_one_are_successes(pve: Pve) -> None:
+    """Errors in PVE's eyes."""
+    vm_id = seeded(pve)
+    assert pve.gateway().start_vm(vm_id).done
+    pve.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
+    for mode in StopMode:
+        assert pve.gateway().stop_vm(vm_id, mode, 1).done
+    assert pve.sandbox.vm(vm_id).boots == 1
+
+
+@pytest.mark.parametrize("mode", StopMode)
+def test_restart_of_a_stopped_vm_is_a_conflict(pve: Pve, mode: StopMode) -> None:
+    """As on the other clouds."""
+    with pytest.raises(ConflictError):
+        pve.gateway().restart_vm(seeded(pve, "stopped"), mode, 1)
+
+
+def test_paused_vm_is_suspended_and_resumed_by_start(pve: Pve) -> None:
+    """It has a process, and does not run."""
+    vm_id = seeded(pve, "paused")
+    assert (pve.gateway().get_vm(vm_id).status, pve.gateway().get_vm(vm_id).provider_status) == (
+        VMStatus.SUSPENDED,
+        "paused",
+    )
+    pve.gateway().start_vm(vm_id)
+    assert (pve.sandbox.vm(vm_id).state, pve.sandbox.vm(vm_id).boots) == ("running", 1)
+
+
+def test_paused_vm_is_stopped_by_auto_and_refused_by_graceful(pve: Pve) -> None:
+    """Its guest cannot be asked."""
+    vm_id = seeded(pve, "paused")
+    with pytest.raises(ConflictError, match="paused"):
+        pve.gateway().stop_vm(vm_id, StopMode.GRACEFUL, 1)
+    assert pve.sandbox.vm(vm_id).state == "paused"
+    pve.gateway().stop_vm(vm_id, StopMode.AUTO, 5)
+    assert pve.sandbox.vm(vm_id).state == "stopped"
+
+
+@VERSIONS
+def test_stop_auto_cuts_a_deaf_guest_although_nobody_polls(pve: Pve, version: str) -> None:
+    """PVE itself does it: the caller has gone away."""
+    pve.sandbox.set_version(version)
+    vm_id = seeded(pve)
+    pve.sandbox.ignore_shutdown(vm_id)
+    accepted = pve.gateway().stop_vm(vm_id, StopMode.AUTO, 1, AT_ONCE)
+    assert not accepted.done
+    calls = pve.sandbox.calls.count()
+    wait_until(lambda: pve.sandbox.vm(vm_id).state == "stopped", seconds=4)
+    assert pve.sandbox.calls.count() == calls
+    assert pve.gateway().poll(accepted).done
+
+
+@VERSIONS
+def test_stop_graceful_of_a_deaf_guest_is_a_timeout_and_cuts_nothing(pve: Pve, version: str) -> None:
+    """504, and what to do instead."""
+    pve.sandbox.set_version(version)
+    vm_id = seeded(pve)
+    pve.sandbox.ignore_shutdown(vm_id)
+    with pytest.raises(BackendTimeoutError, match="mode=force"):
+        pve.gateway().stop_vm(vm_id, StopMode.GRACEFUL, 1)
+    assert pve.sandbox.vm(vm_id).state == "running"
+
+
+@VERSIONS
+@pytest.mark.parametrize("mode", [StopMode.AUTO, StopMode.GRACEFUL])
+def test_restart_of_a_deaf_guest_obeys_the_mode(pve: Pve, version: str, mode: StopMode) -> None:
+    """Reset after its time, or not at all."""
+    pve.sandbox.set_version(version)
+    vm_id = seeded(pve)
+    pve.sandbox.ignore_shutdown(vm_id)
+    if mode is StopMode.AUTO:
+        pve.gateway().restart_vm(vm_id, mode, 1)
+    else:
+        with pytest.raises(BackendTimeoutError):
+            pve.gateway().restart_vm(vm_id, mode, 1)
+    assert pve.sandbox.vm(vm_id).boots == (2 if mode is StopMode.AUTO else 1)
+
+
+def test_force_stop_overrules_a_shutdown_that_another_caller_waits_for(pve: Pve) -> None:
+    """A long patience of the one must not be the other's."""
+    vm_id = seeded(pve)
+    pve.sandbox.ignore_shutdown(vm_id)
+    waiting = pve.gateway().stop_vm(vm_id, StopMode.GRACEFUL, 60, AT_ONCE)
+    begun = time.monotonic()
+    pve.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
+    assert time.monotonic() - begun < 3
+    assert pve.sandbox.vm(vm_id).state == "stopped"
+    assert pve.gateway().poll(waiting).done
+
+
+@pytest.mark.parametrize("ask", ["stop", "restart"])
+def test_force_stop_on_older_pve_ends_the_task_that_waits_for_the_guest(pve: Pve, ask: str) -> None:
+    """PVE cannot overrule it there, and says after a while that it has not got the VM's lock."""
+    pve.sandbox.set_version("7.4")
+    pve.sandbox.set_lock_seconds(0.3)
+    vm_id = seeded(pve)
+    pve.sandbox.ignore_shutdown(vm_id)
+    if ask == "stop":
+        pve.gateway().stop_vm(vm_id, StopMode.GRACEFUL, 60, AT_ONCE)
+    else:
+        pve.gateway().restart_vm(vm_id, StopMode.GRACEFUL, 60, AT_ONCE)
+    pve.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
+    assert pve.sandbox.vm(vm_id).state == "stopped"
+
+
+def test_force_stop_on_older_pve_leaves_other_work_alone(pve: Pve) -> None:
+    """A resize or a backup that holds the lock is no guest to lose patience with: a conflict, which says why."""
+    pve.sandbox.set_version("7.4")
+    pve.sandbox.set_lock_seconds(0.3)
+    vm_id = seeded(pve)
+    pve.sandbox.knobs.task_seconds = 5.0
+    upid = pve.stranger().data("POST", f"{QEMU}/{vm_id}/status/reset")
+    with pytest.raises(ConflictError, match="can't lock file"):
+        pve.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
+    assert upid in [task.upid for task in pve.sandbox.tasks() if task.exit_status is None]
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "restart"])
+def test_operation_on_a_vm_that_moves_after_its_task_is_done(pve: Pve, verb: str) -> None:
+    """The work ended well on the old node; the VM is looked at on the new one."""
+    vm_id = seeded(pve, "stopped" if verb == "start" else "running")
+    gateway = pve.gateway()
+    match verb:
+        case "start":
+            accepted = gateway.start_vm(vm_id, AT_ONCE)
+        case "stop":
+            accepted = gateway.stop_vm(vm_id, StopMode.FORCE, 0, AT_ONCE)
+        case _:
+            accepted = gateway.restart_vm(vm_id, StopMode.AUTO, 5, AT_ONCE)
+    pve.rest()
+    pve.sandbox.migrate(vm_id, "pve2")
+    ended = pve.finished(accepted)
+    assert (ended.failure, ended.done) == (None, True)
+
+
+def test_operation_that_was_accepted_on_the_wrong_node_goes_on_on_the_right_one(pve: Pve) -> None:
+    """A start is refused only by its task, which a poller is the first to see."""
+    vm_id = seeded(pve, "stopped")
+    pve.sandbox.migrate(vm_id, "pve2")
+    accepted = pve.gateway().start_vm(vm_id, AT_ONCE)
+    assert not accepted.done
+    assert pve.finished(accepted).failure is None
+    assert pve.sandbox.vm(vm_id).state == "running"
+
+
+def test_operation_on_a_vm_that_is_deleted_meanwhile_is_not_found(pve: Pve) -> None:
+    """It is nowhere in the cluster."""
+    vm_id = seeded(pve, "stopped")
+    accepted = pve.gateway().start_vm(vm_id, AT_ONCE)
+    pve.rest()
+    pve.gateway().delete_vm(vm_id)
+    with pytest.raises(VMNotFoundError):
+        pve.gateway().poll(accepted)
+
+
+def test_operation_whose_looks_get_lost_goes_on(pve: Pve) -> None:
+    """Three in a row."""
+    vm_id = seeded(pve, "stopped")
+    pve.sandbox.faults.add(Fault(TASK, status=596, message="Connection timed out", times=3))
+    pve.gateway().start_vm(vm_id)
+    assert pve.sandbox.vm(vm_id).state == "running"
+
+
+def test_start_that_fails_tells_what_qemu_said(pve: Pve) -> None:
+    """The exit status names a code; the reason is in the log."""
+    vm_id = seeded(pve, "stopped")
+    pve.sandbox.set_config(vm_id, "net0", "virtio=BC:24:11:00:00:01,bridge=vmbr9")
+    with pytest.raises(ProviderError, match="bridge 'vmbr9' does not exist") as caught:
+        pve.gateway().start_vm(vm_id)
+    assert caught.value.code == "unprocessable"
+
+
+def test_get_tells_the_addresses_of_the_vms_own_devices(pve: Pve) -> None:
+    """Two calls; no loopback, no bridge of the guest's, nothing that holds only on the link."""
+    vm_id = seeded(pve)
+    pve.sandbox.set_guest(vm_id, addresses=("10.0.0.4", "fe80::1", "169.254.1.1", "2001:db8::4"))
+    assert pve.gateway().get_vm(vm_id).ip_addresses == ("10.0.0.4", "2001:db8::4")
+    assert pve.operations() == [CONFIG, AGENT]
+
+
+def test_get_of_a_stopped_vm_asks_no_more_than_its_agent(pve: Pve) -> None:
+    """Two calls: Proxmox says that it does not run."""
+    vm_id = seeded(pve, "stopped")
+    shown = pve.gateway().get_vm(vm_id)
+    assert (shown.status, shown.ip_addresses) == (VMStatus.STOPPED, ())
+    assert pve.operations() == [CONFIG, AGENT]
+
+
+@pytest.mark.parametrize("case", ["silent", "forbidden", "slow", "broken"])
+def test_get_without_an_answer_of_the_agent_tells_no_addresses(pve: Pve, case: str) -> None:
+    """Three calls, and no error."""
+    vm_id = seeded(pve)
+    gateway = pve.gateway()
+    match case:
+        case "silent":
+            pve.sandbox.set_guest(vm_id, agent_runs=False)
+        case "forbidden":
+            denied = f"Permission check failed (/vms/{vm_id}, VM.GuestAgent.Audit)"
+            pve.sandbox.faults.add(Fault(AGENT, status=403, message=denied))
+        case "slow":
+            impatient = Backends(Network(connect_timeout_seconds=5.0, read_timeout_seconds=0.5))
+            gateway = pve.gateway(backends=impatient)
+            pve.sandbox.faults.add(Fault(AGENT, delay_seconds=20.0))
+        case "broken":
+            pve.sandbox.faults.add(Fault(AGENT, body=b'{"data":null}', content_type="application/json"))
+        case _:
+            pass
+    begun = time.monotonic()
+    shown = gateway.get_vm(vm_id)
+    assert time.monotonic() - begun < 5
+    assert (shown.status, shown.ip_addresses) == (VMStatus.RUNNING, ())
+    assert [call for call in pve.operations() if call != AGENT] == [CONFIG, CURRENT]
+
+
+def test_get_without_an_agent_asks_none(pve: Pve) -> None:
+    """Two calls."""
+    (vm_id,) = pve.sandbox.seed(1, agent=False)
+    assert pve.gateway().get_vm(str(vm_id)).ip_addresses == ()
+    assert pve.operations() == [CONFIG, CURRENT]
+
+
+def test_list_of_two_thousand_vms_is_one_call(pve: Pve) -> None:
+    """No template among them."""
+    ids = pve.sandbox.seed(2000)
+    assert sorted(int(vm.id) for vm in pve.gateway().list_vms()) == sorted(ids)
+    assert pve.operations() == ["GET /nodes/{node}/qemu"]
+    assert TEMPLATE_ID not in ids
+
+
+def test_vm_that_is_being_made_is_creating(pve: Pve) -> None:
+    """In the list and by itself, told by its lock."""
+    pve.sandbox.knobs.task_seconds = 1.0
+    stranger = pve.stranger()
+    upid = stranger.data("POST", QEMU, vmid=100, name="slow", scsi0="local-lvm:1")
+    (listed,) = pve.gateway().list_vms()
+    shown = pve.gateway().get_vm("100")
+    assert (listed.status, listed.provider_status) == (shown.status, shown.provider_status) == ("creating", "create")
+    stranger.data("DELETE", f"/nodes/pve/tasks/{upid}")
+
+
+def test_verbs_of_many_callers_on_one_vm_end_in_one_state(pve: Pve) -> None:
+    """Eight starts at the same time: one boot."""
+    vm_id = seeded(pve, "stopped")
+    threads = [threading.Thread(target=lambda: pve.gateway().start_vm(vm_id)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (pve.sandbox.vm(vm_id).state, pve.sandbox.vm(vm_id).boots) == ("running", 1)
