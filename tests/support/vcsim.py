@@ -1,0 +1,145 @@
+"""govmomi's simulator of vSphere as a process of ours, and a client of pyvmomi's own that looks behind the API's back.
+
+`vcsim` is looked for in CLOUDVM_VCSIM and on PATH; BUILD makes one.
+"""
+
+import os
+import shutil
+import ssl
+import subprocess
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from pyVmomi import SoapStubAdapter, vim, vmodl
+
+USERNAME = "demo@sandbox"
+PASSWORD = "Pa55-of-the-sandbox"
+BUILD = "go -C tests/support/vcsim build -o ~/.local/bin/vcsim ."
+FOLDER = Path(__file__).parent / "vcsim"
+
+
+def find_vcsim() -> str:
+    """The program, or a skip that says how to get it; a failure where CLOUDVM_REQUIRE_VCSIM is set."""
+    found = os.environ.get("CLOUDVM_VCSIM") or shutil.which("vcsim")
+    if found:
+        return found
+    reason = f"there is no vcsim on PATH or in CLOUDVM_VCSIM; `{BUILD}` makes one (Go 1.25 or newer)"
+    if os.environ.get("CLOUDVM_REQUIRE_VCSIM") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class Vcsim:
+    """A running one; `client` is logged in at it."""
+
+    def __init__(self, arguments: Sequence[str], authority: trustme.CA, folder: Path) -> None:
+        self._arguments = arguments
+        self._folder = folder
+        issued = authority.issue_cert("127.0.0.1")
+        issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+        issued.private_key_pem.write_to_path(str(folder / "key.pem"))
+        self._trusted = ssl.create_default_context()
+        authority.configure_trust(self._trusted)
+        self._process: subprocess.Popen[str] | None = None
+        self.port = 0
+        self.client: Any = None
+
+    def start(self) -> None:
+        """Start it on a free port."""
+        command = [find_vcsim(), "-l", "127.0.0.1:0", "-username", USERNAME, "-password", PASSWORD, *self._arguments]
+        command += ["-tlscert", str(self._folder / "cert.pem"), "-tlskey", str(self._folder / "key.pem")]
+        environment = {**os.environ, "TMPDIR": str(self._folder)}
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        self.port = int(line.partition("127.0.0.1:")[2].partition("/")[0])
+        self.client = Client(self.port, self._trusted)
+
+    def stop(self) -> None:
+        """End it; it removes its files."""
+        if self._process is None:
+            return
+        self.client.close()
+        self._process.terminate()
+        self._process.communicate(timeout=20)
+        self._process = None
+
+
+class Client:
+    """What tests see of the server directly."""
+
+    def __init__(self, port: int, trusted: ssl.SSLContext) -> None:
+        self._stub = SoapStubAdapter(
+            host="127.0.0.1", port=port, sslContext=trusted, version="vim.version.version12", poolSize=4
+        )
+        self.content = vim.ServiceInstance("ServiceInstance", self._stub).RetrieveContent()
+        assert self.content.sessionManager is not None
+        self.content.sessionManager.Login(USERNAME, PASSWORD)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._stub.DropConnections()
+
+    def find(self, *path: str) -> Any:
+        """What stands at an inventory path, such as `DC0`, `vm`."""
+        assert self.content.searchIndex is not None
+        return self.content.searchIndex.FindByInventoryPath("/".join(path))
+
+    def sessions(self) -> int:
+        """How many sessions there are beside this one."""
+        assert self.content.sessionManager is not None
+        return len(self.read(self.content.sessionManager, "sessionList")) - 1
+
+    def read(self, ref: Any, path: str) -> Any:
+        """One property."""
+        collector = vmodl.query.PropertyCollector
+        question = collector.FilterSpec(
+            objectSet=[collector.ObjectSpec(obj=ref)], propSet=[collector.PropertySpec(type=type(ref), pathSet=[path])]
+        )
+        (found,) = self.content.propertyCollector.RetrieveContents([question])
+        return found.propSet[0].val if found.propSet else None
+
+    def vms(self, paths: Iterable[str]) -> list[tuple[Any, dict[str, Any]]]:
+        """All VMs and templates, with some properties."""
+        assert self.content.viewManager is not None
+        kind = vim.VirtualMachine
+        view = self.content.viewManager.CreateContainerView(self.content.rootFolder, [kind], recursive=True)
+        collector = vmodl.query.PropertyCollector
+        step = collector.TraversalSpec(name="view", path="view", skip=False, type=vim.view.ContainerView)
+        question = collector.FilterSpec(
+            objectSet=[collector.ObjectSpec(obj=view, skip=True, selectSet=[step])],
+            propSet=[collector.PropertySpec(type=kind, pathSet=list(paths))],
+        )
+        found = self.content.propertyCollector.RetrieveContents([question])
+        view.DestroyView()
+        return [(one.obj, {prop.name: prop.val for prop in one.propSet}) for one in found]
+
+    def wait(self, task: Any) -> Any:
+        """The result of a task."""
+        while (info := self.read(task, "info")).state not in {"success", "error"}:
+            time.sleep(0.005)
+        if info.error is not None:
+            raise info.error
+        return info.result
+
+    def make(
+        self, folder: Any, pool: Any, name: str, *, store: str, running: bool, devices: Any = ()
+    ) -> tuple[str, Any]:
+        """Make a VM; its instance UUID, and itself."""
+        vm_id = str(uuid.uuid4())
+        files = vim.vm.FileInfo(vmPathName=f"[{store}] {name}/{name}.vmx")
+        spec = vim.vm.ConfigSpec(
+            name=name, guestId="otherLinux64Guest", numCPUs=1, memoryMB=1024, files=files, instanceUuid=vm_id
+        )
+        spec.deviceChange = list(devices)
+        ref = self.wait(folder.CreateVM_Task(spec, pool))
+        if running:
+            self.wait(ref.PowerOnVM_Task())
+        return vm_id, ref
