@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, Final, cast
 
 from pyVmomi import vim, vmodl
 
@@ -21,12 +21,23 @@ from providers.vsphere.session import Session
 from providers.vsphere.soap import FaultError
 
 
+# Not the whole of it: servers call what is no entity the entity that a task works on, which pyvmomi does not read.
+_TASK: Final = ("info.state", "info.error", "info.result")
+
+
 @dataclass(frozen=True)
 class Look:
-    """One look at a task, and at its VM where that was asked for; `info` is None when the server has forgotten it."""
+    """One look at a task, and at its VM where that was asked for; `state` is blank when the server has forgotten it."""
 
-    info: vim.TaskInfo | None
+    state: str
+    fault: vmodl.MethodFault | None = None
+    result: Any = None
     machine: Machine | None = None
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is more to come."""
+        return self.state in {"queued", "running"}
 
 
 class VSphereClient:
@@ -100,7 +111,7 @@ class VSphereClient:
             FaultError: `ManagedObjectNotFound` of the VM, among others.
 
         """
-        questions = [about([vim.Task(task, self.session)], {vim.Task: ("info",)})]
+        questions = [about([vim.Task(task, self.session)], {vim.Task: _TASK})]
         if vm:
             paths: Paths = {vim.VirtualMachine: (*self._listed, *SHOWN)}
             questions.append(about([vim.VirtualMachine(vm, self.session)], paths))
@@ -108,11 +119,11 @@ class VSphereClient:
             found = {type(one.ref): one for one in pages(self.session.collector, *questions)}
         except FaultError as error:
             if isinstance(error.fault, vmodl.fault.ManagedObjectNotFound) and moref(error.fault.obj) == task:
-                return Look(None)
+                return Look("")
             raise
         machine = found.get(vim.VirtualMachine)
-        seen = found.get(vim.Task)
-        return Look(seen.values.get("info") if seen else None, machine_of(machine) if machine else None)
+        state, fault, result = (found[vim.Task].values.get(path) if vim.Task in found else None for path in _TASK)
+        return Look(str(state or ""), fault, result, machine_of(machine) if machine else None)
 
     def vm(self, ref_id: str) -> vim.VirtualMachine:
         """The VM that the server knows under an id of its own."""

@@ -117,15 +117,15 @@ class VSphereDriver(Driver):
         if not goal.task:
             return self._judged_by_state(operation, goal)
         look = self._client.look(goal.task, goal.vm)
-        if look.info is None:
-            return self._forgotten(operation, goal)
-        match str(look.info.state):
+        if look.is_under_way:
+            return self._under_way(operation, goal, look.machine)
+        match look.state:
             case "success":
                 return self._succeeded(operation, goal, look)
             case "error":
-                return self._failed(operation, goal, look.info.error)
+                return self._failed(operation, goal, look.fault)
             case _:
-                return self._under_way(operation, goal, look.machine)
+                return self._forgotten(operation, goal)
 
     def close(self) -> None:
         """See `Driver`."""
@@ -197,7 +197,7 @@ class VSphereDriver(Driver):
         return replace(operation, done=True, failure=failure)
 
     def _succeeded(self, operation: Operation, goal: Goal, look: Look) -> Operation:
-        result, machine = look.info.result if look.info else None, look.machine
+        result, machine = look.result, look.machine
         if operation.verb is not Verb.CREATE:
             vm = machine.vm if machine is not None and machine.power == goal.state else None
             return replace(operation, done=True, vm=vm)

@@ -14,7 +14,7 @@ from providers.vsphere.placement import Places, chosen
 from providers.vsphere.properties import Ref, Way, below, moref, pages
 from providers.vsphere.session import Session
 
-_FOLDERS: Final = (Way(vim.Folder, "childEntity"),)
+_FOLDERS: Final = (Way(vim.Folder, "childEntity", (vim.Folder,)),)
 _DATACENTER: Final = ("name", "vmFolder")
 _PLACES: Final[Mapping[type[Ref], Sequence[str]]] = {
     vim.Folder: ("name", "parent"),
@@ -28,18 +28,17 @@ _PLACES: Final[Mapping[type[Ref], Sequence[str]]] = {
     vim.DistributedVirtualSwitch: ("name", "uuid"),
 }
 _WAYS: Final = (
-    *(Way(vim.Datacenter, path) for path in ("vmFolder", "hostFolder", "datastoreFolder", "networkFolder")),
-    Way(vim.Folder, "childEntity"),
-    Way(vim.ComputeResource, "resourcePool"),
-    Way(vim.ComputeResource, "host"),
-    Way(vim.ResourcePool, "resourcePool"),
+    *(
+        Way(vim.Datacenter, path, (vim.Folder,))
+        for path in ("vmFolder", "hostFolder", "datastoreFolder", "networkFolder")
+    ),
+    Way(vim.Folder, "childEntity", (vim.Folder, vim.ComputeResource)),
+    Way(vim.ComputeResource, "resourcePool", (vim.ResourcePool,)),
+    Way(vim.ComputeResource, "host", ()),
+    Way(vim.ResourcePool, "resourcePool", (vim.ResourcePool,)),
 )
-# A VM within a vApp is in no folder.
-VM_WAYS: Final = (
-    Way(vim.Folder, "childEntity"),
-    Way(vim.VirtualApp, "vm"),
-    Way(vim.VirtualApp, "resourcePool"),
-)
+# A VM within a vApp is in no folder. (A vApp within a vApp is in no folder either, and is not looked into.)
+VM_WAYS: Final = (Way(vim.Folder, "childEntity", (vim.Folder, vim.VirtualApp)), Way(vim.VirtualApp, "vm", ()))
 
 
 @dataclass(frozen=True)

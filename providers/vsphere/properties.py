@@ -39,10 +39,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Way:
-    """A step from each object of a type to those that one of its properties names."""
+    """A step from each object of a kind to those that one of its properties names, which may be of several kinds."""
 
     kind: type[Ref]
     path: str
+    ends: tuple[type[Ref], ...]
+
+    @property
+    def name(self) -> str:
+        """Its name within a question."""
+        return f"{self.kind.__name__}.{self.path}"
 
 
 def moref(ref: Ref) -> str:
@@ -58,16 +64,18 @@ def about(refs: Iterable[Ref], paths: Paths) -> vmodl.query.PropertyCollector.Fi
 
 
 def below(root: Ref, ways: Sequence[Way], paths: Paths) -> vmodl.query.PropertyCollector.FilterSpec:
-    """A question about everything that can be reached from `root` by the ways, each from the end of each other."""
-    names = [f"{way.kind.__name__}.{way.path}" for way in ways]
-    onward = [_Collector.SelectionSpec(name=name) for name in names]
+    """A question about everything that can be reached from `root` by the ways, each from the ends of another."""
     steps = [
-        _Collector.TraversalSpec(name=name, type=way.kind, path=way.path, skip=False, selectSet=onward)
-        for name, way in zip(names, ways, strict=True)
+        _Collector.TraversalSpec(name=way.name, type=way.kind, path=way.path, skip=False, selectSet=_onward(way, ways))
+        for way in ways
     ]
     return _Collector.FilterSpec(
         objectSet=[_Collector.ObjectSpec(obj=root, skip=False, selectSet=steps)], propSet=_wanted(paths)
     )
+
+
+def _onward(way: Way, ways: Sequence[Way]) -> list[vmodl.query.PropertyCollector.SelectionSpec]:
+    return [_Collector.SelectionSpec(name=other.name) for other in ways if other.kind in way.ends]
 
 
 def pages(

@@ -91,14 +91,13 @@ class Remover:
         if not task:
             return
         with suppress(*_FAILURES):
-            info = self._client.look(task).info
-            if info is None or str(info.state) not in {"queued", "running"}:
+            if not self._client.look(task).is_under_way:
                 return
             with suppress(*_FAILURES):
                 vim.Task(task, self._client.session).Cancel()
-            self._work.finish(Operation(Verb.DELETE, None, str(Goal(info.descriptionId, task))))
+            self._work.finish(Operation(Verb.DELETE, None, str(Goal("CancelTask", task))))
 
 
 def is_made_by(machine: Machine, draft: Draft) -> bool:
-    """Whether a VM is the one that this very create made."""
-    return machine.notes.creation == draft.creation
+    """Whether a VM is the one that this very create made: by its mark or, without a key, by the UUID drawn for it."""
+    return machine.notes.creation == draft.creation or (not draft.is_keyed and machine.uuid == draft.uuid)

@@ -57,14 +57,15 @@ def search(client: VSphereClient, operation: Operation, goal: Goal) -> Operation
         return replace(operation, done=goal.age_seconds > SEARCH_SECONDS)
     if not machine.has_config or not machine.uuid:
         return operation
-    if machine.notes.creation == goal.creation:
+    if machine.notes.creation == goal.creation or (not goal.digest and machine.uuid == goal.vm):
         return replace(operation, vm_id=machine.uuid, done=True)
     return replace(operation, done=True)
 
 
 def searched(call: str, draft: Draft, folder: str) -> Operation:
     """The search for a draft's VM in a folder."""
-    goal = Goal(call, creation=draft.creation, name=draft.spec.name, folder=folder, vm=draft.uuid)
+    name = draft.spec.name
+    goal = Goal(call, vm=draft.uuid, creation=draft.creation, digest=draft.digest, name=name, folder=folder)
     return Operation(Verb.CREATE, None, str(goal))
 
 

@@ -21,7 +21,7 @@ from pyVmomi import vim
 
 from tests.conformance.harness import Budgets, Features, Harness, Trouble
 from tests.support.soap_proxy import Reply, Rule, SoapProxy, fault, soap
-from tests.support.vcsim import PASSWORD, USERNAME, Vcsim
+from tests.support.vcsim import PASSWORD, USERNAME, Vcsim, find_vcsim
 
 NO_PERMISSION = fault(
     "NoPermission",
@@ -37,15 +37,18 @@ RULES = {
     Trouble.LOST_ANSWER: Rule(cut=True, after=True),
     Trouble.SLOW: Rule(delay_seconds=20.0),
 }
+# vcsim lets a clone whose disk is changed have the template's own file, and deletes that with the clone.
+TEMPLATE = "debian-12"
 TASK_LOOKS = "a look at a task"
 CHANGES = re.compile(r".*_Task|MakeDirectory|ShutdownGuest|RebootGuest")
 SEARCHES = frozenset({"SearchDatastore_Task"})
 NAMESPACE = {"v": "urn:vim25"}
 FAILED_TASK = (
-    '<RetrievePropertiesExResponse xmlns="urn:vim25"><returnval><objects><obj type="Task">{task}</obj><propSet>'
-    '<name>info</name><val xsi:type="TaskInfo"><key>{task}</key><state>error</state><error>'
-    '<fault xsi:type="GenericVmConfigFault"><reason>no</reason></fault><localizedMessage>Failed to start the virtual '
-    "machine.</localizedMessage></error></val></propSet></objects></returnval></RetrievePropertiesExResponse>"
+    '<RetrievePropertiesExResponse xmlns="urn:vim25"><returnval><objects><obj type="Task">{task}</obj>'
+    '<propSet><name>info.error</name><val xsi:type="LocalizedMethodFault"><fault xsi:type="GenericVmConfigFault">'
+    "<reason>no</reason></fault><localizedMessage>Failed to start the virtual machine.</localizedMessage></val></propSet>"
+    '<propSet><name>info.state</name><val xsi:type="TaskInfoState">error</val></propSet>'
+    "</objects></returnval></RetrievePropertiesExResponse>"
 )
 
 
@@ -65,6 +68,7 @@ class VcsimHarness(Harness):
     pool: ClassVar[tuple[str, ...]]
 
     def __init__(self) -> None:
+        find_vcsim()
         self._folder = tempfile.TemporaryDirectory(prefix="conformance-")
         authority = trustme.CA()
         authority.cert_pem.write_to_path(self.ca_file)
@@ -89,7 +93,7 @@ class VcsimHarness(Harness):
     def reset(self) -> None:
         self._retry_after = 7
         self.reset_trouble()
-        if self._seeded or self.proxy.calls():
+        if self._seeded or set(self.proxy.calls()) - {"Logout"}:
             self.server.stop()
             self._start_server()
         self._seeded = 0
@@ -191,8 +195,8 @@ class VcsimHarness(Harness):
 
     def objects(self) -> frozenset[str]:
         folder = Path(self._folder.name)
-        files = (str(path.relative_to(folder)) for path in folder.rglob("*") if "LocalDS" in str(path))
-        return frozenset([*self.states(), *files])
+        files = (path for path in folder.rglob("*") if "LocalDS" in str(path) and path.parent.name != TEMPLATE)
+        return frozenset([*self.states(), *(str(path.relative_to(folder)) for path in files)])
 
     def states(self) -> dict[str, str]:
         words = {"poweredOn": "running", "poweredOff": "stopped"}
@@ -240,7 +244,7 @@ class VcenterHarness(VcsimHarness):
 
     @property
     def offer(self) -> dict[str, object]:
-        return {"instance_type": "c1m1", "image": "debian-12"}
+        return {"instance_type": "c1m1", "image": TEMPLATE}
 
     def furnish(self) -> None:
         self._elsewhere.clear()
@@ -252,7 +256,7 @@ class VcenterHarness(VcsimHarness):
         client = self.server.client
         folder, pool = client.find("DC0", "vm"), client.find("DC0", "host", *self.pool)
         _, template = client.make(
-            folder, pool, "debian-12", store="LocalDS_0", running=False, devices=template_devices(client)
+            folder, pool, TEMPLATE, store="LocalDS_0", running=False, devices=template_devices(client)
         )
         template.MarkAsTemplate()
 
@@ -276,7 +280,7 @@ class VcenterHarness(VcsimHarness):
         client = self.server.client
         with self._cloning:
             try:
-                clone = client.wait(vim.Task(task, client.content._stub))
+                clone = client.wait(vim.Task(task, client.stub))
             except vim.fault.VimFault:
                 return
             client.wait(clone.ReconfigVM_Task(vim.vm.ConfigSpec(annotation=annotation)))

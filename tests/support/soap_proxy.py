@@ -155,8 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (OSError, _Cut):
             self.close_connection = True
         finally:
-            if self._upstream is not None:
-                self._upstream.close()
+            self._hang_up()
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -192,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._exchange(body, headers)
         except (OSError, HTTPException):
             # The real server was started anew meanwhile.
-            self._upstream = None
+            self._hang_up()
             return self._exchange(body, headers)
 
     def _exchange(self, body: bytes, headers: dict[str, str]) -> Reply:
@@ -203,6 +202,11 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self._upstream.getresponse()
         passed = tuple((name, value) for name in ("Content-Type", "Set-Cookie") if (value := answer.headers.get(name)))
         return Reply(answer.status, answer.read(), passed)
+
+    def _hang_up(self) -> None:
+        if self._upstream is not None:
+            self._upstream.close()
+            self._upstream = None
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -20,7 +20,6 @@ from pyVmomi import SoapStubAdapter, vim, vmodl
 USERNAME = "demo@sandbox"
 PASSWORD = "Pa55-of-the-sandbox"
 BUILD = "go -C tests/support/vcsim build -o ~/.local/bin/vcsim ."
-FOLDER = Path(__file__).parent / "vcsim"
 
 
 def find_vcsim() -> str:
@@ -39,6 +38,7 @@ class Vcsim:
 
     def __init__(self, arguments: Sequence[str], authority: trustme.CA, folder: Path) -> None:
         self._arguments = arguments
+        self._program = find_vcsim()
         self._folder = folder
         issued = authority.issue_cert("127.0.0.1")
         issued.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
@@ -51,7 +51,7 @@ class Vcsim:
 
     def start(self) -> None:
         """Start it on a free port."""
-        command = [find_vcsim(), "-l", "127.0.0.1:0", "-username", USERNAME, "-password", PASSWORD, *self._arguments]
+        command = [self._program, "-l", "127.0.0.1:0", "-username", USERNAME, "-password", PASSWORD, *self._arguments]
         command += ["-tlscert", str(self._folder / "cert.pem"), "-tlskey", str(self._folder / "key.pem")]
         environment = {**os.environ, "TMPDIR": str(self._folder)}
         self._process = subprocess.Popen(
@@ -76,16 +76,16 @@ class Client:
     """What tests see of the server directly."""
 
     def __init__(self, port: int, trusted: ssl.SSLContext) -> None:
-        self._stub = SoapStubAdapter(
+        self.stub = SoapStubAdapter(
             host="127.0.0.1", port=port, sslContext=trusted, version="vim.version.version12", poolSize=4
         )
-        self.content = vim.ServiceInstance("ServiceInstance", self._stub).RetrieveContent()
+        self.content = vim.ServiceInstance("ServiceInstance", self.stub).RetrieveContent()
         assert self.content.sessionManager is not None
         self.content.sessionManager.Login(USERNAME, PASSWORD)
 
     def close(self) -> None:
         """Close the connections."""
-        self._stub.DropConnections()
+        self.stub.DropConnections()
 
     def find(self, *path: str) -> Any:
         """What stands at an inventory path, such as `DC0`, `vm`."""
@@ -123,11 +123,11 @@ class Client:
 
     def wait(self, task: Any) -> Any:
         """The result of a task."""
-        while (info := self.read(task, "info")).state not in {"success", "error"}:
+        while (state := self.read(task, "info.state")) not in {"success", "error"}:
             time.sleep(0.005)
-        if info.error is not None:
-            raise info.error
-        return info.result
+        if state == "error":
+            raise self.read(task, "info.error")
+        return self.read(task, "info.result")
 
     def make(
         self, folder: Any, pool: Any, name: str, *, store: str, running: bool, devices: Any = ()

@@ -34,8 +34,10 @@ func main() {
 	model := simulator.VPX()
 	if *esx {
 		model = simulator.ESX()
+	} else {
+		model.Datacenter = *datacenters
 	}
-	model.Datacenter, model.Datastore, model.Machine = *datacenters, *datastores, *machines
+	model.Datastore, model.Machine = *datastores, *machines
 	if *apiVersion != "" {
 		model.ServiceContent.About.ApiVersion = *apiVersion
 	}
