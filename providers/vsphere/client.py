@@ -14,12 +14,11 @@ from providers.errors import VMNotFoundError
 from providers.network import Network
 from providers.vsphere.files import Files
 from providers.vsphere.images import Templates
-from providers.vsphere.inventory import VM_WAYS, Inventory
+from providers.vsphere.inventory import Inventory
 from providers.vsphere.machines import LISTED, LISTED_SINCE_67, SHOWN, Machine, machine_of
-from providers.vsphere.properties import Paths, about, below, moref, only, pages
+from providers.vsphere.properties import Paths, about, moref, only, pages
 from providers.vsphere.session import Session
 from providers.vsphere.soap import FaultError
-
 
 # Not the whole of it: servers call what is no entity the entity that a task works on, which pyvmomi does not read.
 _TASK: Final = ("info.state", "info.error", "info.result")
@@ -62,8 +61,7 @@ class VSphereClient:
 
     def machines(self) -> Iterator[Machine]:
         """All VMs and templates of the datacenter, a page at a time."""
-        question = below(self.inventory.datacenter().vm_folder, VM_WAYS, {vim.VirtualMachine: self._listed})
-        return map(machine_of, pages(self.session.collector, question))
+        return map(machine_of, pages(self.session.collector, self.inventory.of_vms(self._listed)))
 
     def machine(self, ref: vim.VirtualMachine) -> Machine:
         """One VM, with more than a list tells.

@@ -23,8 +23,10 @@ class Draft:
 
     `creation` is drawn for this very create: by it, and by nothing else, is a VM known as the one that it made.
 
-    `uuid` is the instance UUID that the VM is asked to have. With an Idempotency-Key it follows from the key, so that
-    a retry finds the VM by one look-up instead of reading the notes of all. It is no lock: vCenter gives a VM whose
+    `uuid` is the instance UUID that the VM is asked to have, as Kubernetes' provider for vSphere does with its clones
+    (`pkg/services/govmomi/vcenter/clone.go` in kubernetes-sigs/cluster-api-provider-vsphere): the id is known before
+    the VM is made. With an Idempotency-Key it follows from the key, so that a retry finds the VM by one look-up instead
+    of reading the notes of all. It is no lock: vCenter gives a VM whose
     instance UUID is taken another one, and says nothing (VirtualMachineConfigSpec.instanceUuid in the API reference:
     "allowing the Virtual Infrastructure environment to assign or change it when VirtualCenter detects an identifier
     conflict"). The lock is the name: requests with the same key have the same content, so the same name, which vCenter

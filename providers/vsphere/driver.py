@@ -105,9 +105,7 @@ class VSphereDriver(Driver):
 
     def delete_vm(self, vm_id: str, work: Work) -> Operation:
         """See `Driver`. Disks and files go with the VM."""
-        ref = self._client.find_vm(vm_id)
-        Remover(self._client, work).power_off(vm_id, ref)
-        return Operation(Verb.DELETE, vm_id, str(Goal("Destroy_Task", moref(ref.Destroy()))))
+        return Remover(self._client, work).destroy(vm_id, self._client.find_vm(vm_id))
 
     def poll(self, operation: Operation) -> Operation:
         """See `Driver`."""

@@ -11,10 +11,10 @@ from pyVmomi import vim
 
 from providers.domain import Environment
 from providers.errors import UnprocessableError
-from providers.vsphere.inventory import VM_WAYS, Inventory
+from providers.vsphere.inventory import Inventory
 from providers.vsphere.kept import Kept
 from providers.vsphere.placement import folders
-from providers.vsphere.properties import Found, Ref, below, only, pages
+from providers.vsphere.properties import Found, Ref, only, pages
 from providers.vsphere.session import Session
 
 IMAGES_KEPT = 128
@@ -109,7 +109,7 @@ class Templates:
         found = self._child(folder, image)
         if found is not None:
             return found
-        question = below(folder, VM_WAYS, {vim.VirtualMachine: ("name", "config.template")})
+        question = self._inventory.of_vms(("name", "config.template"))
         return self._only_one(image, pages(self._session.collector, question))
 
     def _child(self, folder: Ref, name: str) -> vim.VirtualMachine | None:

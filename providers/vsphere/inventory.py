@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 from providers.domain import Environment
 from providers.vsphere.kept import Kept
@@ -23,6 +23,9 @@ _PLACES: Final[Mapping[type[Ref], Sequence[str]]] = {
     vim.ResourcePool: ("name", "parent", "owner"),
     vim.Datastore: ("name", "summary.accessible", "summary.freeSpace", "browser"),
     vim.Network: ("name",),
+}
+# What a standalone host has not, and may not know the name of.
+_PLACES_OF_VCENTER: Final[Mapping[type[Ref], Sequence[str]]] = {
     vim.dvs.DistributedVirtualPortgroup: ("name", "key", "config.distributedVirtualSwitch", "config.uplink"),
     vim.OpaqueNetwork: ("name", "summary"),
     vim.DistributedVirtualSwitch: ("name", "uuid"),
@@ -37,8 +40,12 @@ _WAYS: Final = (
     Way(vim.ComputeResource, "host", ()),
     Way(vim.ResourcePool, "resourcePool", (vim.ResourcePool,)),
 )
+_VM_WAYS: Final = (Way(vim.Folder, "childEntity", (vim.Folder,)),)
 # A VM within a vApp is in no folder. (A vApp within a vApp is in no folder either, and is not looked into.)
-VM_WAYS: Final = (Way(vim.Folder, "childEntity", (vim.Folder, vim.VirtualApp)), Way(vim.VirtualApp, "vm", ()))
+_VM_WAYS_OF_VCENTER: Final = (
+    Way(vim.Folder, "childEntity", (vim.Folder, vim.VirtualApp)),
+    Way(vim.VirtualApp, "vm", ()),
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,11 @@ class Inventory:
         """Where VMs can go in it: folders, computes, pools, datastores and networks, all by one call."""
         return self._places.get(self._find_places)
 
+    def of_vms(self, paths: Sequence[str]) -> vmodl.query.PropertyCollector.FilterSpec:
+        """A question about all VMs and templates in the datacenter."""
+        ways = _VM_WAYS if self._session.is_host else _VM_WAYS_OF_VCENTER
+        return below(self.datacenter().vm_folder, ways, {vim.VirtualMachine: paths})
+
     def forget(self) -> None:
         """Look again the next time: something that was found is not there any more."""
         self._places.forget()
@@ -84,6 +96,7 @@ class Inventory:
 
     def _find_places(self) -> Places:
         datacenter = self.datacenter()
-        question = below(datacenter.ref, _WAYS, _PLACES)
+        paths = _PLACES if self._session.is_host else {**_PLACES, **_PLACES_OF_VCENTER}
+        question = below(datacenter.ref, _WAYS, paths)
         found = pages(self._session.collector, question)
         return Places(datacenter.vm_folder, {moref(one.ref): one for one in found})

@@ -12,7 +12,7 @@ from providers.driver import Work
 from providers.errors import ConflictError, ProviderError
 from providers.vsphere.client import VSphereClient
 from providers.vsphere.drafts import Draft
-from providers.vsphere.failures import code_of
+from providers.vsphere.failures import code_of, translate
 from providers.vsphere.machines import Machine
 from providers.vsphere.progress import Goal
 from providers.vsphere.properties import moref
@@ -30,8 +30,28 @@ class Remover:
         self._client = client
         self._work = work
 
-    def power_off(self, vm_id: str, ref: vim.VirtualMachine) -> None:
-        """See that a VM does not run, before it is destroyed.
+    def destroy(self, vm_id: str, ref: vim.VirtualMachine) -> Operation:
+        """Destroy a VM with its disks and files; running or not."""
+        was_running = self.power_off(vm_id, ref)
+        try:
+            task = ref.Destroy()
+        except FaultError as error:
+            if was_running and isinstance(error.fault, vim.fault.NoPermission):
+                raise self._started_again(ref, error) from error
+            raise
+        return Operation(Verb.DELETE, vm_id, str(Goal("Destroy_Task", moref(task))))
+
+    @staticmethod
+    def _started_again(ref: vim.VirtualMachine, error: FaultError) -> ProviderError:
+        """Who may cut the power of a VM and not destroy it leaves it as it was, as far as that can be."""
+        failure = translate(error)
+        with suppress(*_FAILURES):
+            ref.PowerOn(None)
+            failure.detail += " Its power had been cut for that; it has been started again."
+        return failure
+
+    def power_off(self, vm_id: str, ref: vim.VirtualMachine) -> bool:
+        """See that a VM does not run, before it is destroyed; whether it did.
 
         Without a look before: one that runs is no template, and the look would cost a call for each. Where it does
         not run, it is looked at, as a template must not be destroyed.
@@ -50,9 +70,10 @@ class Remover:
             if error.backend is None or error.backend.code != "InvalidPowerState":
                 raise
         else:
-            return
+            return True
         if self._client.machine(ref).is_template:
             raise self._client.not_found(vm_id)
+        return False
 
     def remove_created(self, draft: Draft, task: str = "") -> None:
         """Remove the VM that a create made, and nobody else's: it is known by the create's own mark.

@@ -24,6 +24,8 @@ def clone_spec(draft: Draft, template: Template, place: Placement) -> vim.vm.Clo
     if place.network is not None:
         changes.append(devices.other_network(template.nic, place.network, place.places))
     config.deviceChange = changes
+    # The properties of a template that came as an OVA: cloud-init would heed them and not what it is given here.
+    config.vAppConfigRemoved = True
     location = vim.vm.RelocateSpec(
         pool=cast("vim.ResourcePool", place.pool),
         host=cast("vim.HostSystem | None", place.host),

@@ -13,15 +13,15 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
-from xml.etree import ElementTree
+from typing import ClassVar
+from xml.etree import ElementTree as ET
 
 import trustme
 from pyVmomi import vim
 
 from tests.conformance.harness import Budgets, Features, Harness, Trouble
 from tests.support.soap_proxy import Reply, Rule, SoapProxy, fault, soap
-from tests.support.vcsim import PASSWORD, USERNAME, Vcsim, find_vcsim
+from tests.support.vcsim import PASSWORD, USERNAME, Place, Vcsim, find_vcsim
 
 NO_PERMISSION = fault(
     "NoPermission",
@@ -46,7 +46,7 @@ NAMESPACE = {"v": "urn:vim25"}
 FAILED_TASK = (
     '<RetrievePropertiesExResponse xmlns="urn:vim25"><returnval><objects><obj type="Task">{task}</obj>'
     '<propSet><name>info.error</name><val xsi:type="LocalizedMethodFault"><fault xsi:type="GenericVmConfigFault">'
-    "<reason>no</reason></fault><localizedMessage>Failed to start the virtual machine.</localizedMessage></val></propSet>"
+    "<reason>no</reason></fault><localizedMessage>Failed to start the machine.</localizedMessage></val></propSet>"
     '<propSet><name>info.state</name><val xsi:type="TaskInfoState">error</val></propSet>'
     "</objects></returnval></RetrievePropertiesExResponse>"
 )
@@ -116,15 +116,16 @@ class VcsimHarness(Harness):
     def ca_file(self) -> str:
         return str(Path(self._folder.name) / "ca.pem")
 
-    def seed(self, count: int, *, state: str = "running") -> list[str]:
-        return [self._make(f"seed-{number:04}", running=state == "running") for number in range(count)]
+    def place(self, datacenter: str = "") -> Place:
+        """Where VMs are made behind the API's back."""
+        client, where = self.server.client, datacenter or self.datacenter
+        pool = (part.replace(self.datacenter, where) for part in self.pool)
+        return Place(client.find(where, "vm"), client.find(where, "host", *pool))
 
-    def _make(self, name: str, *, running: bool) -> str:
-        self._seeded += 1
-        client = self.server.client
-        folder, pool = client.find(self.datacenter, "vm"), client.find(self.datacenter, "host", *self.pool)
-        vm_id, _ = client.make(folder, pool, name, store="LocalDS_0", running=running)
-        return str(vm_id)
+    def seed(self, count: int, *, state: str = "running") -> list[str]:
+        names = [f"seed-{self._seeded + number:04}" for number in range(count)]
+        self._seeded += count
+        return list(self.server.client.make_many(self.place(), names, running=state == "running"))
 
     def trouble(self, trouble: Trouble, operation: str = "*", *, times: int | None = None, skip: int = 0) -> None:
         match trouble:
@@ -155,7 +156,7 @@ class VcsimHarness(Harness):
         )
         return reply
 
-    def complete(self, request: bytes, reply: Reply) -> Reply:  # noqa: ARG002 # where there is nothing to complete
+    def complete(self, request: bytes, reply: Reply) -> Reply:
         """Do what the server should have done by a boot."""
         return reply
 
@@ -253,24 +254,19 @@ class VcenterHarness(VcsimHarness):
             "FindByUuid": self._within,
             "FindAllByUuid": self._within,
         }
-        client = self.server.client
-        folder, pool = client.find("DC0", "vm"), client.find("DC0", "host", *self.pool)
-        _, template = client.make(
-            folder, pool, TEMPLATE, store="LocalDS_0", running=False, devices=template_devices(client)
-        )
+        devices = template_devices()
+        _, template = self.server.client.make(self.place(), TEMPLATE, running=False, devices=devices)
         template.MarkAsTemplate()
 
     def seed_elsewhere(self) -> str:
         self._seeded += 1
-        client = self.server.client
-        folder, pool = client.find("DC1", "vm"), client.find("DC1", "host", "DC1_C0", "Resources")
-        vm_id, ref = client.make(folder, pool, "elsewhere", store="LocalDS_0", running=True)
+        vm_id, ref = self.server.client.make(self.place("DC1"), "elsewhere", running=True)
         self._elsewhere.add(ref._moId)
         return str(vm_id)
 
     def complete(self, request: bytes, reply: Reply) -> Reply:
         """Write the notes of a clone's specification, which vcsim 0.56 leaves out."""
-        spec = ElementTree.fromstring(request)  # noqa: S314 # our own client's
+        spec = ET.fromstring(request)  # noqa: S314 # our own client's
         annotation = spec.findtext(".//v:config/v:annotation", namespaces=NAMESPACE)
         if reply.status == 200 and annotation:
             self._write_notes(_task(reply), annotation)
@@ -332,9 +328,10 @@ class EsxiHarness(VcsimHarness):
         raise NotImplementedError("a standalone host is one datacenter")
 
 
-def template_devices(client: Any) -> Iterable[vim.vm.device.VirtualDeviceSpec]:
+def template_devices() -> Iterable[vim.vm.device.VirtualDeviceSpec]:
     """A controller, a disk of 2 GiB and an interface on the standard network."""
-    change, kinds = vim.vm.device.VirtualDeviceSpec, vim.vm.device
+    kinds = vim.vm.device
+    change = kinds.VirtualDeviceSpec
     controller = kinds.ParaVirtualSCSIController(key=1000, busNumber=0, sharedBus="noSharing")
     backing = kinds.VirtualDisk.FlatVer2BackingInfo(fileName="", diskMode="persistent", thinProvisioned=True)
     disk = kinds.VirtualDisk(key=2000, controllerKey=1000, unitNumber=0, backing=backing, capacityInKB=2 * 1024 * 1024)
@@ -351,7 +348,7 @@ def _task(reply: Reply) -> str:
     return found[1].decode()
 
 
-def _with_tools(request: bytes, reply: Reply) -> Reply:  # noqa: ARG001 # as every completion
+def _with_tools(request: bytes, reply: Reply) -> Reply:
     """Reboot a guest whose Tools run, which vcsim's never do."""
     return soap('<RebootGuestResponse xmlns="urn:vim25"/>') if b"ToolsUnavailable" in reply.body else reply
 

@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         try:
-            self.connection.do_handshake()  # type: ignore[attr-defined] # a TLS socket
+            self.connection.do_handshake()
             self.server.connected()
             super().handle()
         except (OSError, _Cut):
@@ -162,10 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
         found = OPERATION.search(body)
         operation = found[1].decode() if found else "?"
         rule = self.server.called(operation, body)
-        if rule is not None:
-            reply = self._ruled(rule, operation, body)
-        else:
-            reply = self._completed(operation, body)
+        reply = self._ruled(rule, operation, body) if rule is not None else self._completed(operation, body)
         self.send_response(reply.status)
         for name, value in (*reply.headers, ("Content-Length", str(len(reply.body)))):
             self.send_header(name, value)

@@ -10,15 +10,18 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from pyVmomi import SoapStubAdapter, vim, vmodl
+from pyVmomi import vim, vmodl
+from pyVmomi.SoapAdapter import SoapStubAdapter
 
 USERNAME = "demo@sandbox"
 PASSWORD = "Pa55-of-the-sandbox"
+UNDER_WAY = frozenset({"queued", "running"})
 BUILD = "go -C tests/support/vcsim build -o ~/.local/bin/vcsim ."
 
 
@@ -81,7 +84,7 @@ class Client:
         )
         self.content = vim.ServiceInstance("ServiceInstance", self.stub).RetrieveContent()
         assert self.content.sessionManager is not None
-        self.content.sessionManager.Login(USERNAME, PASSWORD)
+        self.content.sessionManager.Login(USERNAME, PASSWORD, None)
 
     def close(self) -> None:
         """Close the connections."""
@@ -99,12 +102,16 @@ class Client:
 
     def read(self, ref: Any, path: str) -> Any:
         """One property."""
+        return self.read_many(ref, [path]).get(path)
+
+    def read_many(self, ref: Any, paths: list[str]) -> dict[str, Any]:
+        """Some properties, those that are set."""
         collector = vmodl.query.PropertyCollector
         question = collector.FilterSpec(
-            objectSet=[collector.ObjectSpec(obj=ref)], propSet=[collector.PropertySpec(type=type(ref), pathSet=[path])]
+            objectSet=[collector.ObjectSpec(obj=ref)], propSet=[collector.PropertySpec(type=type(ref), pathSet=paths)]
         )
         (found,) = self.content.propertyCollector.RetrieveContents([question])
-        return found.propSet[0].val if found.propSet else None
+        return {one.name: one.val for one in found.propSet}
 
     def vms(self, paths: Iterable[str]) -> list[tuple[Any, dict[str, Any]]]:
         """All VMs and templates, with some properties."""
@@ -123,23 +130,47 @@ class Client:
 
     def wait(self, task: Any) -> Any:
         """The result of a task."""
-        while (state := self.read(task, "info.state")) not in {"success", "error"}:
+        while (found := self.read_many(task, ["info.state", "info.error", "info.result"]))["info.state"] in UNDER_WAY:
             time.sleep(0.005)
-        if state == "error":
-            raise self.read(task, "info.error")
-        return self.read(task, "info.result")
+        if "info.error" in found:
+            raise found["info.error"]
+        return found.get("info.result")
 
-    def make(
-        self, folder: Any, pool: Any, name: str, *, store: str, running: bool, devices: Any = ()
-    ) -> tuple[str, Any]:
+    def make(self, place: "Place", name: str, *, running: bool, devices: Any = ()) -> tuple[str, Any]:
         """Make a VM; its instance UUID, and itself."""
-        vm_id = str(uuid.uuid4())
-        files = vim.vm.FileInfo(vmPathName=f"[{store}] {name}/{name}.vmx")
-        spec = vim.vm.ConfigSpec(
-            name=name, guestId="otherLinux64Guest", numCPUs=1, memoryMB=1024, files=files, instanceUuid=vm_id
-        )
+        spec = self._spec(place, name)
         spec.deviceChange = list(devices)
-        ref = self.wait(folder.CreateVM_Task(spec, pool))
+        ref = self.wait(place.folder.CreateVM_Task(spec, place.pool))
         if running:
             self.wait(ref.PowerOnVM_Task())
-        return vm_id, ref
+        return spec.instanceUuid, ref
+
+    def make_many(self, place: "Place", names: Iterable[str], *, running: bool) -> list[str]:
+        """Make VMs, without waiting for each."""
+        specs = [self._spec(place, name) for name in names]
+        made = [place.folder.CreateVM_Task(spec, place.pool) for spec in specs]
+        started = [self.wait(task).PowerOnVM_Task() for task in made if running]
+        for task in started or made:
+            self.wait(task)
+        return [spec.instanceUuid for spec in specs]
+
+    @staticmethod
+    def _spec(place: "Place", name: str) -> Any:
+        files = vim.vm.FileInfo(vmPathName=f"[{place.store}] {name}/{name}.vmx")
+        return vim.vm.ConfigSpec(
+            name=name,
+            guestId="otherLinux64Guest",
+            numCPUs=1,
+            memoryMB=1024,
+            files=files,
+            instanceUuid=str(uuid.uuid4()),
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where VMs are made: folder and resource pool, and the name of a datastore."""
+
+    folder: Any
+    pool: Any
+    store: str = "LocalDS_0"
