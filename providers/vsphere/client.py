@@ -15,6 +15,7 @@ from providers.network import Network
 from providers.vsphere.files import Files
 from providers.vsphere.images import Templates
 from providers.vsphere.inventory import Inventory
+from providers.vsphere.leaves import leaf_pages
 from providers.vsphere.machines import LISTED, LISTED_SINCE_67, SHOWN, Machine, machine_of
 from providers.vsphere.properties import Paths, about, moref, only, pages
 from providers.vsphere.session import Session
@@ -52,7 +53,7 @@ class VSphereClient:
         self.templates = Templates(environment, session, self.inventory)
         self.files = Files(environment, session, self.inventory)
         knows_dates = session.api_version >= (6, 7)
-        self._listed = LISTED_SINCE_67 if knows_dates else LISTED
+        self._listed: tuple[str, ...] = LISTED_SINCE_67 if knows_dates else LISTED
 
     @classmethod
     def open(cls, environment: Environment, credentials: Credentials, network: Network) -> VSphereClient:
@@ -61,7 +62,8 @@ class VSphereClient:
 
     def machines(self) -> Iterator[Machine]:
         """All VMs and templates of the datacenter, a page at a time."""
-        return map(machine_of, pages(self.session.collector, self.inventory.of_vms(self._listed)))
+        question = self.inventory.of_vms(self._listed)
+        return map(machine_of, leaf_pages(self.session, question, self._listed))
 
     def machine(self, ref: vim.VirtualMachine) -> Machine:
         """One VM, with more than a list tells.

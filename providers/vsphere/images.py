@@ -21,7 +21,7 @@ IMAGES_KEPT = 128
 TEMPLATES_SHOWN = 20
 
 # `[datastore] folder/file`: https://developer.broadcom.com/xapis/vsphere-web-services-api/latest/ "Datastore path".
-_FILE = re.compile(r"\[(?P<datastore>[^\[\]]+)\] *(?P<path>[^/].*\.(?P<kind>vmdk|iso))", re.IGNORECASE)
+_FILE = re.compile(r"\[(?P<datastore>[^\[\]]+)\] *(?P<path>[^/ ].*\.(?P<kind>vmdk|iso))", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ class Remover:
         failure = translate(error)
         with suppress(*_FAILURES):
             ref.PowerOn(None)
-            failure.detail += " Its power had been cut for that; it has been started again."
+            detail = f"{failure.detail} The VM's power had been cut for that; it has been started again."
+            return type(failure)(detail, backend=failure.backend)
         return failure
 
     def power_off(self, vm_id: str, ref: vim.VirtualMachine) -> bool:

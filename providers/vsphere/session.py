@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from pyVmomi import VmomiSupport, vim, vmodl
@@ -63,15 +64,23 @@ class Session(SoapStub):
         return session
 
     def InvokeMethod(self, mo: ManagedObject, info: Any, args: Any) -> Any:  # noqa: N802 # pyvmomi's name
-        """Make a call; if the server has dropped the session meanwhile, log in once and repeat it."""
+        """Make a call, as pyvmomi's managed objects ask for it."""
+        return self.ask(mo, info, args)
+
+    def ask(self, mo: ManagedObject, info: Any, args: Any, read: Callable[[bytes], Any] | None = None) -> Any:
+        """Make a call; if the server has dropped the session meanwhile, log in once and repeat it.
+
+        `read` reads the answer where pyvmomi is not to do it; it raises `ValueError` for one that it does not
+        understand.
+        """
         seen = self._log_ins
         try:
-            return self.exchange(mo, info, args, self._cookie)[0]
+            return self.exchange(mo, info, args, self._cookie, read)[0]
         except FaultError as error:
             if not isinstance(error.fault, vim.fault.NotAuthenticated) or info.wsdlName in _OUTSIDE:
                 raise
         self._renew(seen)
-        return self.exchange(mo, info, args, self._cookie)[0]
+        return self.exchange(mo, info, args, self._cookie, read)[0]
 
     def close(self) -> None:
         """Log out. Raises nothing; what fails is logged."""

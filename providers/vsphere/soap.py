@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 import urllib.parse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 from xml.parsers.expat import ExpatError
 
 import requests
-from pyVmomi import vmodl
+from pyVmomi import VmomiSupport, vmodl
 from pyVmomi.SoapAdapter import SoapResponseDeserializer, SoapStubAdapterBase
 
 from providers.domain import Environment
@@ -86,8 +87,10 @@ class SoapStub(SoapStubAdapterBase):
         """Refuse to read an attribute of a managed object: each is a call; the property collector reads many in one."""
         raise NotImplementedError(f"{type(mo).__name__}.{info.name} is read by the property collector only")
 
-    def exchange(self, mo: ManagedObject, info: Any, args: Any, cookie: str = "") -> tuple[Any, str]:
-        """Make a call; what it returns, and the cookie that came with it."""
+    def exchange(
+        self, mo: ManagedObject, info: Any, args: Any, cookie: str = "", read: Callable[[bytes], Any] | None = None
+    ) -> tuple[Any, str]:
+        """Make a call; what it returns, read by `read` or by pyvmomi, and the cookie that came with it."""
         operation: str = info.wsdlName
         headers = {
             "Content-Type": "text/xml; charset=utf-8",
@@ -98,9 +101,11 @@ class SoapStub(SoapStubAdapterBase):
         response = self._sent(requests.Request("POST", self._url, headers, data=body).prepare(), operation)
         if response.status_code not in {200, 500}:
             raise self._refused(response, operation)
-        answer = self._read(response, info.result, operation)
+        answer = self._read(response, operation, read or self._reader(info.result))
         if response.status_code == 500:
             raise FaultError(answer, operation, self.place) from answer
+        if answer is None and _must_return(info):
+            raise self._not_vsphere(response, operation)
         return answer, response.headers.get("Set-Cookie", "")
 
     def hang_up(self) -> None:
@@ -115,21 +120,25 @@ class SoapStub(SoapStubAdapterBase):
             if not error.answer_lost:
                 raise
             if not reads:
-                error.detail = f"{error.detail} {_MAY_GO_ON}"
-                raise
+                raise _with_advice(error) from error
             if isinstance(error, BackendTimeoutError):
                 raise
         return self._http.send(request)
 
-    def _read(self, response: requests.Response, result_type: Any, operation: str) -> Any:
+    def _reader(self, result_type: Any) -> Callable[[bytes], Any]:
+        """How pyvmomi reads what a call returns, or a fault."""
+        deserializer = SoapResponseDeserializer(self)
+        return lambda content: deserializer.Deserialize(content, result_type)
+
+    def _read(self, response: requests.Response, operation: str, read: Callable[[bytes], Any]) -> Any:
         """The answer: of the type that the call returns or, with status 500, a fault."""
-        content, wanted = response.content, f"{operation}Response" if response.status_code == 200 else "Fault"
+        content, is_fault = response.content, response.status_code == 500
+        wanted = "Fault" if is_fault else f"{operation}Response"
         try:
             if wanted.encode() not in content:
                 raise ValueError(wanted)
-            deserializer = SoapResponseDeserializer(self)
-            answer = deserializer.Deserialize(content, result_type)
-            if response.status_code == 500 and not isinstance(answer, vmodl.MethodFault):
+            answer = self._reader(object)(content) if is_fault else read(content)
+            if is_fault and not isinstance(answer, vmodl.MethodFault):
                 raise TypeError(wanted)
         except _NOT_UNDERSTOOD as error:
             raise self._not_vsphere(response, operation) from error
@@ -149,11 +158,24 @@ class SoapStub(SoapStubAdapterBase):
         status, wait = response.status_code, response.headers.get("Retry-After", "")
         kind = ThrottledError if status == 429 else BackendFailureError
         advice = "Try again later." if status in {429, 503} else "Check the environment's url, and proxies between."
-        return kind(
+        failure = kind(
             f"{CLOUD_NAME} at {self.place} answered {operation} with HTTP {status} {response.reason}. {advice}",
             backend=BackendReply(CLOUD_NAME, operation, status=status),
             retry_after_seconds=float(wait) if wait.isdigit() else None,
         )
+        failure.answer_lost = status > 500 and operation not in READS
+        return failure
+
+
+def _must_return(info: Any) -> bool:
+    return info.result is not type(None) and not info.resultFlags & VmomiSupport.F_OPTIONAL
+
+
+def _with_advice(error: ProviderError) -> ProviderError:
+    """The same for a call that may have taken effect."""
+    advised = type(error)(f"{error.detail} {_MAY_GO_ON}", backend=error.backend)
+    advised.answer_lost = error.answer_lost
+    return advised
 
 
 def _operation_of(request: requests.PreparedRequest) -> str:

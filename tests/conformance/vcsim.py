@@ -324,6 +324,18 @@ class EsxiHarness(VcsimHarness):
         image = "[LocalDS_0] images/debian-12.vmdk"
         client.wait(content.virtualDiskManager.CreateVirtualDisk_Task(image, client.find("ha-datacenter"), disk))
 
+    def put_file(self, folder: str, name: str) -> None:
+        """Put a small file on the datastore."""
+        (found,) = Path(self._folder.name).rglob(f"*LocalDS_0/{folder}")
+        (found / name).write_bytes(b"\x01CD001")
+
+    def disk_sectors(self, name: str) -> int:
+        """The size of a disk by its description on the datastore."""
+        (found,) = Path(self._folder.name).rglob(name)
+        size = re.search(r"^RW (\d+) ", found.read_text(), re.MULTILINE)
+        assert size
+        return int(size[1])
+
     def seed_elsewhere(self) -> str:
         raise NotImplementedError("a standalone host is one datacenter")
 
@@ -331,15 +343,14 @@ class EsxiHarness(VcsimHarness):
 def template_devices() -> Iterable[vim.vm.device.VirtualDeviceSpec]:
     """A controller, a disk of 2 GiB and an interface on the standard network."""
     kinds = vim.vm.device
-    change = kinds.VirtualDeviceSpec
     controller = kinds.ParaVirtualSCSIController(key=1000, busNumber=0, sharedBus="noSharing")
     backing = kinds.VirtualDisk.FlatVer2BackingInfo(fileName="", diskMode="persistent", thinProvisioned=True)
     disk = kinds.VirtualDisk(key=2000, controllerKey=1000, unitNumber=0, backing=backing, capacityInKB=2 * 1024 * 1024)
     plug = kinds.VirtualEthernetCard.NetworkBackingInfo(deviceName="VM Network")
     nic = kinds.VirtualVmxnet3(key=4000, backing=plug)
-    yield change(operation="add", device=controller)
-    yield change(operation="add", device=disk, fileOperation="create")
-    yield change(operation="add", device=nic)
+    yield kinds.VirtualDeviceSpec(operation="add", device=controller)
+    yield kinds.VirtualDeviceSpec(operation="add", device=disk, fileOperation="create")
+    yield kinds.VirtualDeviceSpec(operation="add", device=nic)
 
 
 def _task(reply: Reply) -> str:

@@ -97,8 +97,14 @@ class Client:
 
     def sessions(self) -> int:
         """How many sessions there are beside this one."""
-        assert self.content.sessionManager is not None
-        return len(self.read(self.content.sessionManager, "sessionList")) - 1
+        return len(self.others())
+
+    def others(self) -> list[str]:
+        """Their keys."""
+        manager = self.content.sessionManager
+        assert manager is not None
+        own = self.read(manager, "currentSession").key
+        return [session.key for session in self.read(manager, "sessionList") if session.key != own]
 
     def read(self, ref: Any, path: str) -> Any:
         """One property."""
