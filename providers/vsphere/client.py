@@ -121,8 +121,10 @@ class VSphereClient:
             if isinstance(error.fault, vmodl.fault.ManagedObjectNotFound) and moref(error.fault.obj) == task:
                 return Look("")
             raise
-        machine = found.get(vim.VirtualMachine)
-        state, fault, result = (found[vim.Task].values.get(path) if vim.Task in found else None for path in _TASK)
+        seen, machine = found.get(vim.Task), found.get(vim.VirtualMachine)
+        if seen is not None and seen.refusal is not None:
+            raise FaultError(seen.refusal, "RetrievePropertiesEx", self.session.place)
+        state, fault, result = (seen.values.get(path) if seen else None for path in _TASK)
         return Look(str(state or ""), fault, result, machine_of(machine) if machine else None)
 
     def vm(self, ref_id: str) -> vim.VirtualMachine:

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias, TypeVar, cast
 
 from pyVmomi import VmomiSupport, vim
 
-from providers.errors import UnsupportedError
+from providers.errors import PermissionDeniedError
 from providers.vsphere.placement import Places
 from providers.vsphere.properties import Found
 
@@ -93,8 +93,11 @@ def _backing(network: Found, places: Places) -> vim.vm.device.VirtualDevice.Back
     values = network.values
     if isinstance(network.ref, vim.dvs.DistributedVirtualPortgroup):
         switch = places.at(values.get("config.distributedVirtualSwitch"))
-        if switch is None:
-            raise UnsupportedError(f"The distributed switch of port group {network.name!r} cannot be seen by the user.")
+        if switch is None or "uuid" not in switch.values or "key" not in values:
+            raise PermissionDeniedError(
+                f"The port group {network.name!r} cannot be used, as the user may not see it and its distributed "
+                "switch: grant Read-only on the switch."
+            )
         port = vim.dvs.PortConnection(portgroupKey=values["key"], switchUuid=switch.values["uuid"])
         return cards.DistributedVirtualPortBackingInfo(port=port)
     if isinstance(network.ref, vim.OpaqueNetwork):

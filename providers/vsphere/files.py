@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from pyVmomi import vim
 
 from providers.domain import Environment, Operation, Verb
 from providers.driver import Work
-from providers.errors import UnprocessableError
+from providers.errors import PermissionDeniedError, UnprocessableError
 from providers.vsphere.images import IMAGES_KEPT, File
 from providers.vsphere.inventory import Inventory
 from providers.vsphere.kept import Kept
@@ -42,7 +40,9 @@ class Files:
         stores = {found.name: found for found in self._inventory.places().of(vim.Datastore)}
         if image.datastore not in stores:
             chosen(self._environment, "machine type's image", f"[{image.datastore}]", {f"[{one}]": 0 for one in stores})
-        browser = cast("vim.host.DatastoreBrowser", stores[image.datastore].values["browser"])
+        browser: vim.host.DatastoreBrowser | None = stores[image.datastore].values.get("browser")
+        if browser is None:
+            raise PermissionDeniedError(f"The user may not browse [{image.datastore}]: grant Datastore.Browse on it.")
         searching = browser.Search(f"[{image.datastore}] {image.folder}".strip(), _question(image))
         goal = Goal("SearchDatastore_Task", moref(searching))
         work.finish(Operation(Verb.CREATE, None, str(goal)))

@@ -90,7 +90,7 @@ class Inventory:
     def _find_datacenter(self) -> Datacenter:
         question = below(self._session.root, _FOLDERS, {vim.Datacenter: _DATACENTER})
         found = list(pages(self._session.collector, question))
-        choices = {one.name: one for one in found}
+        choices = {one.name: one for one in found if "vmFolder" in one.values}
         one = chosen(self._environment, "region", self._environment.region, choices)
         return Datacenter(cast("vim.Datacenter", one.ref), cast("vim.Folder", one.values["vmFolder"]))
 

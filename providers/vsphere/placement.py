@@ -135,8 +135,9 @@ def _computes(places: Places) -> dict[str, _Compute]:
             found[f"{kind}/{compute.name}"] = _Compute(compute, pool)
     for host in places.of(vim.HostSystem):
         compute_of = places.at(host.values.get("parent"))
-        if compute_of is not None and isinstance(compute_of.ref, vim.ClusterComputeResource):
-            found[f"host/{host.name}"] = _Compute(compute_of, compute_of.values["resourcePool"], host.ref)
+        pool = compute_of.values.get("resourcePool") if compute_of is not None else None
+        if compute_of is not None and pool is not None and isinstance(compute_of.ref, vim.ClusterComputeResource):
+            found[f"host/{host.name}"] = _Compute(compute_of, pool, host.ref)
     return found
 
 

@@ -23,10 +23,11 @@ PAGE_SIZE = 1000
 
 @dataclass(frozen=True)
 class Found:
-    """One object with those of its properties that are set and may be seen."""
+    """One object with those of its properties that are set and may be seen; `refusal` is why others may not."""
 
     ref: Ref
     values: Mapping[str, Any]
+    refusal: vmodl.MethodFault | None = None
 
     @property
     def name(self) -> str:
@@ -106,9 +107,8 @@ def only(collector: vmodl.query.PropertyCollector, ref: Ref, paths: Sequence[str
     if not contents:
         raise FaultError(vmodl.fault.ManagedObjectNotFound(obj=ref), "RetrievePropertiesEx", place)
     found = _found(contents[0])
-    missing = [one.fault for one in contents[0].missingSet or []]
-    if missing and not found.values:
-        raise FaultError(missing[0], "RetrievePropertiesEx", place)
+    if found.refusal is not None and not found.values:
+        raise FaultError(found.refusal, "RetrievePropertiesEx", place)
     return found
 
 
@@ -117,4 +117,5 @@ def _wanted(paths: Paths) -> list[vmodl.query.PropertyCollector.PropertySpec]:
 
 
 def _found(content: vmodl.query.PropertyCollector.ObjectContent) -> Found:
-    return Found(content.obj, {one.name: one.val for one in content.propSet})
+    refusal = content.missingSet[0].fault if content.missingSet else None
+    return Found(content.obj, {one.name: one.val for one in content.propSet}, refusal)

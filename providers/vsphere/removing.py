@@ -83,8 +83,7 @@ class Remover:
             VMNotFoundError: there is none.
 
         """
-        self._end(task)
-        ref = self._client.find(draft.uuid)
+        ref = self._end(task) or self._client.find(draft.uuid)
         machine = self._client.machine(ref) if ref is not None else None
         if machine is None or not is_made_by(machine, draft):
             raise self._client.not_found(draft.uuid)
@@ -108,16 +107,19 @@ class Remover:
             if error.backend is None or error.backend.code not in _NO_FILE:
                 raise
 
-    def _end(self, task: str) -> None:
-        """Cancel a task that may still be at work, and wait for its end; whatever it says."""
+    def _end(self, task: str) -> vim.VirtualMachine | None:
+        """Cancel a task that may still be at work, and wait for its end; the VM that it has made, if it tells."""
         if not task:
-            return
+            return None
         with suppress(*_FAILURES):
-            if not self._client.look(task).is_under_way:
-                return
-            with suppress(*_FAILURES):
-                vim.Task(task, self._client.session).Cancel()
-            self._work.finish(Operation(Verb.DELETE, None, str(Goal("CancelTask", task))))
+            look = self._client.look(task)
+            if look.is_under_way:
+                with suppress(*_FAILURES):
+                    vim.Task(task, self._client.session).Cancel()
+                self._work.finish(Operation(Verb.DELETE, None, str(Goal("CancelTask", task))))
+                look = self._client.look(task)
+            return look.result if isinstance(look.result, vim.VirtualMachine) else None
+        return None
 
 
 def is_made_by(machine: Machine, draft: Draft) -> bool:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("cloudvm.vsphere")
 
 _COOKIE = re.compile(r'vmware_soap_session="?[^;,"]+"?')
-_OUTSIDE: Final = frozenset({"RetrieveServiceContent", "Login", "Logout"})
+# Not to be repeated in a new session: what belongs to none, and a page, whose token ended with the old one.
+_OUTSIDE: Final = frozenset({"RetrieveServiceContent", "Login", "Logout", "ContinueRetrievePropertiesEx"})
 
 
 class Session(SoapStub):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xml.parsers.expat import ExpatError
 
 import requests
-from pyVmomi import VmomiSupport, vmodl
+from pyVmomi import VmomiSupport, vim, vmodl
 from pyVmomi.SoapAdapter import SoapResponseDeserializer, SoapStubAdapterBase
 
 from providers.domain import Environment
@@ -50,6 +50,10 @@ READS: Final = frozenset(
 OLDEST_VERSION = "vim.version.version10"
 
 _OPERATION = re.compile(rb'<(\w+) xmlns="urn:')
+# Without a session the property collector refuses nothing: it names each object, and this as the reason why each of
+# its properties is missing. Taken for an answer, that is an empty list. (A bare `<` cannot be a text's.)
+_COLLECTS: Final = frozenset({"RetrievePropertiesEx", "ContinueRetrievePropertiesEx"})
+_NOT_AUTHENTICATED = re.compile(rb'<fault[^<>]*type="(?:\w+:)?NotAuthenticated"')
 _MAY_GO_ON = "vSphere may have received it, and the work may still finish: look at the VM."
 _NOT_UNDERSTOOD = (ExpatError, TypeError, KeyError, ValueError, AttributeError, IndexError)
 
@@ -104,6 +108,8 @@ class SoapStub(SoapStubAdapterBase):
         answer = self._read(response, operation, read or self._reader(info.result))
         if response.status_code == 500:
             raise FaultError(answer, operation, self.place) from answer
+        if operation in _COLLECTS and _NOT_AUTHENTICATED.search(response.content):
+            raise FaultError(vim.fault.NotAuthenticated(), operation, self.place)
         if answer is None and _must_return(info):
             raise self._not_vsphere(response, operation)
         return answer, response.headers.get("Set-Cookie", "")

@@ -21,7 +21,7 @@ from providers.errors import (
     UnsupportedError,
     VMNotFoundError,
 )
-from providers.work import Wish
+from providers.work import UNTIL_DONE, Wish
 from tests.conformance.vcsim import EsxiHarness, VcsimHarness
 from tests.providers.vsphere.conftest import MakeGateway, spec_of
 from tests.support.soap_proxy import Reply, Rule, fault, soap
@@ -242,6 +242,32 @@ def test_create_vm_with_the_key_of_a_vm_without_our_notes_is_refused(
     with pytest.raises(UnprocessableError, match=vm_id):
         caller.create_vm(wanted)
     assert len(vcenter.states()) == 1
+
+
+@pytest.mark.parametrize("wish", [UNTIL_DONE, AT_ONCE], ids=["waited", "followed"])
+def test_create_vm_whose_identity_another_has_is_removed(
+    vcenter: VcsimHarness, gateway: MakeGateway, wish: Wish
+) -> None:
+    """VCenter gives a VM another instance UUID if its own is taken: the key was used twice at the same time."""
+    made = vcenter.proxy.completions["CloneVM_Task"]
+    caller = gateway(vcenter)
+
+    def conflict(request: bytes, reply: Reply) -> Reply:
+        reply = made(request, reply)
+        ref = next(ref for ref, values in vcenter.server.client.vms(["name"]) if values["name"] == "web1")
+        spec = vim.vm.ConfigSpec(instanceUuid=str(uuid.uuid4()))
+        vcenter.server.client.wait(ref.ReconfigVM_Task(spec))
+        return reply
+
+    vcenter.proxy.completions["CloneVM_Task"] = conflict
+    wanted = spec_of(vcenter, idempotency=Idempotency("k", "d"))
+    with pytest.raises(UnprocessableError, match="Idempotency-Key"):  # noqa: PT012 - both ways end by an error
+        operation = caller.create_vm(wanted, wish)
+        while not operation.done:
+            operation = caller.poll(operation)
+        assert operation.failure is not None
+        raise operation.failure
+    assert vcenter.states() == {}
 
 
 def test_create_vm_whose_name_another_has_leaves_that_one(vcenter: VcsimHarness, gateway: MakeGateway) -> None:

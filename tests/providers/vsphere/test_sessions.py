@@ -37,15 +37,27 @@ def test_session_that_the_server_dropped_is_renewed_once_for_all_threads(
     vcenter.forget_operations()
     for session in vcenter.server.client.others():
         vcenter.server.client.content.sessionManager.TerminateSession([session])
-
-    def as_vcenter(request: bytes, reply: Reply) -> Reply:
-        """Refuse, where vcsim answers with an empty list."""
-        return EXPIRED if b"<objects>" not in reply.body else reply
-
-    vcenter.proxy.completions["RetrievePropertiesEx"] = as_vcenter
     assert [len(vms) for vms in at_once(16, lambda _: caller.list_vms())] == [2] * 16
     assert vcenter.operations().count("Login") == 1
     assert vcenter.server.client.sessions() == 1
+
+
+@pytest.mark.parametrize("told", ["fault", "missing"])
+def test_session_that_ended_is_never_an_empty_list(vcenter: VcsimHarness, gateway: MakeGateway, told: str) -> None:
+    """The server says so by a fault, or by each property that is missing; the name of a VM is neither."""
+    client = vcenter.server.client
+    (vm_id,) = vcenter.seed(1)
+    ref = next(ref for ref, values in client.vms(["config.instanceUuid"]) if vm_id in values.values())
+    client.wait(ref.Rename_Task('<fault type="NotAuthenticated">'))
+    caller = gateway(vcenter)
+    assert len(caller.list_vms()) == 1
+    vcenter.forget_operations()
+    if told == "missing":
+        client.content.sessionManager.TerminateSession(client.others())
+    else:
+        vcenter.proxy.add(Rule("RetrievePropertiesEx", reply=EXPIRED, times=1))
+    assert len(caller.list_vms()) == 1
+    assert vcenter.operations() == ["RetrievePropertiesEx", "Login", "RetrievePropertiesEx"]
 
 
 def test_session_whose_renewal_is_refused_is_tried_once(vcenter: VcsimHarness, gateway: MakeGateway) -> None:

@@ -8,7 +8,7 @@ from pyVmomi import VmomiSupport, vim
 from pyVmomi.SoapAdapter import Deserialize, Serialize
 
 from providers.domain import Environment, Idempotency, Offer, OperatingSystem, VMSpec
-from providers.errors import UnsupportedError
+from providers.errors import PermissionDeniedError
 from providers.vsphere import CLOUD
 from providers.vsphere.devices import KIB_PER_GIB, other_network
 from providers.vsphere.drafts import Draft
@@ -107,7 +107,7 @@ def test_other_network_without_an_interface_adds_one() -> None:
 
 def test_other_network_on_a_switch_that_cannot_be_seen_says_so() -> None:
     """A privilege is missing, and the port group cannot be named without its switch."""
-    with pytest.raises(UnsupportedError, match="'web'"):
+    with pytest.raises(PermissionDeniedError, match="'web'"):
         other_network(NIC, GROUP, Places(PLACES.vm_folder, {}))
 
 
