@@ -67,6 +67,8 @@ class Draft:
             instanceUuid=self.uuid,
             annotation=notes.write(Notes(spec.tags, self.creation, "", self.request_key, self.digest)),
             numCPUs=spec.offer.cpus,
+            # One socket: the number of CPUs must be a multiple of it, and a template may say what does not fit.
+            numCoresPerSocket=spec.offer.cpus,
             memoryMB=spec.offer.memory_mib,
             extraConfig=[vim.option.OptionValue(key=key, value=value) for key, value in seen.items()],
         )

@@ -42,6 +42,11 @@ def meaning(fault: vmodl.MethodFault, operation: str, place: str) -> ProviderErr
     return kind(detail, backend=BackendReply(CLOUD_NAME, operation, code))
 
 
+def is_in_state(fault: vmodl.MethodFault, state: str) -> bool:
+    """Whether a verb was refused because the VM is in this power state."""
+    return isinstance(fault, vim.fault.InvalidPowerState) and str(fault.existingState) == state
+
+
 def _nearest(table: Mapping[str, T], fault: vmodl.MethodFault) -> T | None:
     """What the table says of the fault or of its nearest ancestor."""
     names = (kind.__name__.rpartition(".")[2] for kind in type(fault).__mro__)

@@ -92,7 +92,7 @@ def chosen(environment: Environment, key: str, wanted: str, choices: Mapping[str
         return choices[wanted.strip("/")]
     if not wanted and len(choices) == 1:
         return next(iter(choices.values()))
-    listed = ", ".join(sorted(choices)[:MOST_CHOICES_SHOWN]) or "none that the user may see"
+    listed = ", ".join(sorted(filter(None, choices))[:MOST_CHOICES_SHOWN]) or "none that the user may see"
     more = " and more" if len(choices) > MOST_CHOICES_SHOWN else ""
     problem = f"{wanted!r} is not there" if wanted else "the choice must be named, as there is not exactly one"
     raise UnprocessableError(

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pyVmomi import vim
 
-from providers.domain import Idempotency, StopMode, VMStatus
+from providers.credentials import Credentials
+from providers.domain import Environment, Idempotency, StopMode, VMStatus
 from providers.errors import (
     ConflictError,
     InvalidRequestError,
@@ -21,9 +22,11 @@ from providers.errors import (
     UnsupportedError,
     VMNotFoundError,
 )
+from providers.vsphere import CLOUD
+from providers.vsphere.driver import VSphereDriver
 from providers.work import UNTIL_DONE, Wish
 from tests.conformance.vcsim import EsxiHarness, VcsimHarness
-from tests.providers.vsphere.conftest import MakeGateway, spec_of
+from tests.providers.vsphere.conftest import NETWORK, MakeGateway, spec_of
 from tests.support.soap_proxy import Reply, Rule, fault, soap
 
 NO_TOOLS = fault("ToolsUnavailable", "Cannot complete operation because VMware Tools is not running.")
@@ -64,6 +67,21 @@ def test_list_of_5000_vms_takes_five_calls(vcenter: VcsimHarness, gateway: MakeG
     assert len({vm.id for vm in caller.list_vms()}) == 5000
     assert vcenter.operations() == ["RetrievePropertiesEx", *["ContinueRetrievePropertiesEx"] * 4]
     assert pages.asked == [b"1000", b"page-1", b"page-2", b"page-3", b"page-4"]
+
+
+def test_list_has_one_page_in_memory_at_a_time(vcenter: VcsimHarness) -> None:
+    """The next is asked for when it is needed."""
+    environment = Environment("e", CLOUD, url=vcenter.url, ca_file=vcenter.ca_file, region="DC0")
+    driver = VSphereDriver.open(environment, Credentials(vcenter.access_key, vcenter.secret), NETWORK)
+    assert list(driver.list_vms()) == []
+    completions, pages = vcenter.proxy.completions, Pages(3000)
+    completions["RetrievePropertiesEx"] = completions["ContinueRetrievePropertiesEx"] = pages
+    vms = iter(driver.list_vms())
+    for asked in (1, 2, 3):
+        for _ in range(1000):
+            next(vms)
+            assert len(pages.asked) == asked
+    driver.close()
 
 
 class Pages:
@@ -474,6 +492,22 @@ def test_operation_whose_task_the_server_has_forgotten_is_judged_by_the_vm(
         assert ended.vm is not None
         assert ended.vm.id in vcenter.states()
     vcenter.reset_trouble()
+
+
+def test_create_that_is_followed_late_keeps_a_vm_that_was_stopped_since(
+    vcenter: VcsimHarness, gateway: MakeGateway
+) -> None:
+    """The task is forgotten, and its VM does not run any more: that is no failed create, which would be removed."""
+    caller = gateway(vcenter)
+    operation = caller.create_vm(spec_of(vcenter), AT_ONCE)
+    task = json.loads(operation.handle)["task"]
+    client = vcenter.server.client
+    client.wait(client.wait(vim.Task(task, client.stub)).PowerOffVM_Task())
+    gone = fault("ManagedObjectNotFound", "The object has already been deleted.", f'<obj type="Task">{task}</obj>')
+    vcenter.proxy.add(Rule("RetrievePropertiesEx", about=TASK_LOOK, reply=gone))
+    ended = caller.poll(operation)
+    assert (ended.done, ended.failure) == (True, None)
+    assert list(vcenter.states().values()) == ["stopped"]
 
 
 def test_operation_whose_task_is_forgotten_and_did_not_succeed_is_a_failure(

@@ -96,7 +96,7 @@ def test_for_clone_folder_is_a_path(project: str, folder: Any) -> None:
         ({"vpc_id": "pool/lead"}, "`vpc_id`: pool/c1/gold"),
         ({"vpc_id": "cluster/c1", "storage_external_id": "x"}, "`storage_external_id`: dead, hdd, ssd"),
         ({"vpc_id": "cluster/c1", "network_id": "x"}, "`network_id`: lan"),
-        ({"vpc_id": "cluster/c1", "project": "x"}, "`project`: , team, team/web"),
+        ({"vpc_id": "cluster/c1", "project": "x"}, "`project`: team, team/web"),
     ],
 )
 def test_for_clone_what_is_not_unique_or_not_there_lists_the_choices(changed: dict[str, str], choices: str) -> None:

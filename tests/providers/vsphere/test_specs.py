@@ -64,6 +64,7 @@ def test_clone_spec_has_size_notes_and_cloud_init() -> None:
     """In one request, with the start."""
     asked = cloned(spec(cloud_init=b"#cloud-config", tags={"team": "web"}))
     config = asked.config
+    assert config.numCoresPerSocket == 2
     assert (config.numCPUs, config.memoryMB, asked.powerOn, asked.template) == (2, 4096, True, False)
     assert json.loads(config.annotation)["cloudvm"]["tags"] == {"team": "web"}
     assert {option.key for option in config.extraConfig} >= {"guestinfo.userdata", "guestinfo.metadata"}
