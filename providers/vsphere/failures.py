@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from pyVmomi import vim, vmodl
 
-from providers.errors import BackendReply, ProviderError
+from providers.errors import BackendReply, ProviderError, UnprocessableError, VMNotFoundError
 from providers.vsphere.codes import ADVICE, ERROR_CODES
 from providers.vsphere.properties import Ref, moref
 from providers.vsphere.soap import CLOUD_NAME, FaultError
@@ -16,6 +16,7 @@ from providers.vsphere.soap import CLOUD_NAME, FaultError
 VENDOR_ERRORS: Final[tuple[type[Exception], ...]] = (FaultError,)
 
 _LONGEST_MESSAGE = 500
+_MAKING: Final = frozenset({"CloneVM_Task", "CreateVM_Task", "CopyVirtualDisk_Task", "MakeDirectory"})
 _BLANKS = re.compile(r"\s+")
 
 T = TypeVar("T")
@@ -36,6 +37,9 @@ def translate(error: Exception) -> ProviderError:
 def meaning(fault: vmodl.MethodFault, operation: str, place: str) -> ProviderError:
     """What a fault means that came from a call or from its task."""
     kind = _nearest(ERROR_CODES, fault) or ProviderError
+    if kind is VMNotFoundError and operation in _MAKING:
+        # Not the VM, which is only to be made, but what it is to be made of or in.
+        kind = UnprocessableError
     code = code_of(fault)
     words = f"{CLOUD_NAME} at {place} refused {operation} ({code})"
     detail = f"{words}: {_said(fault)} {_nearest(ADVICE, fault) or ''}".strip()
@@ -70,6 +74,8 @@ def _named(fault: vmodl.MethodFault) -> str:
         return f"The privilege {privilege} is missing{where}" if privilege else ""
     if isinstance(fault, vim.fault.InvalidPowerState):
         return f"It is {fault.existingState} and would have to be {fault.requestedState}"
+    if isinstance(fault, vim.fault.DuplicateName):
+        return f"The name {fault.name!r} is taken in this folder" if fault.name else ""
     if isinstance(fault, vim.fault.FileFault):
         return f"File: {fault.file}" if fault.file else ""
     if isinstance(fault, vmodl.fault.InvalidArgument):

@@ -370,6 +370,19 @@ def test_create_vm_on_a_host_that_fails_leaves_no_file(
         assert "free licence" in raised.value.detail
 
 
+def test_create_vm_on_a_host_whose_folder_a_retry_finds_is_a_conflict(esxi: EsxiHarness, gateway: MakeGateway) -> None:
+    """The earlier request with the key is at work, or was cut off: its folder is not taken away from it."""
+    caller, wanted = gateway(esxi), spec_of(esxi, idempotency=Idempotency("k", "d"))
+    vm_id = caller.create_vm(wanted).vm_id or ""
+    client = esxi.server.client
+    client.wait(ref_of(esxi, vm_id).PowerOffVM_Task())
+    ref_of(esxi, vm_id).UnregisterVM()
+    before = esxi.objects()
+    with pytest.raises(ConflictError, match="still making"):
+        caller.create_vm(wanted)
+    assert esxi.objects() == before
+
+
 @pytest.mark.parametrize("image", ["[LocalDS_0] images/no.vmdk", "[LocalDS_0] no/debian-12.vmdk", "[DS7] a.iso"])
 def test_create_vm_on_a_host_without_the_image_makes_nothing(
     esxi: EsxiHarness, gateway: MakeGateway, image: str

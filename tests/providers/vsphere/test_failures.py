@@ -84,6 +84,17 @@ def test_translate_missing_privilege_names_it_and_the_object() -> None:
     assert "Folder group-v3" in detail
 
 
+def test_translate_taken_name_tells_it() -> None:
+    """And in which sense it is taken."""
+    assert "The name 'web1' is taken in this folder." in meant(vim.fault.DuplicateName(name="web1")).detail
+
+
+def test_translate_what_a_vm_is_made_of_is_not_the_vm() -> None:
+    """A create is never answered with `vm_not_found`."""
+    gone = vmodl.fault.ManagedObjectNotFound()
+    assert isinstance(translate(FaultError(gone, "CloneVM_Task", "vc.example")), UnprocessableError)
+
+
 def test_translate_free_licence_says_that_it_is_read_only() -> None:
     """The commonest surprise on ESXi."""
     assert "free licence" in meant(vim.fault.RestrictedVersion()).detail
