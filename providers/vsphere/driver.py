@@ -135,37 +135,41 @@ class VSphereDriver(Driver):
         return replace(operation, handle=str(replace(goal, task=moref(task), vm=moref(ref))))
 
     def _asked(self, operation: Operation, ref: vim.VirtualMachine, ask: Callable[[], None], manner: Manner) -> bool:
-        """Ask the guest; False if it cannot be asked and may be forced instead."""
-        try:
-            ask()
-        except FaultError as error:
-            if operation.verb is Verb.STOP and is_in_state(error.fault, OFF):
-                raise AlreadyInStateError from error
-            self._raise_if_template(operation, ref, error)
-            return not self._may_force(operation, error, manner)
-        return True
-
-    @staticmethod
-    def _may_force(operation: Operation, error: FaultError, manner: Manner) -> bool:
-        """Whether a guest that could not be asked is forced at once.
+        """Ask the guest; False if it cannot be asked and is to be forced instead, at once.
 
         A suspended guest hears nothing either; to reset one, or one that is off, is no restart.
         """
-        deaf = isinstance(error.fault, vim.fault.ToolsUnavailable) or (
-            operation.verb is Verb.STOP and is_in_state(error.fault, "suspended")
-        )
-        if not deaf:
-            raise error
-        if manner.mode is StopMode.AUTO:
-            return True
-        failure = translate(error)
-        raise ConflictError(
-            f"The guest of VM {operation.vm_id} cannot be asked to {operation.verb}. {failure.detail} With mode=auto "
-            "or mode=force its power is cut.",
-            backend=failure.backend,
-        ) from error
+        try:
+            ask()
+        except FaultError as error:
+            if self._is_stopped(operation, ref, error.fault):
+                raise AlreadyInStateError from error
+            self._raise_if_template(operation, ref, error)
+            is_suspended = operation.verb is Verb.STOP and is_in_state(error.fault, "suspended")
+            if not is_suspended and not isinstance(error.fault, vim.fault.ToolsUnavailable):
+                raise
+            if manner.mode is not StopMode.AUTO:
+                raise _cannot_be_asked(operation, error) from error
+            return False
+        return True
+
+    def _is_stopped(self, operation: Operation, ref: vim.VirtualMachine, fault: vmodl.MethodFault) -> bool:
+        """Whether a guest could not be asked to stop because its VM is off; it may be said of its Tools, too."""
+        if operation.verb is not Verb.STOP:
+            return False
+        no_tools = isinstance(fault, vim.fault.ToolsUnavailable)
+        return self._client.machine(ref).power == OFF if no_tools else is_in_state(fault, OFF)
 
     def _raise_if_template(self, operation: Operation, ref: vim.VirtualMachine, error: FaultError) -> None:
         """A template is no VM; vSphere says of it that this is not supported."""
         if isinstance(error.fault, vmodl.fault.NotSupported):
             self._checked(operation.vm_id or "", ref)
+
+
+def _cannot_be_asked(operation: Operation, error: FaultError) -> ConflictError:
+    failure = translate(error)
+    return ConflictError(
+        f"The guest of VM {operation.vm_id} cannot be asked to {operation.verb}. {failure.detail} With mode=auto or "
+        "mode=force its power is cut.",
+        backend=failure.backend,
+    )

@@ -436,6 +436,16 @@ def test_stop_and_restart_without_tools_are_a_conflict_in_graceful_mode(
     assert vcenter.states() == {vm_id: "running"}
 
 
+@pytest.mark.parametrize("mode", StopMode)
+def test_stop_of_a_stopped_vm_without_tools_succeeds(
+    vcenter: VcsimHarness, gateway: MakeGateway, mode: StopMode
+) -> None:
+    """A server may name the Tools first that do not run, where nothing runs."""
+    (vm_id,) = vcenter.seed(1, state="stopped")
+    vcenter.proxy.add(Rule("ShutdownGuest", reply=NO_TOOLS))
+    assert gateway(vcenter).stop_vm(vm_id, mode, 1).done
+
+
 def test_stop_of_a_suspended_vm_cuts_it_off_or_is_a_conflict(vcenter: VcsimHarness, gateway: MakeGateway) -> None:
     """Its guest hears nothing."""
     (vm_id,) = vcenter.seed(1)
