@@ -36,13 +36,14 @@ class Creator:
         self._work = work
         self._remover = Remover(client, work)
         self._datacenter = client.inventory.datacenter()
+        # The task that copies a disk into the folder: it must have ended before the folder can be removed.
+        self._copying = ""
 
     def begin(self) -> Operation:
         """Make the VM; the last step is left open."""
-        if self._draft.is_keyed:
-            earlier = retries.existing(self._client, self._draft.uuid, self._draft.digest)
-            if earlier is not None:
-                return earlier
+        earlier = self._earlier() if self._draft.is_keyed else None
+        if earlier is not None:
+            return earlier
         return self._on_host() if self._client.session.is_host else self._on_vcenter()
 
     def _on_vcenter(self) -> Operation:
@@ -70,8 +71,10 @@ class Creator:
             task = template.ref.Clone(folder, draft.spec.name, clone_spec(draft, template, place))
         except _FAILURES as error:
             self._cope_with_loss(error, "CloneVM_Task", place, lasting=draft.is_keyed)
-            if draft.is_keyed and isinstance(error, FaultError) and isinstance(error.fault, vim.fault.DuplicateName):
-                return self._earlier()
+            is_taken = isinstance(error, FaultError) and isinstance(error.fault, vim.fault.DuplicateName)
+            earlier = self._earlier() if is_taken and draft.is_keyed else None
+            if earlier is not None:
+                return earlier
             raise
         self._made_vm(moref(task))
         return self._last_step("CloneVM_Task", task)
@@ -100,9 +103,12 @@ class Creator:
         try:
             self._client.session.files.MakeDirectory(folder, self._datacenter.ref, createParentDirectories=False)
         except FaultError as error:
-            if self._draft.is_keyed and isinstance(error.fault, vim.fault.FileAlreadyExists):
-                return self._earlier()
-            raise
+            if not self._draft.is_keyed or not isinstance(error.fault, vim.fault.FileAlreadyExists):
+                raise
+            earlier = self._earlier()
+            if earlier is None:
+                raise retries.still_at_work() from error
+            return earlier
         except ProviderError as error:
             # The folder's name is drawn, or follows from the caller's key: nobody else can have made it.
             if error.answer_lost:
@@ -117,7 +123,7 @@ class Creator:
         path = disk_path(folder, self._draft.spec.name)
         form = vim.VirtualDiskManager.VirtualDiskSpec(diskType="thin", adapterType="lsiLogic")
         task = disks.CopyVirtualDisk(str(image), datacenter, path, datacenter, form, force=False)
-        self._made_folder(folder, moref(task))
+        self._copying = moref(task)
         self._finish("CopyVirtualDisk_Task", task)
         wanted_kib = (self._draft.spec.os.disk_gib or 0) * KIB_PER_GIB
         if wanted_kib > (capacity_kib or 0):
@@ -150,18 +156,15 @@ class Creator:
         goal = Goal(call, moref(task), vm, state, draft.creation, draft.digest)
         return Operation(Verb.CREATE, draft.uuid, str(goal))
 
-    def _earlier(self) -> Operation:
-        """What another request with the same key, which was first, has made."""
-        earlier = retries.existing(self._client, self._draft.uuid, self._draft.digest)
-        if earlier is None:
-            raise retries.still_at_work()
-        return earlier
+    def _earlier(self) -> Operation | None:
+        """What an earlier request with the same key has made."""
+        return retries.existing(self._client, self._draft.uuid, self._draft.digest)
 
     def _made_vm(self, task: str = "") -> None:
         self._work.made("vm", self._draft.uuid, lambda: self._remover.remove_created(self._draft, task))
 
-    def _made_folder(self, folder: str, task: str = "") -> None:
-        self._work.made("folder", folder, lambda: self._remover.remove_folder(folder, task))
+    def _made_folder(self, folder: str) -> None:
+        self._work.made("folder", folder, lambda: self._remover.remove_folder(folder, self._copying))
 
     def _cope_with_loss(self, error: Exception, call: str, place: Placement, *, lasting: bool) -> None:
         """If the answer to the making got lost, see that no VM is left behind; a `lasting` one is for the next try."""

@@ -67,6 +67,8 @@ class SoapProxy(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    # As many as come at the same moment in a test.
+    request_queue_size = 128
 
     def __init__(self, served: ssl.SSLContext, trusted: ssl.SSLContext) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)

@@ -22,7 +22,7 @@ from pyVmomi.SoapAdapter import SoapStubAdapter
 USERNAME = "demo@sandbox"
 PASSWORD = "Pa55-of-the-sandbox"
 UNDER_WAY = frozenset({"queued", "running"})
-BUILD = "go build -C tests/support/vcsim -o ~/.local/bin/vcsim ."
+BUILD = "go build -C tests/support/govmomi -o ~/.local/bin/vcsim ."
 
 
 def find_vcsim() -> str:

@@ -313,6 +313,47 @@ def test_create_vm_impossible_spec_is_refused_before_any_call(vcenter: VcsimHarn
     assert vcenter.operations() == []
 
 
+def test_create_vm_whose_lost_clone_takes_its_time_is_removed(vcenter: VcsimHarness, gateway: MakeGateway) -> None:
+    """A copy that is not finished has a name and no config: it is waited for, and then known by its mark."""
+    looks: list[bytes] = []
+
+    def unfinished(request: bytes, reply: Reply) -> Reply:
+        looks.extend([request] if b'<obj type="VirtualMachine">' in request else [])
+        return without_config(reply) if 1 < len(looks) <= 3 else reply
+
+    def hidden(request: bytes, reply: Reply) -> Reply:
+        return soap('<FindByUuidResponse xmlns="urn:vim25"/>') if len(looks) <= 3 else found(request, reply)
+
+    found = vcenter.proxy.completions["FindByUuid"]
+    vcenter.proxy.completions |= {"RetrievePropertiesEx": unfinished, "FindByUuid": hidden}
+    vcenter.proxy.add(Rule("CloneVM_Task", cut=True, after=True))
+    with pytest.raises(ProviderError, match="removed again") as raised:
+        gateway(vcenter).create_vm(spec_of(vcenter))
+    assert len(looks) > 3
+    assert [(left.kind, left.removed) for left in raised.value.leftovers] == [("vm", True)]
+    assert vcenter.states() == {}
+
+
+def test_create_vm_that_is_lost_on_its_way_leaves_a_namesake(vcenter: VcsimHarness, gateway: MakeGateway) -> None:
+    """Another's VM of that name is not what this create has made."""
+    client = vcenter.server.client
+    vm_id, _ = client.make(vcenter.place(), "web1", running=True)
+    vcenter.proxy.add(Rule("CloneVM_Task", cut=True))
+    with pytest.raises(ProviderError, match="No VM was made") as raised:
+        gateway(vcenter).create_vm(spec_of(vcenter))
+    assert raised.value.leftovers == ()
+    assert vcenter.states() == {vm_id: "running"}
+
+
+def without_config(reply: Reply) -> Reply:
+    """An answer as the server gives it before it has read a VM's configuration."""
+    head, *sets = reply.body.decode().split("<propSet>")
+    kept = [part for part in sets[:-1] if "<name>config." not in part and "<name>summary." not in part]
+    last = sets[-1] if "<name>config." not in sets[-1] else sets[-1].partition("</propSet>")[2]
+    glue = "<propSet>" if "</propSet>" in last else ""
+    return Reply(reply.status, ("<propSet>".join([head, *kept]) + glue + last).encode())
+
+
 # ---- Create on a standalone host
 
 
