@@ -3,10 +3,11 @@
 import os
 
 _given = dict(os.environ)
+_KEPT = {"CLOUDVM_LIVE_TOKEN", "CLOUDVM_VCSIM", "CLOUDVM_REQUIRE_VCSIM"}
 _NETWORK = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
 
 for _name in list(os.environ):
-    if (_name.startswith(("CLOUDVM_", "AWS_")) and _name != "CLOUDVM_LIVE_TOKEN") or _name.upper() in _NETWORK:
+    if (_name.startswith(("CLOUDVM_", "AWS_")) and _name not in _KEPT) or _name.upper() in _NETWORK:
         del os.environ[_name]
 os.environ.update(
     CLOUDVM_SECRET_KEY="a key for tests, which signs nothing that anybody else reads",

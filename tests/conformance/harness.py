@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 from typing import ClassVar
 
 from tests.support.api import Api
@@ -53,7 +54,9 @@ class Harness(ABC):
     """One backend: a simulator, or a peer that others wrote.
 
     `verb_operations` names the backend's operation by which each verb (and `list`, `get`) does its work;
-    `poll_operations` are those by which it looks how work stands.
+    `poll_operations` are those by which it looks how work stands. `prelude` are those that come before a log-in and
+    carry no credentials. `known_gaps` names tests that the backend cannot pass, and why: `test_name`, or
+    `test_name:word` for those of its parameters that hold the word.
     """
 
     name: ClassVar[str]
@@ -66,6 +69,8 @@ class Harness(ABC):
     malformed_ids: ClassVar[tuple[str, ...]]
     verb_operations: ClassVar[Mapping[str, str]]
     poll_operations: ClassVar[frozenset[str]]
+    prelude: ClassVar[frozenset[str]] = frozenset()
+    known_gaps: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @abstractmethod
     def start(self) -> None:

@@ -1,0 +1,67 @@
+"""Files of datastores: whether an image is there, and how large a disk it holds; kept for a while."""
+
+from __future__ import annotations
+
+from pyVmomi import vim
+
+from providers.domain import Environment, Operation, Verb
+from providers.driver import Work
+from providers.errors import PermissionDeniedError, UnprocessableError
+from providers.vsphere.images import IMAGES_KEPT, File
+from providers.vsphere.inventory import Inventory
+from providers.vsphere.kept import Kept
+from providers.vsphere.placement import chosen
+from providers.vsphere.progress import Goal
+from providers.vsphere.properties import moref, only
+from providers.vsphere.session import Session
+
+
+class Files:
+    """The image files that a session has looked up."""
+
+    def __init__(self, environment: Environment, session: Session, inventory: Inventory) -> None:
+        self._environment = environment
+        self._session = session
+        self._inventory = inventory
+        self._kept: dict[str, Kept[int | None]] = {}
+
+    def capacity_kib(self, image: File, work: Work) -> int | None:
+        """The size of the disk that an image file holds, None where the server does not tell.
+
+        Raises:
+            UnprocessableError: there is no such file.
+
+        """
+        if len(self._kept) >= IMAGES_KEPT:
+            self._kept.clear()
+        return self._kept.setdefault(str(image), Kept()).get(lambda: self._find(image, work))
+
+    def _find(self, image: File, work: Work) -> int | None:
+        stores = {found.name: found for found in self._inventory.places().of(vim.Datastore)}
+        if image.datastore not in stores:
+            chosen(self._environment, "machine type's image", f"[{image.datastore}]", {f"[{one}]": 0 for one in stores})
+        browser: vim.host.DatastoreBrowser | None = stores[image.datastore].values.get("browser")
+        if browser is None:
+            raise PermissionDeniedError(f"The user may not browse [{image.datastore}]: grant Datastore.Browse on it.")
+        searching = browser.Search(f"[{image.datastore}] {image.folder}".strip(), _question(image))
+        goal = Goal("SearchDatastore_Task", moref(searching))
+        work.finish(Operation(Verb.CREATE, None, str(goal)))
+        info = only(self._session.collector, searching, ("info.result",), self._session.place)
+        files = getattr(info.values.get("info.result"), "file", None) or []
+        found = next((file for file in files if file.path.rpartition("/")[2] == image.name), None)
+        if found is None:
+            raise UnprocessableError(
+                f"The machine type's image {str(image)!r} is not on the datastore of {self._session.place}."
+            )
+        return getattr(found, "capacityKb", None)
+
+
+def _question(image: File) -> vim.host.DatastoreBrowser.SearchSpec:
+    browser = vim.host.DatastoreBrowser
+    if image.is_disk:
+        details = browser.VmDiskQuery.Details(capacityKb=True, diskType=False, hardwareVersion=False)
+        query: vim.host.DatastoreBrowser.Query = browser.VmDiskQuery(details=details)
+    else:
+        query = browser.IsoImageQuery()
+    flags = browser.FileInfo.Details(fileType=True, fileSize=True, modification=False, fileOwner=False)
+    return browser.SearchSpec(query=[query], details=flags, matchPattern=[image.name])

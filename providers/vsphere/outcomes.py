@@ -1,0 +1,125 @@
+"""How a piece of work stands, judged by its task, or by the VM where there is no task."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pyVmomi import vim, vmodl
+
+from providers.domain import Operation, Verb
+from providers.errors import BackendFailureError, BackendReply, ConflictError, ProviderError, UnprocessableError
+from providers.vsphere import retries
+from providers.vsphere.client import Look, VSphereClient
+from providers.vsphere.failures import is_in_state, meaning
+from providers.vsphere.machines import Machine
+from providers.vsphere.progress import Goal
+from providers.vsphere.properties import moref
+from providers.vsphere.soap import CLOUD_NAME
+
+
+class Outcomes:
+    """Looks at the work of one session."""
+
+    def __init__(self, client: VSphereClient) -> None:
+        self._client = client
+
+    def look(self, operation: Operation) -> Operation:
+        """Look once; a piece of work that failed comes back done, with its `failure`."""
+        goal = Goal.read(operation.handle)
+        if goal.name:
+            return retries.search(self._client, operation, goal)
+        if not goal.task:
+            return self._judged_by_state(operation, goal)
+        look = self._client.look(goal.task, goal.vm)
+        if look.is_under_way:
+            return self._under_way(operation, goal, look.machine)
+        match look.state:
+            case "success":
+                return self._succeeded(operation, goal, look)
+            case "error":
+                return self._failed(operation, goal, look.fault)
+            case _:
+                return self._forgotten(operation, goal)
+
+    def _under_way(self, operation: Operation, goal: Goal, machine: Machine | None) -> Operation:
+        """A VM that asks a question waits for its answer for ever."""
+        if machine is None or not machine.question:
+            return operation
+        failure = ConflictError(
+            f"VM {operation.vm_id} does not go on before somebody answers its question in vSphere: {machine.question}",
+            backend=BackendReply(CLOUD_NAME, goal.call, "QuestionPending"),
+        )
+        return replace(operation, done=True, failure=failure)
+
+    def _succeeded(self, operation: Operation, goal: Goal, look: Look) -> Operation:
+        result, machine = look.result, look.machine
+        if operation.verb is not Verb.CREATE:
+            vm = machine.vm if machine is not None and machine.power == goal.state else None
+            return replace(operation, done=True, vm=vm)
+        if isinstance(result, vim.VirtualMachine):
+            goal = replace(goal, vm=moref(result))
+        if not goal.creation:
+            return replace(operation, done=True, handle=str(goal))
+        return self._created(operation, goal, machine or self._client.machine(self._client.vm(goal.vm)))
+
+    def _created(self, operation: Operation, goal: Goal, machine: Machine) -> Operation:
+        """The VM is made. With a key it has the UUID that the key stands for, unless another VM has it."""
+        created = replace(operation, done=True, vm_id=machine.uuid, vm=machine.vm)
+        if goal.digest and machine.uuid != operation.vm_id:
+            failure = UnprocessableError(
+                "This Idempotency-Key was used at the same time for a request with other content: use a new key."
+            )
+            return replace(created, failure=failure, vm=None)
+        return created
+
+    def _failed(self, operation: Operation, goal: Goal, fault: vmodl.MethodFault | None) -> Operation:
+        fault = fault or vmodl.fault.SystemError(reason="The task failed, and vSphere does not say why")
+        if operation.verb in {Verb.START, Verb.STOP} and goal.state and is_in_state(fault, goal.state):
+            return replace(operation, done=True)
+        failure = meaning(fault, goal.call, self._client.session.place)
+        if not goal.digest or operation.vm_id is None:
+            # The UUID was drawn for this create, so whatever has it was made by it.
+            return replace(operation, done=True, failure=failure)
+        if isinstance(fault, vim.fault.DuplicateName):
+            return self._duplicate(operation, goal, failure)
+        return replace(operation, done=True, failure=failure, vm_id=self._left_behind(operation.vm_id, goal))
+
+    def _duplicate(self, operation: Operation, goal: Goal, failure: ProviderError) -> Operation:
+        """The name is taken: by the VM of an earlier request with the same key, or by another."""
+        try:
+            earlier = retries.existing(self._client, operation.vm_id or "", goal.digest)
+        except ProviderError as error:
+            return replace(operation, done=True, failure=error, vm_id=None)
+        return earlier or replace(operation, done=True, failure=failure, vm_id=None)
+
+    def _left_behind(self, vm_id: str, goal: Goal) -> str | None:
+        """The VM that a failed create with a key has left, unless it is another create's with the same key."""
+        ref = self._client.find(vm_id)
+        machine = self._client.machine(ref) if ref is not None else None
+        return machine.uuid if machine is not None and machine.notes.creation == goal.creation else None
+
+    def _judged_by_state(self, operation: Operation, goal: Goal) -> Operation:
+        """A guest was asked, which is no task: the VM's power state tells."""
+        machine = self._client.machine(self._client.vm(goal.vm))
+        return replace(operation, done=machine.power == goal.state, vm=machine.vm)
+
+    def _forgotten(self, operation: Operation, goal: Goal) -> Operation:
+        """The server keeps tasks for some minutes after their end; then the VM itself tells how it ended."""
+        ref = self._client.find(operation.vm_id) if operation.vm_id else None
+        machine = self._client.machine(ref) if ref is not None else None
+        if _is_as_wanted(operation.verb, goal, machine):
+            return replace(operation, done=True, vm=machine.vm if machine is not None else None)
+        failure = BackendFailureError(
+            f"{CLOUD_NAME} at {self._client.session.place} no longer knows the task of {goal.call}, and VM "
+            f"{operation.vm_id} {'is not there' if machine is None else 'is not as it should be after it'}.",
+            backend=BackendReply(CLOUD_NAME, goal.call),
+        )
+        left = None if operation.verb is Verb.CREATE else operation.vm_id
+        return replace(operation, done=True, failure=failure, vm_id=left)
+
+
+def _is_as_wanted(verb: Verb, goal: Goal, machine: Machine | None) -> bool:
+    """Whether a VM is as the work would have left it; one that was made may have been stopped since."""
+    if machine is None or verb is Verb.DELETE:
+        return machine is None and verb is Verb.DELETE
+    return verb is Verb.CREATE or goal.state in {"", machine.power}

@@ -1,0 +1,77 @@
+"""What became of an earlier create: found by an Idempotency-Key, or searched when its answer got lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pyVmomi import vim
+
+from providers.domain import Operation, Verb
+from providers.errors import ConflictError, UnprocessableError
+from providers.vsphere.client import VSphereClient
+from providers.vsphere.drafts import Draft
+from providers.vsphere.machines import Machine
+from providers.vsphere.progress import Goal
+
+# How long to look for a VM whose making was not answered; the server may not show it at once.
+SEARCH_SECONDS = 6.0
+
+
+def existing(client: VSphereClient, uuid: str, digest: str) -> Operation | None:
+    """The create of an earlier request with the same key, if its VM is there: as it is, and done.
+
+    Raises:
+        UnprocessableError: the earlier request had other content.
+        ConflictError: the VM is still being made.
+
+    """
+    ref = client.find(uuid)
+    if ref is None:
+        return None
+    machine = client.machine(ref)
+    if not machine.has_config:
+        raise still_at_work()
+    if machine.notes.request_digest != digest:
+        raise UnprocessableError(
+            f"This Idempotency-Key was used before for a request with other content, which made VM {machine.uuid}: use "
+            "a new key for a new request."
+        )
+    return Operation(Verb.CREATE, machine.uuid, done=True, vm=machine.vm)
+
+
+def still_at_work() -> ConflictError:
+    """The error for a retry that comes while the first request is at work."""
+    return ConflictError(
+        "An earlier request with this Idempotency-Key is still making the VM, or was cut off while it did: repeat the "
+        "request in a while. If it stays so, remove what the earlier one left in vSphere, or use a new key."
+    )
+
+
+def search(client: VSphereClient, operation: Operation, goal: Goal) -> Operation:
+    """Look once for the VM of a create that was not answered; done without an id if there is none.
+
+    By its name, as a copy that is not finished is not found by its UUID.
+    """
+    machine = _named(client, goal)
+    if machine is None:
+        return replace(operation, done=goal.age_seconds > SEARCH_SECONDS)
+    if not machine.has_config or not machine.uuid:
+        return operation
+    if machine.notes.creation == goal.creation or (not goal.digest and machine.uuid == goal.vm):
+        return replace(operation, vm_id=machine.uuid, done=True)
+    return replace(operation, done=True)
+
+
+def searched(call: str, draft: Draft, folder: str) -> Operation:
+    """The search for a draft's VM in a folder."""
+    name = draft.spec.name
+    goal = Goal(call, vm=draft.uuid, creation=draft.creation, digest=draft.digest, name=name, folder=folder)
+    return Operation(Verb.CREATE, None, str(goal))
+
+
+def _named(client: VSphereClient, goal: Goal) -> Machine | None:
+    ref = client.find(goal.vm)
+    if ref is None:
+        child = client.session.search.FindChild(vim.Folder(goal.folder, client.session), goal.name)
+        ref = child if isinstance(child, vim.VirtualMachine) else None
+    return client.machine(ref) if ref is not None else None

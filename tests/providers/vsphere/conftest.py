@@ -1,0 +1,78 @@
+"""govmomi's simulator in both modes, and gateways to it, for what is peculiar to vSphere."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pytest
+
+from providers.credentials import Credentials
+from providers.domain import Environment, Offer, OperatingSystem, VMSpec
+from providers.gateway import Backends, Gateway
+from providers.network import Network
+from providers.vsphere import CLOUD
+from providers.waiting import Deadline
+from tests.conformance.vcsim import EsxiHarness, VcenterHarness, VcsimHarness
+
+NETWORK = Network(connect_timeout_seconds=2.0, read_timeout_seconds=10.0)
+MakeGateway = Callable[..., Gateway]
+H = TypeVar("H", bound=VcsimHarness)
+
+
+def running(harness: H) -> Iterator[H]:
+    """Started, and stopped in the end."""
+    harness.start()
+    yield harness
+    harness.stop()
+
+
+@pytest.fixture(scope="session")
+def running_vcenter() -> Iterator[VcsimHarness]:
+    """A vCenter."""
+    yield from running(VcenterHarness())
+
+
+@pytest.fixture(scope="session")
+def running_esxi() -> Iterator[EsxiHarness]:
+    """A standalone host."""
+    yield from running(EsxiHarness())
+
+
+@pytest.fixture
+def vcenter(running_vcenter: VcsimHarness) -> VcsimHarness:
+    """The vCenter as at its start."""
+    running_vcenter.reset()
+    return running_vcenter
+
+
+@pytest.fixture
+def esxi(running_esxi: EsxiHarness) -> EsxiHarness:
+    """The host as at its start."""
+    running_esxi.reset()
+    return running_esxi
+
+
+@pytest.fixture
+def backends() -> Iterator[Backends]:
+    """The cloud side of a process; logged out in the end."""
+    made = Backends(NETWORK)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def gateway(backends: Backends) -> MakeGateway:
+    """Make a gateway to a backend, with some keys of its environment changed."""
+
+    def make(harness: VcsimHarness, secret: str = "", seconds: float = 30.0, **changed: str) -> Gateway:
+        keys = {key: str(value) for key, value in harness.environment.items() if key != "cloud"}
+        environment = Environment("e", CLOUD, url=harness.url, ca_file=harness.ca_file, **{**keys, **changed})  # type: ignore[arg-type] # texts
+        credentials = Credentials(harness.access_key, secret or harness.secret)
+        return backends.gateway(environment, credentials, Deadline.after(seconds))
+
+    return make
+
+
+def spec_of(harness: VcsimHarness, name: str = "web1", disk_gib: int | None = None, **changed: object) -> VMSpec:
+    """A VM of the backend's image."""
+    image = str(changed.pop("image", harness.offer["image"]))
+    return VMSpec(name, OperatingSystem("Linux", disk_gib=disk_gib), Offer("c1m1", image, 1, 1024), **changed)  # type: ignore[arg-type] # as given
