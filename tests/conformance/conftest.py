@@ -15,6 +15,7 @@ from tests.conformance.aws import AwsHarness
 from tests.conformance.harness import Harness
 from tests.conformance.proxmox import ProxmoxHarness, ProxmoxTemplateHarness
 from tests.conformance.vcsim import EsxiHarness, VcenterHarness
+from tests.conformance.vsphere import EsxiSandboxHarness, VSphereHarness
 from tests.support.api import Api, bearer
 from tests.support.impostor import Impostor, running_impostor
 from vms.service import current_service
@@ -23,6 +24,8 @@ HARNESSES: dict[str, Callable[[], Harness]] = {
     "aws": AwsHarness,
     "proxmox": ProxmoxHarness,
     "proxmox-7": ProxmoxTemplateHarness,
+    "vsphere": VSphereHarness,
+    "esxi": EsxiSandboxHarness,
     "vcsim-vcenter": VcenterHarness,
     "vcsim-esxi": EsxiHarness,
 }

@@ -48,7 +48,7 @@ class VimApp:
         path = http.path.rstrip("/")
         is_call = path == SDK and http.method == "POST"
         body = http.get_data() if is_call else b""
-        operation = wire.method_name(body) if is_call else f"{http.method} {http.path}"
+        operation = wire.operation_of(body) if is_call else f"{http.method} {http.path}"
         record = self._calls.begin(operation)
         try:
             response = faults.answer(

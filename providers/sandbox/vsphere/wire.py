@@ -2,6 +2,7 @@
 
 import copy
 import io
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from providers.sandbox.vsphere.naming import NAMESPACE
 from providers.sandbox.vsphere.refusals import invalid_request
 
 SOAP: Final = SoapAdapter.XMLNS_SOAPENV
+_OF_TASK: Final = re.compile(rb"<(\w+:)?obj [^>]*type=\"Task\"")
 _PREFIXES: Final = {**SoapAdapter.SOAP_NSMAP, NAMESPACE: ""}
 # What pyVmomi raises at elements, types and values that it does not know.
 _UNREADABLE: Final = (KeyError, TypeError, ValueError, AttributeError, IndexError, ExpatError)
@@ -75,6 +77,12 @@ def method_name(body: bytes) -> str:
         return ""
 
 
+def operation_of(body: bytes) -> str:
+    """The name under which a call is counted, and can be made to fail: reads of tasks are told from other reads."""
+    name = method_name(body)
+    return f"{name} of a Task" if name.startswith("RetrieveProperties") and _OF_TASK.search(body) else name
+
+
 def this_of(body: bytes) -> Any:
     """The object that a call is of; None when there is none to be read."""
     with suppress(vmodl.MethodFault):
@@ -88,7 +96,8 @@ def write_result(invocation: Invocation, result: Any) -> bytes:
     """The answer to a call that was carried out."""
     kind, flags = _result_type(invocation)
     text = ""
-    if kind is not type(None):
+    # An array without elements is no element at all, whether it is optional or not.
+    if kind is not type(None) and not (isinstance(result, list) and not result):
         text = _serialized(result, _Info("returnval", kind, invocation.version, flags))
     response = f"{invocation.method}Response"
     return _envelope(f'<{response} xmlns="{NAMESPACE}">{text}</{response}>')
