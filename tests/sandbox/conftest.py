@@ -1,4 +1,4 @@
-"""The AWS simulator, and boto3 as its client, for the tests of the simulators."""
+"""The AWS and Azure simulators, and clients of them, for the tests of the simulators."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +11,8 @@ from mypy_boto3_ec2 import EC2Client
 
 from providers.sandbox.authority import Authority
 from providers.sandbox.aws import ACCESS_KEY, REGION, SECRET, AwsSandbox
+from providers.sandbox.azure import AzureSandbox
+from tests.sandbox.azure import Caller
 
 TRANSITION_SECONDS = 0.05
 
@@ -73,3 +75,29 @@ def make_client(running_aws: AwsSandbox, authority: Authority) -> ClientMaker:
 def client(make_client: ClientMaker) -> EC2Client:
     """A boto3 client with the sandbox's key."""
     return make_client()
+
+
+@pytest.fixture(scope="session")
+def running_azure(authority: Authority) -> Iterator[AzureSandbox]:
+    """One Azure simulator."""
+    with AzureSandbox(authority, task_seconds=0.03) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def azure(running_azure: AzureSandbox) -> AzureSandbox:
+    """The Azure simulator, as at its start."""
+    running_azure.reset()
+    return running_azure
+
+
+@pytest.fixture
+def stranger(azure: AzureSandbox, authority: Authority) -> Caller:
+    """Somebody without a token."""
+    return Caller(azure.url, str(authority.ca_file))
+
+
+@pytest.fixture
+def arm(stranger: Caller) -> Caller:
+    """The sandbox's principal, logged in."""
+    return stranger.log_in()
