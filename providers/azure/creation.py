@@ -10,6 +10,7 @@ from azure.core.exceptions import HttpResponseError
 
 from providers.azure.client import Answer, AzureClient
 from providers.azure.failures import VENDOR_ERRORS, refusal_of, translate
+from providers.azure.images import ImageSizes
 from providers.azure.naming import CREATE
 from providers.azure.progress import Progress, Step, search_for
 from providers.azure.recipe import Recipe
@@ -28,8 +29,9 @@ _REPEAT: Final = "Repeat the request with the same Idempotency-Key: if the VM wa
 class Creation:
     """One create."""
 
-    def __init__(self, client: AzureClient, recipe: Recipe, work: Work) -> None:
+    def __init__(self, client: AzureClient, recipe: Recipe, work: Work, sizes: ImageSizes) -> None:
         self._client = client
+        self._sizes = sizes
         self._progress = Progress(client)
         self._recipe = recipe
         self._work = work
@@ -111,7 +113,7 @@ class Creation:
         With an idempotency key it is left: the caller's next try finds it.
         """
         try:
-            answer = self._client.create(self._recipe.spec.name, self._recipe.body())
+            answer = self._put()
             answer.object()
         except _FAILURES as error:
             failure = error if isinstance(error, ProviderError) else translate(error)
@@ -120,6 +122,17 @@ class Creation:
             advice = _REPEAT if self._recipe.request_key else self._search_lost()
             raise type(failure)(f"{failure.detail} {advice}", backend=failure.backend) from error
         return answer
+
+    def _put(self) -> Answer:
+        """One call; another with the image's own size where that is more than what the machine type wants at least."""
+        name = self._recipe.spec.name
+        try:
+            return self._client.create(name, self._recipe.body())
+        except HttpResponseError as error:
+            fitted = self._sizes.learn(self._recipe, error)
+            if fitted is None:
+                raise
+        return self._client.create(name, fitted.body())
 
     def _search_lost(self) -> str:
         """Look for a VM whose making was not answered, so that it is removed; what to tell the caller."""

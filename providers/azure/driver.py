@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Self
 
 from azure.core.exceptions import HttpResponseError
 
 from providers.azure.client import AzureClient
 from providers.azure.creation import Creation
-from providers.azure.failures import VENDOR_ERRORS, refusal_of, translate
+from providers.azure.failures import VENDOR_ERRORS, translate
+from providers.azure.images import ImageSizes
 from providers.azure.listing import Listing
-from providers.azure.naming import DELETE, GET
+from providers.azure.naming import DEALLOCATE, DELETE, GET
 from providers.azure.progress import Progress, Step, not_found
 from providers.azure.recipe import Made, recipe_for
 from providers.azure.records import Machine, shown
@@ -37,6 +39,7 @@ class AzureDriver(Driver):
         self._progress = Progress(client)
         self._scope = Scope(site.region)
         self._listing = Listing(client, self._scope)
+        self._sizes = ImageSizes()
 
     @classmethod
     def check_create(cls, environment: Environment, spec: VMSpec) -> None:
@@ -67,7 +70,8 @@ class AzureDriver(Driver):
 
     def create_vm(self, spec: VMSpec, work: Work) -> Operation:
         """See `Driver`. Two calls: whether the name is free, and the VM with its interface and disk."""
-        created = Creation(self._client, recipe_for(self._environment, spec), work).run()
+        recipe = self._sizes.fitted(recipe_for(self._environment, spec))
+        created = Creation(self._client, recipe, work, self._sizes).run()
         self._scope.saw(created.vm_id or spec.name)
         return created
 
@@ -82,8 +86,10 @@ class AzureDriver(Driver):
         minutes. Once Azure has begun with that it takes no other order: the end of the guest's time (`auto`) is then
         awaited, not shortened, and a caller who gives up (`graceful`) does not stop it. Only `force` cuts at once.
         """
-        if manner.forced:
-            self._cut_power(vm_id, work)
+        machine = self._cut_power(vm_id, work) if manner.forced else None
+        if machine is not None:
+            going = Operation(Verb.STOP, vm_id, str(Step(DEALLOCATE, goal="deallocated")))
+            return replace(going, done=machine.power == "deallocated")
         return self._act(Verb.STOP, vm_id, "deallocate", "deallocated")
 
     def restart_vm(self, vm_id: str, work: Work, manner: Manner) -> Operation:
@@ -92,12 +98,10 @@ class AzureDriver(Driver):
             return self._act(Verb.RESTART, vm_id, "restart", "running")
         machine = self._find(vm_id)
         if shown(machine).status not in {VMStatus.RUNNING, VMStatus.STARTING, VMStatus.UNKNOWN}:
-            raise ConflictError(
-                f"VM {machine.name} is {machine.power or machine.provisioning}; only one that is running can be "
-                "restarted.",
-                backend=BackendReply("Azure", GET),
-            )
-        self._cut_power(vm_id, work)
+            raise _not_running(machine)
+        gone = self._cut_power(vm_id, work)
+        if gone is not None:
+            raise _not_running(gone)
         return self._act(Verb.RESTART, vm_id, "start", "running")
 
     def delete_vm(self, vm_id: str, work: Work) -> Operation:  # noqa: ARG002 # one step
@@ -139,14 +143,23 @@ class AzureDriver(Driver):
         self._check_here(vm_id)
         return self._progress.begun(verb, vm_id, self._client.act(vm_id, action), goal=goal)
 
-    def _cut_power(self, vm_id: str, work: Work) -> None:
+    def _cut_power(self, vm_id: str, work: Work) -> Machine | None:
+        """Cut the power; the VM, if nothing can be cut because it is deallocated, or being so."""
         self._check_here(vm_id)
         try:
             cut = self._progress.begun(Verb.STOP, vm_id, self._client.act(vm_id, "powerOff", _CUT), goal="stopped")
         except HttpResponseError as error:
-            # Of a VM that is deallocated, or about to be, nothing can be cut.
-            if "deallocated" in refusal_of(error).message:
-                return
-            raise
+            machine = self._find(vm_id) if error.status_code == 409 else None
+            if machine is None or machine.power not in {"deallocating", "deallocated"}:
+                raise
+            return machine
         if not cut.done:
             work.finish(cut)
+        return None
+
+
+def _not_running(machine: Machine) -> ConflictError:
+    return ConflictError(
+        f"VM {machine.name} is {machine.power or machine.provisioning}; only one that is running can be restarted.",
+        backend=BackendReply("Azure", GET),
+    )

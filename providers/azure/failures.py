@@ -117,7 +117,8 @@ def log_in_failure(operation: str, response: requests.Response) -> ProviderError
     except (ValueError, KeyError, AttributeError):
         return _refused(exchange, Refusal())
     code, trace_id = _LOG_IN_CODE.search(said), _TRACE_ID.search(said)
-    refusal = Refusal((code[0] if code else str(content.get("error")),), _sentence(said))
+    word = code[0] if code else str(content.get("error"))
+    refusal = Refusal((word,), _sentence(said.removeprefix(f"{word}: ")))
     failure = _refused(exchange, refusal, LOG_IN_CODES.get(refusal.code) or _log_in_kind(response.status_code))
     if trace_id and failure.backend:
         failure.backend = replace(failure.backend, request_id=trace_id[1])

@@ -133,7 +133,9 @@ class Progress:
             failure = operation_failure(step.operation, vm_id, machine.failure)
             return replace(operation, done=True, failure=failure, vm=None)
         done = machine.provisioning == "Succeeded" and operation.verb is not Verb.DELETE
-        return replace(operation, done=done, vm=shown(machine))
+        # A verb on a VM's power leaves what it is to lead to; a create's VM may have been stopped since.
+        arrived = operation.verb is Verb.CREATE or not step.goal or machine.power == step.goal
+        return replace(operation, done=done and arrived, vm=shown(machine))
 
     def _searched(self, operation: Operation, step: Step) -> Operation:
         """Done with the VM's id when a VM of this create is there, and without it when none has come in time."""
