@@ -15,7 +15,7 @@ from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.rest import HttpResponse
 
 from providers.azure.codes import ADVICE, ADVICE_BY_CODE, BY_STATUS, ERROR_CODES, LOG_IN_CODES, VAGUE
-from providers.azure.naming import CREATE, operation_named
+from providers.azure.naming import CREATE, LIST, LIST_ALL, NICS, operation_named
 from providers.errors import (
     BackendFailureError,
     BackendReply,
@@ -29,6 +29,7 @@ from providers.errors import (
 
 VENDOR_ERRORS: Final[tuple[type[Exception], ...]] = (AzureError,)
 
+_NOT_ABOUT_ONE_VM: Final = frozenset({CREATE, LIST, LIST_ALL, NICS})
 _LONGEST_MESSAGE: Final = 600
 # Ids and times that stand elsewhere, and links of a screen's length that lead to a form.
 _NOISE: Final = re.compile(
@@ -160,8 +161,8 @@ def _detail(exchange: _Exchange, refusal: Refusal, kind: type[ProviderError]) ->
 
 def _kind(refusal: Refusal, status: int | None, operation: str) -> type[ProviderError]:
     kind = _known_kind(refusal, status)
-    # What a create does not find is what it was told to use.
-    return UnprocessableError if kind is VMNotFoundError and operation == CREATE else kind
+    # What a create does not find is what it was told to use, and what a list does not find is no VM.
+    return UnprocessableError if kind is VMNotFoundError and operation in _NOT_ABOUT_ONE_VM else kind
 
 
 def _known_kind(refusal: Refusal, status: int | None) -> type[ProviderError]:
