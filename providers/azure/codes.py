@@ -80,7 +80,17 @@ ERROR_CODES: Final[Mapping[str, type[ProviderError]]] = {
 }
 
 # Codes that only say that something went wrong; what it was stands in the details below.
-VAGUE: Final = frozenset({"BadRequest", "Conflict", "InvalidTemplateDeployment", "DeploymentFailed", "RetryableError"})
+VAGUE: Final = frozenset(
+    {
+        "BadRequest",
+        "Conflict",
+        "DeploymentFailed",
+        "InvalidTemplateDeployment",
+        # https://learn.microsoft.com/azure/virtual-machines/troubleshooting/troubleshooting-throttling-errors
+        "OperationNotAllowed",
+        "RetryableError",
+    }
+)
 
 # What Entra ID says of a log-in; the rest of its refusals are the caller's credentials' fault.
 LOG_IN_CODES: Final[Mapping[str, type[ProviderError]]] = {

@@ -166,9 +166,11 @@ def _kind(refusal: Refusal, status: int | None, operation: str) -> type[Provider
 
 
 def _known_kind(refusal: Refusal, status: int | None) -> type[ProviderError]:
+    if status == 429:
+        return ThrottledError
     if not refusal.codes and status is not None:
         # Not Azure but a proxy or a load balancer: what it refuses says nothing about the caller's credentials.
-        return ThrottledError if status == 429 else BackendFailureError
+        return BackendFailureError
     if "OperationNotAllowed" in refusal.codes and "quota" in refusal.message.lower():
         return QuotaExceededError
     for code in sorted(refusal.codes, key=VAGUE.__contains__):

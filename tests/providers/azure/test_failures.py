@@ -97,6 +97,20 @@ def test_refusal_with_details_means_what_they_say() -> None:
         assert isinstance(operation_failure("VirtualMachines_Start", "vm1", refusal), QuotaExceededError)
 
 
+def test_refusal_of_the_compute_provider_for_too_many_calls_is_throttling() -> None:
+    """It says OperationNotAllowed, and what is meant below, beside a count in JSON."""
+    counted = json.dumps({"operationGroup": "HighCostGet30Min", "allowedRequestCount": 800})
+    details = [{"code": "TooManyRequests", "target": "HighCostGet30Min", "message": counted}]
+    error = {"code": "OperationNotAllowed", "message": "Too many requests have been received.", "details": details}
+    refusal = Reply({"error": error}, 429, {"Retry-After": "9"})
+    with answering(script(RUNNING, refusal)) as endpoint, pytest.raises(ThrottledError) as raised:
+        caller(endpoint).start_vm("vm1")
+    assert raised.value.backend is not None
+    assert raised.value.backend.code == "TooManyRequests"
+    assert "HighCost" not in raised.value.detail
+    assert raised.value.retry_after_seconds == 9
+
+
 def test_refusal_without_an_end_is_cut() -> None:
     """Errors within errors, and a message of a megabyte."""
     error: dict[str, object] = {"code": "Deep", "message": "x" * 1_000_000}
