@@ -37,6 +37,9 @@ _VIEW: Final = {"$expand": "instanceView"}
 _NEW_ONLY: Final = {"If-None-Match": "*"}
 _NICS: Final = "providers/Microsoft.Network/networkInterfaces"
 
+# Both were recorded: the one of the resource manager, the other of the compute provider behind it.
+_MISSING: Final = frozenset({"ResourceNotFound", "NotFound"})
+
 S = TypeVar("S", bound=OneHostSession)
 
 
@@ -235,8 +238,8 @@ class AzureClient:
 
 
 def is_missing(error: HttpResponseError) -> bool:
-    """Whether there is no such VM; not whether there is no such resource group."""
-    return error.status_code == 404 and "ResourceGroupNotFound" not in refusal_of(error).codes
+    """Whether Azure itself says that there is no such thing; not that there is no such resource group."""
+    return error.status_code == 404 and not _MISSING.isdisjoint(refusal_of(error).codes)
 
 
 def _session(kind: type[S], url: str, environment: Environment, network: Network) -> S:

@@ -1,7 +1,7 @@
 """What the error codes of Azure Resource Manager and Entra ID mean in our words, as tables.
 
 https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/common-deployment-errors
-https://learn.microsoft.com/azure/virtual-machines/error-codes-run-command-linux and -spot
+https://learn.microsoft.com/azure/virtual-machines/error-codes-spot
 https://learn.microsoft.com/entra/identity-platform/reference-error-codes
 """
 
@@ -86,7 +86,7 @@ VAGUE: Final = frozenset(
         "Conflict",
         "DeploymentFailed",
         "InvalidTemplateDeployment",
-        # https://learn.microsoft.com/azure/virtual-machines/troubleshooting/troubleshooting-throttling-errors
+        # https://learn.microsoft.com/troubleshoot/azure/virtual-machines/troubleshooting-throttling-errors
         "OperationNotAllowed",
         "RetryableError",
     }

@@ -85,6 +85,7 @@ class AzureDriver(Driver):
         Deallocation asks the guest itself, and Azure itself cuts the power of one that does not obey, after some
         minutes. Once Azure has begun with that it takes no other order: the end of the guest's time (`auto`) is then
         awaited, not shortened, and a caller who gives up (`graceful`) does not stop it. Only `force` cuts at once.
+        https://azure.microsoft.com/blog/linux-and-graceful-shutdowns-2/
         """
         machine = self._cut_power(vm_id, work) if manner.forced else None
         if machine is not None:
@@ -149,6 +150,8 @@ class AzureDriver(Driver):
         try:
             cut = self._progress.begun(Verb.STOP, vm_id, self._client.act(vm_id, "powerOff", _CUT), goal="stopped")
         except HttpResponseError as error:
+            # "not allowed on a virtual machine that is being deallocated or already has been deallocated":
+            # https://learn.microsoft.com/rest/api/compute/virtual-machine-scale-set-vms/power-off
             machine = self._find(vm_id) if error.status_code == 409 else None
             if machine is None or machine.power not in {"deallocating", "deallocated"}:
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -24,6 +25,8 @@ class Listing:
         self._client = client
         self._scope = scope
         self._sees_subscription = True
+        # For all requests of the session together: Azure counts a caller's calls.
+        self._turns = threading.Semaphore(AT_ONCE)
 
     def vms(self) -> list[VM]:
         """All VMs of the region."""
@@ -66,7 +69,8 @@ class Listing:
     def _look(self, name: str) -> Callable[[], list[Machine]]:
         def look() -> list[Machine]:
             # One that was deleted since is no VM any more.
-            machine = self._client.machine_or_none(name)
+            with self._turns:
+                machine = self._client.machine_or_none(name)
             return [machine] if machine else []
 
         return look

@@ -1,6 +1,6 @@
 """How a piece of work stands, judged by Azure's operation or, where it gave none, by the VM.
 
-https://github.com/Azure/azure-resource-manager-rpc/blob/master/v1.0/async-api-reference.md
+https://learn.microsoft.com/azure/azure-resource-manager/management/async-operations
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from azure.core.exceptions import HttpResponseError
 
-from providers.azure.client import Answer, AzureClient
+from providers.azure.client import Answer, AzureClient, is_missing
 from providers.azure.progress import Progress
 from providers.azure.recipe import Made
 from providers.domain import Verb
@@ -46,7 +46,7 @@ class Removal:
         try:
             self._finish(self._made.disk, self._client.delete_disk(self._made.disk))
         except HttpResponseError as error:
-            if error.status_code != 404:
+            if not is_missing(error):
                 raise
 
     def _finish(self, name: str, answer: Answer) -> None:

@@ -40,6 +40,7 @@ from tests.providers.azure.documents import (
     vms,
 )
 from tests.providers.azure.endpoint import SUBSCRIPTION, Answering, Reply, Request, answering, script, table
+from tests.support.threads import at_once
 
 ALL = "GET virtualMachines"
 POLL = "GET locations/westeurope/operations/op-1"
@@ -137,6 +138,7 @@ def test_list_vms_without_the_subscription_asks_for_each_eight_at_a_time_and_rem
             assert [one.name for one in found] == [name for name in names if name != "vm07"]
             assert {one.status for one in found} == {VMStatus.RUNNING}
         assert running.calls == 2 + 2 + 20 + 1 + 20
+        at_once(3, lambda _: caller(endpoint, backends).list_vms())
         backends.close()
     assert 1 < most <= 8
     assert sum("statusOnly" in request.query for request in endpoint.requests) == 1
@@ -148,6 +150,12 @@ def test_list_vms_one_look_refused_fails() -> None:
     lists_only: Answering = lambda one: vms(vm()) if one.call == ALL and "statusOnly" not in one.query else refused  # noqa: E731
     with answering(lists_only) as endpoint, pytest.raises(PermissionDeniedError):
         caller(endpoint).list_vms()
+
+
+def test_get_vm_answered_404_by_a_proxy_is_a_backend_error() -> None:
+    """Only Azure itself can say that there is no such VM."""
+    with answering(script(Reply(b"<html>Not here</html>", 404))) as endpoint, pytest.raises(BackendFailureError):
+        caller(endpoint).get_vm("vm1")
 
 
 def test_get_vm_in_other_letters_shows_its_own_spelling() -> None:
