@@ -150,7 +150,7 @@ LOGGING = {
             library: {"level": "WARNING"}
             for library in (
                 *("boto3", "botocore", "s3transfer", "proxmoxer", "pycdlib", "urllib3", "requests", "asyncio"),
-                *("granian", "_granian"),
+                *("azure", "msal", "granian", "_granian"),
             )
         },
     },

@@ -36,6 +36,8 @@ class Cloud:
         cloud_init_limit_bytes: the most that the cloud takes, decoded.
         has_instance_types: whether `instance_type` names a size of the cloud's own; elsewhere CPUs and memory
             are read from its end (`c2m4`) or given beside it.
+        admin_password_systems: the operating systems (in lower case) for which a create brings the password of
+            their administrator; elsewhere nobody may send one.
         url_words: what `url` may say instead of an address.
         required: the keys of an environment without which the cloud cannot be used at all.
         options: keys that this cloud adds to an environment.
@@ -50,6 +52,7 @@ class Cloud:
     cloud_init_limit_bytes: int
     aliases: frozenset[str] = frozenset()
     has_instance_types: bool = False
+    admin_password_systems: frozenset[str] = frozenset()
     url_words: frozenset[str] = frozenset()
     required: frozenset[str] = frozenset()
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))

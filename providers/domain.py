@@ -144,7 +144,7 @@ class Idempotency:
 
 @dataclass(frozen=True)
 class VMSpec:
-    """A VM to be made. `cloud_init` is decoded, and a secret."""
+    """A VM to be made. `cloud_init` (decoded) and `admin_password` are secrets."""
 
     name: str
     os: OperatingSystem
@@ -153,6 +153,7 @@ class VMSpec:
     tags: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     start: bool = True
     idempotency: Idempotency | None = None
+    admin_password: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

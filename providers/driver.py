@@ -123,6 +123,15 @@ class Driver(ABC):
     def poll(self, operation: Operation) -> Operation:
         """Look once how a piece of work stands; a failed one comes back done, with its `failure`."""
 
+    def promise_removal(self, operation: Operation, work: Work) -> None:
+        """Tell `work.made` what a create had made that failed when nobody was waiting for it any more.
+
+        Where a VM's id can be somebody else's by then, a driver says here how it knows its own.
+        """
+        vm_id = operation.vm_id
+        if vm_id is not None:
+            work.made("vm", vm_id, lambda: work.finish(self.delete_vm(vm_id, work)))
+
     @abstractmethod
     def close(self) -> None:
         """Log out and close connections. Raises nothing; what fails is logged."""

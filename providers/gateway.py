@@ -140,9 +140,8 @@ class Gateway:
         with self._session() as driver:
             work = RunningWork(driver, self._deadline)
             operation = work.look(operation)
-            if operation.failure is not None and operation.verb is Verb.CREATE and operation.vm_id is not None:
-                vm_id = operation.vm_id
-                work.made("vm", vm_id, lambda: work.finish(driver.delete_vm(vm_id, work)))
+            if operation.failure is not None and operation.verb is Verb.CREATE:
+                driver.promise_removal(operation, work)
                 operation.failure.leftovers = work.remove_made()
             return work.represented(operation)
 

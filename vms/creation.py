@@ -26,6 +26,7 @@ class Body(TypedDict, total=False):
     environment: str
     machinetype: str
     cloud_init: str | None
+    admin_password: str | None
     tags: dict[str, str] | None
     start: bool
 
@@ -34,9 +35,10 @@ def spec_from(body: Body, environment: Environment, machine_type: MachineType, i
     """The VM that a body asks for.
 
     Raises:
-        Problem: `invalid_request` for cloud-init or a key that cannot be taken.
+        Problem: `invalid_request` for cloud-init, a password or a key that cannot be taken.
 
     """
+    admin_password = _admin_password(body.get("admin_password"), environment, machine_type)
     user_data = _user_data(body.get("cloud_init"), environment)
     return VMSpec(
         name=body["name"],
@@ -46,7 +48,20 @@ def spec_from(body: Body, environment: Environment, machine_type: MachineType, i
         tags=body.get("tags") or {},
         start=body["start"],
         idempotency=_idempotency(idempotency_key, body, user_data),
+        admin_password=admin_password,
     )
+
+
+def _admin_password(text: str | None, environment: Environment, machine_type: MachineType) -> str | None:
+    if text is None:
+        return None
+    trace.current().redact.add(text)
+    system = machine_type.os.os_type
+    if system.lower() in environment.cloud.admin_password_systems:
+        return text
+    problem = f"is not taken for {system} on {environment.cloud.name}; use cloud_init"
+    fault = FieldFault("admin_password", problem)
+    raise Problem(ErrorCode.INVALID_REQUEST, f"admin_password {problem}.", (fault,))
 
 
 def _user_data(text: str | None, environment: Environment) -> bytes | None:
@@ -73,5 +88,17 @@ def _idempotency(key: str | None, body: Body, user_data: bytes | None) -> Idempo
     if not KEY.fullmatch(key):
         problem = "The Idempotency-Key header must have 1 to 255 visible ASCII characters."
         raise Problem(ErrorCode.INVALID_REQUEST, problem, (FieldFault("Idempotency-Key", problem),))
-    content = {**body, "tags": body.get("tags") or {}, "cloud_init": hashlib.sha256(user_data or b"").hexdigest()}
+    content = {
+        **{name: value for name, value in body.items() if name != "admin_password"},
+        "tags": body.get("tags") or {},
+        "cloud_init": hashlib.sha256(user_data or b"").hexdigest(),
+        **_stretched(body.get("admin_password"), key),
+    }
     return Idempotency(key, hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest())
+
+
+def _stretched(password: str | None, key: str) -> dict[str, str]:
+    """What stands for a password in the digest, which clouds show to others: nobody can find it by trying words."""
+    if password is None:
+        return {}
+    return {"admin_password": hashlib.scrypt(password.encode(), salt=key.encode(), n=2**14, r=8, p=1).hex()}

@@ -161,6 +161,14 @@ class VMCreate(Strict):
         write_only=True,
         help_text="User data for cloud-init, in base64; line breaks are allowed. Never shown again.",
     )
+    admin_password = Text(
+        required=False,
+        allow_null=True,
+        write_only=True,
+        trim_whitespace=False,
+        help_text="Password of the administrator, where cloud and system ask for one: Windows on Azure. Never shown "
+        "again.",
+    )
     tags = Tags(required=False, allow_null=True, help_text="Key-value tags.")
     start = Flag(default=True, help_text="False leaves the VM stopped.")
 

@@ -12,6 +12,7 @@ from pytest_django import Settings
 
 from providers.network import Network
 from tests.conformance.aws import AwsHarness
+from tests.conformance.azure import AzureHarness
 from tests.conformance.harness import Harness
 from tests.conformance.proxmox import ProxmoxHarness, ProxmoxTemplateHarness
 from tests.conformance.vcsim import EsxiHarness, VcenterHarness
@@ -22,6 +23,7 @@ from vms.service import current_service
 
 HARNESSES: dict[str, Callable[[], Harness]] = {
     "aws": AwsHarness,
+    "azure": AzureHarness,
     "proxmox": ProxmoxHarness,
     "proxmox-7": ProxmoxTemplateHarness,
     "vsphere": VSphereHarness,

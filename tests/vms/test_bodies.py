@@ -186,11 +186,11 @@ def test_create_with_a_query_is_refused(api: Api, query: dict[str, str]) -> None
         ({"environment": "%s%n{0}"}, "environment_not_found"),
         ({"machinetype": "nothing"}, "machinetype_not_found"),
         ({"machinetype": "tiny"}, "machinetype_not_found"),
-        ({"environment": "azure-one", "machinetype": "tiny"}, "unsupported"),
+        ({"environment": "azure-one", "machinetype": "tiny"}, "unprocessable"),
     ],
 )
 def test_create_with_names_that_do_not_fit_says_which(api: Api, change: dict[str, str], code: str) -> None:
-    """Of environments, machine types, and clouds that this version does not serve."""
+    """Of environments and machine types."""
     answer = api.call("POST", "/vm", {**GOOD, **change})
     assert answer.code == code
     assert answer.calls == 0

@@ -1,0 +1,141 @@
+"""Azure's description of VMs, read from its JSON for just the fields that we need."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from providers.azure.failures import Refusal
+from providers.azure.site import short_region
+from providers.domain import NOTHING, VM, VMStatus
+
+# https://learn.microsoft.com/azure/virtual-machines/states-billing; one that is `stopped` is still paid for.
+STATUSES: Final[Mapping[str, VMStatus]] = {
+    "starting": VMStatus.STARTING,
+    "running": VMStatus.RUNNING,
+    "stopping": VMStatus.STOPPING,
+    "stopped": VMStatus.STOPPED,
+    "deallocating": VMStatus.STOPPING,
+    "deallocated": VMStatus.STOPPED,
+}
+# These go before the power state, which is the old one then, or none yet.
+_PASSING: Final[Mapping[str, VMStatus]] = {"Creating": VMStatus.CREATING, "Deleting": VMStatus.DELETING}
+# Without a power state: none yet, or none that we were told of.
+_WITHOUT_POWER: Final[Mapping[str, VMStatus]] = {
+    "": VMStatus.CREATING,
+    "Updating": VMStatus.CREATING,
+    "Failed": VMStatus.ERROR,
+}
+
+# What we remember of a VM in its tags; hidden from answers. A colon is allowed in a tag's name, `<>%&\?/` are not.
+OWN_TAGS: Final = "cloudvm:"
+CREATION_TAG: Final = f"{OWN_TAGS}creation"
+KEY_TAG: Final = f"{OWN_TAGS}request-key"
+DIGEST_TAG: Final = f"{OWN_TAGS}request-digest"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One VM in Azure's own words; what Azure left out is empty or None.
+
+    Attributes:
+        resource_id: the full id, in small letters: Azure's lists write it in any case.
+        region: in Azure's short form.
+        provisioning: `Creating`, `Updating`, `Succeeded`, `Failed`, `Deleting` and so on.
+        power: `running`, `deallocated` and so on; empty where the answer does not tell, or there is none yet.
+        tags: all of them, ours too.
+        failure: why its provisioning failed, where Azure says so.
+
+    """
+
+    name: str
+    resource_id: str
+    region: str
+    provisioning: str
+    power: str
+    size: str
+    made_at: datetime | None
+    tags: Mapping[str, str]
+    failure: Refusal = field(default_factory=Refusal)
+
+    @property
+    def creation(self) -> str:
+        """What marks the create that has made it, empty for a VM of others."""
+        return self.tags.get(CREATION_TAG, "")
+
+
+def read_machine(data: dict[str, Any]) -> Machine:
+    """A VM as the API describes it."""
+    properties = _object(data.get("properties"))
+    statuses = _statuses(properties)
+    name = str(data.get("name") or "")
+    tags = _object(data.get("tags"))
+    return Machine(
+        name=name,
+        resource_id=str(data.get("id") or name).lower(),
+        region=short_region(str(data.get("location") or "")),
+        provisioning=str(properties.get("provisioningState") or ""),
+        power=next((code[1] for code, _ in statuses if code[0] == "PowerState"), ""),
+        size=str(_object(properties.get("hardwareProfile")).get("vmSize") or ""),
+        made_at=_time(properties.get("timeCreated")),
+        tags={str(key): str(value) for key, value in tags.items()} if tags else NOTHING,
+        failure=_failure(statuses),
+    )
+
+
+def shown(machine: Machine, power: str | None = None) -> VM:
+    """A VM in our words; `power` is its power state, where another answer has told it."""
+    power = machine.power if power is None else power
+    return VM(
+        id=machine.name,
+        name=machine.name,
+        status=_status(machine.provisioning, power),
+        provider_status=_word(machine.provisioning, power),
+        instance_type=machine.size or None,
+        created_at=machine.made_at,
+        tags={key: value for key, value in machine.tags.items() if not key.lower().startswith(OWN_TAGS)},
+    )
+
+
+def _status(provisioning: str, power: str) -> VMStatus:
+    """The power state is the truth, also of a VM whose last change has failed, as long as it has one."""
+    if provisioning in _PASSING:
+        return _PASSING[provisioning]
+    if power:
+        return STATUSES.get(power, VMStatus.UNKNOWN)
+    return _WITHOUT_POWER.get(provisioning, VMStatus.UNKNOWN)
+
+
+def _word(provisioning: str, power: str) -> str:
+    return provisioning if provisioning in _PASSING or not power else power
+
+
+def _statuses(properties: dict[str, Any]) -> list[tuple[list[str], dict[str, Any]]]:
+    """The codes of the instance view, such as `PowerState/running`, split, each with what comes with it."""
+    found = _object(properties.get("instanceView")).get("statuses")
+    items = [_object(one) for one in found] if isinstance(found, list) else []
+    codes = [(str(one.get("code") or "").split("/"), one) for one in items]
+    return [(code, one) for code, one in codes if len(code) > 1]
+
+
+def _failure(statuses: list[tuple[list[str], dict[str, Any]]]) -> Refusal:
+    """Azure tells it as `ProvisioningState/failed/AllocationFailed`, with a message."""
+    for code, status in statuses:
+        if code[0] == "ProvisioningState" and code[1] == "failed":
+            return Refusal(tuple(code[2:3]), str(status.get("message") or ""))
+    return Refusal()
+
+
+def _time(text: object) -> datetime | None:
+    """Azure writes seven digits after the second's point; Python reads six of them."""
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

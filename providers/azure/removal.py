@@ -1,0 +1,55 @@
+"""Taking away what a failed create has made, and nothing else: the VM, its network interface, its disk."""
+
+from __future__ import annotations
+
+from azure.core.exceptions import HttpResponseError
+
+from providers.azure.client import Answer, AzureClient, is_missing
+from providers.azure.progress import Progress
+from providers.azure.recipe import Made
+from providers.domain import Verb
+from providers.driver import Work
+
+
+class Removal:
+    """Removes what one create has made, within one verb."""
+
+    def __init__(self, client: AzureClient, work: Work, made: Made) -> None:
+        self._client = client
+        self._progress = Progress(client)
+        self._work = work
+        self._made = made
+
+    def promise(self) -> None:
+        """Tell the gateway of all that the create makes; the VM goes first, and takes the others along if it can.
+
+        A VM that fails early may not yet hold its interface or its disk: they are looked for by name.
+        """
+        self._work.made("disk", self._made.disk, self.disk)
+        self._work.made("nic", self._made.nic, self.nic)
+        self._work.made("vm", self._made.name, self.vm)
+
+    def vm(self) -> None:
+        """Remove the VM; one of the same name that somebody else has made is left alone."""
+        machine = self._client.machine_or_none(self._made.name)
+        if machine is not None and machine.creation == self._made.creation:
+            self._finish(machine.name, self._client.delete(machine.name))
+
+    def nic(self) -> None:
+        """Remove the network interface, whatever Azure has added to its name."""
+        for name in self._client.list_nics():
+            if f"{name}-".startswith(f"{self._made.nic}-"):
+                self._finish(name, self._client.delete_nic(name))
+
+    def disk(self) -> None:
+        """Remove the disk."""
+        try:
+            self._finish(self._made.disk, self._client.delete_disk(self._made.disk))
+        except HttpResponseError as error:
+            if not is_missing(error):
+                raise
+
+    def _finish(self, name: str, answer: Answer) -> None:
+        operation = self._progress.begun(Verb.DELETE, name, answer)
+        if not operation.done:
+            self._work.finish(operation)

@@ -1,0 +1,151 @@
+"""Azure in the suite: Entra ID and Azure Resource Manager at one address."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from providers.sandbox import azure
+from providers.sandbox.authority import Authority
+from providers.sandbox.faults import Cut, Fault
+from tests.conformance.harness import Budgets, Features, Harness, Trouble
+from tests.support.api import Api
+
+ELSEWHERE = "elsewhere"
+CREATE = "VirtualMachines_CreateOrUpdate"
+FAULTS = {
+    Trouble.PERMISSION_DENIED: Fault(
+        status=403,
+        code="AuthorizationFailed",
+        message="The client 'demo' with object id 'demo' does not have authorization to perform the action.",
+    ),
+    Trouble.THROTTLED: Fault(status=429, code="TooManyRequests", message="The request is being throttled."),
+    Trouble.QUOTA: Fault(
+        status=409,
+        code="OperationNotAllowed",
+        message="Operation could not be completed as it results in exceeding approved Total Regional Cores quota.",
+    ),
+    Trouble.NO_CAPACITY: Fault(status=409, code="AllocationFailed", message="Allocation failed."),
+    Trouble.SERVER_ERROR: Fault(status=500, code="InternalServerError", message="Encountered internal server error."),
+    Trouble.HTML: Fault(status=200, body=b"<html><body>Welcome to the proxy</body></html>"),
+    Trouble.CUT: Fault(cut=Cut.ANSWER),
+    Trouble.LOST_ANSWER: Fault(cut=Cut.ANSWER, after=True),
+    Trouble.SLOW: Fault(delay_seconds=20.0),
+}
+
+
+class AzureHarness(Harness):
+    """One resource group."""
+
+    name = "azure"
+    cloud = "Azure"
+    access_key = azure.CLIENT_ID
+    secret = azure.SECRET
+    budgets = Budgets(list_page=2, list_page_size=500, get=1, start=1, stop=1, restart=1, delete=1, create=2)
+    features = Features(unique_names=True)
+    unknown_id = "nobody"
+    malformed_ids = ("-vm", "vm.", "vm-", "v m", "vm/other", "v" * 65)
+    verb_operations = {  # noqa: RUF012 - a constant
+        "list": "VirtualMachines_List",
+        "get": "VirtualMachines_Get",
+        "create": CREATE,
+        "start": "VirtualMachines_Start",
+        "stop": "VirtualMachines_Deallocate",
+        "restart": "VirtualMachines_Restart",
+        "delete": "VirtualMachines_Delete",
+    }
+    poll_operations = frozenset({"Operations_Get"})
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="conformance-")
+        self._authority = Authority(Path(self._folder.name) / "ca.pem")
+        self.sandbox = azure.AzureSandbox(self._authority, task_seconds=0.05)
+        self._retry_after = 7
+
+    def start(self) -> None:
+        self.sandbox.start()
+
+    def stop(self) -> None:
+        self.sandbox.stop()
+        self._folder.cleanup()
+
+    def reset(self) -> None:
+        self._retry_after = 7
+        self.sandbox.reset()
+
+    @property
+    def url(self) -> str:
+        return self.sandbox.url
+
+    @property
+    def ca_file(self) -> str:
+        return str(self._authority.ca_file)
+
+    @property
+    def environment(self) -> dict[str, object]:
+        return {
+            "cloud": "Azure",
+            "region": azure.LOCATION,
+            "vpc_id": f"{azure.TENANT}/{azure.SUBSCRIPTION}",
+            "project": azure.RESOURCE_GROUP,
+            "network_id": azure.SUBNET_ID,
+        }
+
+    @property
+    def offer(self) -> dict[str, object]:
+        return {"instance_type": "Standard_B1s", "image": azure.IMAGE}
+
+    def seed(self, count: int, *, state: str = "running") -> list[str]:
+        return self.sandbox.seed(count, state="deallocated" if state == "stopped" else state)
+
+    def seed_elsewhere(self) -> str:
+        self.sandbox.add_resource_group(ELSEWHERE)
+        return self.sandbox.seed(1, prefix="elsewhere", group=ELSEWHERE)[0]
+
+    def trouble(self, trouble: Trouble, operation: str = "*", *, times: int | None = None, skip: int = 0) -> None:
+        match trouble:
+            case Trouble.GUEST_DEAF:
+                for vm in self.sandbox.vms():
+                    self.sandbox.ignore_shutdown(vm.name)
+            case Trouble.BOOT_FAILS:
+                self.sandbox.fail_next_operation(CREATE, "OSProvisioningTimedOut", "OS provisioning did not finish.")
+            case _:
+                fault = replace(FAULTS[trouble], operation=operation, times=times, skip=skip)
+                if trouble is Trouble.THROTTLED:
+                    fault = replace(fault, headers={"Retry-After": str(self._retry_after)})
+                self.sandbox.faults.add(fault)
+
+    def reset_trouble(self) -> None:
+        self.sandbox.faults.clear()
+
+    def retry_after(self, seconds: int) -> None:
+        self._retry_after = seconds
+
+    def echo_in_errors(self, text: str) -> None:
+        self.sandbox.faults.add(Fault(times=None, status=400, code="InvalidParameter", message=text))
+
+    def warm_up(self, api: Api) -> None:
+        # A session is told once that an image is larger than what the machine type wants at least.
+        vm_id = api.create("first").json["id"]
+        assert api.delete(vm_id).status == 204
+
+    def operations(self) -> list[str]:
+        # What Entra ID publishes about itself is asked for without a secret, before each log-in.
+        called = [call.operation for call in self.sandbox.calls.list()]
+        return [operation for operation in called if operation != "OpenIdConfiguration"]
+
+    def forget_operations(self) -> None:
+        self.sandbox.calls.clear()
+
+    def connections(self) -> int:
+        return self.sandbox.server.connections
+
+    def user_data(self, vm_id: str) -> bytes | None:
+        return self.sandbox.custom_data(vm_id)
+
+    def objects(self) -> frozenset[str]:
+        vms = (f"vm {vm.name}" for vm in self.sandbox.vms())
+        nics = (f"nic {nic.name}" for nic in self.sandbox.network_interfaces())
+        return frozenset([*vms, *nics, *(f"disk {disk.name}" for disk in self.sandbox.disks())])
+
+    def states(self) -> dict[str, str]:
+        return {vm.name: "stopped" if vm.power == "deallocated" else str(vm.power) for vm in self.sandbox.vms()}

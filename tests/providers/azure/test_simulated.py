@@ -1,0 +1,426 @@
+"""What is peculiar to Azure, through the gateway, on the simulator."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from providers.azure import CLOUD
+from providers.credentials import Credentials
+from providers.domain import Environment, Idempotency, Offer, OperatingSystem, Operation, StopMode, VMSpec, VMStatus
+from providers.errors import (
+    BackendFailureError,
+    ConflictError,
+    CredentialsRejectedError,
+    NameTakenError,
+    PermissionDeniedError,
+    ProviderError,
+    QuotaExceededError,
+    ThrottledError,
+    UnavailableError,
+    UnprocessableError,
+)
+from providers.gateway import Backends, Gateway
+from providers.network import Network
+from providers.sandbox import azure
+from providers.sandbox.authority import Authority
+from providers.sandbox.azure import AzureSandbox, LockLevel, OperationLinks
+from providers.waiting import Deadline
+from providers.work import Wish
+from tests.support.threads import at_once
+
+CREATE = "VirtualMachines_CreateOrUpdate"
+SPEC = VMSpec("Web-1", OperatingSystem("Linux"), Offer("Standard_B1s", azure.IMAGE), tags={"team": "web"})
+WINDOWS = replace(SPEC, os=OperatingSystem("Windows"), offer=Offer("Standard_B2s", azure.WINDOWS_IMAGE))
+SHOWN = Wish(representation=True)
+# The least role of the documentation: what each verb needs, and what removing a failed create needs.
+LEAST = (
+    "Microsoft.Compute/virtualMachines/read",
+    "Microsoft.Compute/virtualMachines/write",
+    "Microsoft.Compute/virtualMachines/delete",
+    "Microsoft.Compute/virtualMachines/start/action",
+    "Microsoft.Compute/virtualMachines/restart/action",
+    "Microsoft.Compute/virtualMachines/deallocate/action",
+    "Microsoft.Compute/virtualMachines/powerOff/action",
+    "Microsoft.Compute/disks/write",
+    "Microsoft.Compute/disks/delete",
+    "Microsoft.Network/networkInterfaces/read",
+    "Microsoft.Network/networkInterfaces/write",
+    "Microsoft.Network/networkInterfaces/delete",
+    "Microsoft.Network/networkInterfaces/join/action",
+)
+JOIN = "Microsoft.Network/virtualNetworks/subnets/join/action"
+GROUP = f"/subscriptions/{azure.SUBSCRIPTION}/resourceGroups/{azure.RESOURCE_GROUP}"
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """Where the authority's certificate lies."""
+    with tempfile.TemporaryDirectory(prefix="azure-") as found:
+        yield Path(found)
+
+
+@pytest.fixture(scope="module")
+def running(folder: Path) -> Iterator[AzureSandbox]:
+    """The simulator."""
+    with AzureSandbox(Authority(folder / "ca.pem"), task_seconds=0.05) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(running: AzureSandbox) -> AzureSandbox:
+    """The same, fresh."""
+    running.reset()
+    return running
+
+
+class Caller:
+    """A principal with one session."""
+
+    def __init__(self, sandbox: AzureSandbox, folder: Path, client_id: str = azure.CLIENT_ID) -> None:
+        self.backends = Backends(Network(connect_timeout_seconds=5, read_timeout_seconds=10))
+        self.environment = Environment(
+            "azure1",
+            CLOUD,
+            url=sandbox.url,
+            ca_file=str(folder / "ca.pem"),
+            region=azure.LOCATION,
+            vpc_id=f"{azure.TENANT}/{azure.SUBSCRIPTION}",
+            project=azure.RESOURCE_GROUP,
+            network_id=azure.SUBNET_ID,
+        )
+        self.credentials = Credentials(client_id, azure.SECRET)
+
+    @property
+    def verbs(self) -> Gateway:
+        """The verbs, with a deadline of their own."""
+        return self.backends.gateway(self.environment, self.credentials, Deadline.after(20))
+
+
+@pytest.fixture
+def caller(sandbox: AzureSandbox, folder: Path) -> Iterator[Caller]:
+    """The caller who may do everything, logged in."""
+    found = Caller(sandbox, folder)
+    found.verbs.list_vms()
+    sandbox.calls.clear()
+    yield found
+    found.backends.close()
+
+
+def objects(sandbox: AzureSandbox) -> list[str]:
+    """Everything that costs money."""
+    vms, nics, disks = sandbox.vms(), sandbox.network_interfaces(), sandbox.disks()
+    return [*(vm.name for vm in vms), *(nic.name for nic in nics), *(disk.name for disk in disks)]
+
+
+def operations(sandbox: AzureSandbox) -> list[str]:
+    """What was called."""
+    return [call.operation for call in sandbox.calls.list()]
+
+
+def test_lifecycle_in_any_case_of_letters_shows_the_vms_own(sandbox: AzureSandbox, caller: Caller) -> None:
+    """As it was written when it was made."""
+    caller.verbs.create_vm(SPEC)
+    assert caller.verbs.get_vm("WEB-1").id == "Web-1"
+    caller.verbs.stop_vm("web-1", StopMode.AUTO, 60)
+    assert caller.verbs.get_vm("wEb-1").provider_status == "deallocated"
+    caller.verbs.start_vm("WEB-1")
+    assert [one.id for one in caller.verbs.list_vms()] == ["Web-1"]
+    caller.verbs.delete_vm("web-1")
+    assert objects(sandbox) == []
+
+
+def test_create_at_once_makes_one_and_never_alters_it(sandbox: AzureSandbox, caller: Caller) -> None:
+    """One gets the VM, the others `name_taken`; its tags stay the first one's."""
+
+    def create(number: int) -> Operation | ProviderError:
+        try:
+            return caller.verbs.create_vm(replace(SPEC, tags={"number": str(number)}), SHOWN)
+        except ProviderError as error:
+            return error
+
+    results = at_once(6, create)
+    made = [one for one in results if isinstance(one, Operation)]
+    assert len(made) == 1
+    assert all(isinstance(one, NameTakenError) for one in results if not isinstance(one, Operation)), results
+    assert made[0].vm is not None
+    assert caller.verbs.get_vm("Web-1").tags == made[0].vm.tags
+    assert len(sandbox.vms()) == len(sandbox.network_interfaces()) == len(sandbox.disks()) == 1
+
+
+def test_create_with_a_taken_name_sends_no_put(sandbox: AzureSandbox, caller: Caller) -> None:
+    """It would change the VM."""
+    sandbox.seed(1, prefix="web")
+    with pytest.raises(NameTakenError):
+        caller.verbs.create_vm(replace(SPEC, name="WEB-0001"))
+    assert operations(sandbox) == ["VirtualMachines_Get"]
+
+
+def test_create_by_eight_retries_at_once_makes_one_vm(sandbox: AzureSandbox, caller: Caller) -> None:
+    """All get the same, and wait until it is ready."""
+    keyed = replace(SPEC, idempotency=Idempotency("key-1", "digest-1"))
+    found = at_once(8, lambda _: caller.verbs.create_vm(keyed, SHOWN).vm)
+    assert {vm.status for vm in found if vm} == {VMStatus.RUNNING}
+    assert {vm.id for vm in found if vm} == {"Web-1"}
+    assert len(found) == 8
+    assert len(sandbox.vms()) == len(sandbox.network_interfaces()) == len(sandbox.disks()) == 1
+
+
+def test_create_and_delete_stay_within_their_budget(sandbox: AzureSandbox, caller: Caller) -> None:
+    """Two calls and one call, and polls; nothing is left."""
+    caller.verbs.create_vm(SPEC, SHOWN)
+    caller.verbs.delete_vm("Web-1")
+    assert [one for one in operations(sandbox) if one != "Operations_Get"] == [
+        "VirtualMachines_Get", CREATE, "VirtualMachines_Delete",
+    ]  # fmt: skip
+    assert objects(sandbox) == []
+
+
+def test_list_of_a_thousand_vms_is_two_calls(sandbox: AzureSandbox, caller: Caller) -> None:
+    """With a state for each."""
+    sandbox.knobs.page_size = 1000
+    sandbox.seed(1000)
+    found = caller.verbs.list_vms()
+    assert len(found) == 1000
+    assert {vm.status for vm in found} == {VMStatus.RUNNING}
+    assert sorted(operations(sandbox)) == ["VirtualMachines_List", "VirtualMachines_ListAll"]
+
+
+def test_verbs_with_the_least_role_on_the_group_all_work(sandbox: AzureSandbox, folder: Path) -> None:
+    """Lists by looks at each VM, as the subscription is not this principal's; nothing more is needed."""
+    sandbox.add_principal("least@sandbox", azure.SECRET, actions=LEAST, scope=GROUP)
+    sandbox.grant("least@sandbox", (JOIN,), azure.SUBNET_ID)
+    least = Caller(sandbox, folder, "least@sandbox")
+    sandbox.seed(3)
+    least.verbs.create_vm(SPEC)
+    least.verbs.stop_vm("Web-1", StopMode.FORCE, 1)
+    least.verbs.start_vm("Web-1")
+    least.verbs.restart_vm("Web-1", StopMode.AUTO, 60)
+    assert len(least.verbs.list_vms()) == 4
+    sandbox.calls.clear()
+    assert {vm.status for vm in least.verbs.list_vms()} == {VMStatus.RUNNING}
+    assert operations(sandbox) == ["VirtualMachines_List", *["VirtualMachines_Get"] * 4]
+    least.verbs.delete_vm("Web-1")
+    sandbox.fail_next_operation(CREATE, "AllocationFailed")
+    with pytest.raises(UnavailableError) as raised:
+        least.verbs.create_vm(replace(SPEC, name="web-2"))
+    assert [(one.kind, one.removed) for one in raised.value.leftovers] == [("vm", True), ("nic", True), ("disk", True)]
+    least.backends.close()
+    assert len(sandbox.vms()) == len(sandbox.network_interfaces()) == len(sandbox.disks()) == 3
+
+
+@pytest.mark.parametrize("action", [*LEAST, JOIN])
+def test_least_role_without_one_action_lacks_something(sandbox: AzureSandbox, folder: Path, action: str) -> None:
+    """Each is there for a reason: a verb, or the removal of what failed."""
+    sandbox.add_principal("less@sandbox", azure.SECRET, actions=set(LEAST) - {action}, scope=GROUP)
+    if action != JOIN:
+        sandbox.grant("less@sandbox", (JOIN,), azure.SUBNET_ID)
+    less = Caller(sandbox, folder, "less@sandbox")
+    sandbox.seed(1)
+    attempts: list[Callable[[], object]] = [
+        lambda: less.verbs.create_vm(SPEC),
+        lambda: less.verbs.restart_vm("vm-0001", StopMode.AUTO, 60),
+        lambda: less.verbs.stop_vm("vm-0001", StopMode.FORCE, 1),
+        lambda: less.verbs.start_vm("vm-0001"),
+        lambda: sandbox.fail_next_operation(CREATE, "AllocationFailed"),
+        lambda: less.verbs.create_vm(replace(SPEC, name="web-2")),
+        lambda: less.verbs.delete_vm("vm-0001"),
+    ]
+    refused = [error for error in map(_refusal, attempts) if error is not None]
+    less.backends.close()
+    denied = any(isinstance(error, PermissionDeniedError) for error in refused)
+    assert denied or any(not one.removed for error in refused for one in error.leftovers), refused
+
+
+def _refusal(attempt: Callable[[], object]) -> ProviderError | None:
+    try:
+        attempt()
+    except ProviderError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("links", OperationLinks)
+def test_lifecycle_with_either_style_of_links_works(
+    sandbox: AzureSandbox, caller: Caller, links: OperationLinks
+) -> None:
+    """As Azure does, and as another ARM may."""
+    sandbox.knobs.operation_links = links
+    caller.verbs.create_vm(SPEC)
+    caller.verbs.stop_vm("Web-1", StopMode.AUTO, 60)
+    caller.verbs.start_vm("Web-1")
+    caller.verbs.restart_vm("Web-1", StopMode.AUTO, 60)
+    caller.verbs.delete_vm("Web-1")
+    assert objects(sandbox) == []
+
+
+@pytest.mark.parametrize("links", OperationLinks)
+def test_failure_with_either_style_of_links_keeps_its_code(
+    sandbox: AzureSandbox, caller: Caller, links: OperationLinks
+) -> None:
+    """The operation's own, not that of a look at it."""
+    sandbox.knobs.operation_links = links
+    sandbox.seed(1, state="deallocated")
+    sandbox.fail_next_operation("VirtualMachines_Start", "AllocationFailed", "No room here.")
+    with pytest.raises(UnavailableError, match="No room here") as raised:
+        caller.verbs.start_vm("vm-0001")
+    assert raised.value.backend is not None
+    assert raised.value.backend.code == "AllocationFailed"
+
+
+def test_links_to_another_host_are_refused_and_what_was_made_is_removed(sandbox: AzureSandbox, caller: Caller) -> None:
+    """The VM is being made; nobody can follow it, so it goes again."""
+    sandbox.knobs.links_lead_to = "https://elsewhere.example"
+    with pytest.raises(BackendFailureError, match=r"elsewhere\.example.*not followed"):
+        caller.verbs.create_vm(SPEC)
+    sandbox.knobs.page_size = 1
+    sandbox.seed(2)
+    with pytest.raises(BackendFailureError, match=r"elsewhere\.example.*not followed"):
+        caller.verbs.list_vms()
+
+
+FAULTS = {
+    "quota": (QuotaExceededError, SPEC),
+    "image": (UnprocessableError, replace(SPEC, offer=Offer("Standard_B1s", "Debian/debian-12/no-such-sku/latest"))),
+    "size": (UnprocessableError, replace(SPEC, offer=Offer("Standard_Nothing", azure.IMAGE))),
+    "subnet": (UnprocessableError, SPEC),
+    "group": (UnprocessableError, SPEC),
+    "allocation": (UnavailableError, SPEC),
+    "provisioning": (UnprocessableError, SPEC),
+    "canceled": (ConflictError, SPEC),
+}
+
+
+@pytest.mark.parametrize("followed", [False, True])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_create_that_fails_leaves_nothing_and_says_what_it_removed(
+    sandbox: AzureSandbox,
+    caller: Caller,
+    fault: str,
+    followed: bool,  # noqa: FBT001 - a case
+) -> None:
+    """At once or later, waited for or followed; VM, interface and disk."""
+    kind, spec = FAULTS[fault]
+    match fault:
+        case "quota":
+            sandbox.set_quota(0)
+        case "subnet":
+            wrong = re.sub(r"subnets/.*", "subnets/nothing", caller.environment.network_id)
+            caller.environment = replace(caller.environment, name="azure2", network_id=wrong)
+        case "group":
+            caller.environment = replace(caller.environment, name="azure2", project="no-such-group")
+        case "allocation":
+            sandbox.fail_next_operation(CREATE, "AllocationFailed", "No room.")
+        case "provisioning":
+            sandbox.fail_next_operation(CREATE, "OSProvisioningTimedOut", "The guest did not answer.")
+        case "canceled":
+            sandbox.fail_next_operation(CREATE, "OperationPreempted", "Another one came.", canceled=True)
+    failure = _followed(caller, spec) if followed else _waited_for(caller, spec)
+    assert type(failure) is kind, failure
+    later = fault in {"allocation", "provisioning", "canceled"}
+    assert [(one.kind, one.removed) for one in failure.leftovers] == (
+        [("vm", True), ("nic", True), ("disk", True)] if later else []
+    )
+    assert objects(sandbox) == []
+
+
+def _waited_for(caller: Caller, spec: VMSpec) -> ProviderError:
+    with pytest.raises(ProviderError) as raised:
+        caller.verbs.create_vm(spec, SHOWN)
+    return raised.value
+
+
+def _followed(caller: Caller, spec: VMSpec) -> ProviderError:
+    try:
+        operation = caller.verbs.create_vm(spec, Wish(patience_seconds=0))
+    except ProviderError as error:
+        return error
+    for _ in range(200):
+        operation = caller.verbs.poll(Operation(operation.verb, operation.vm_id, operation.handle))
+        if operation.failure:
+            return operation.failure
+        assert not operation.done
+    raise AssertionError("the operation did not end")
+
+
+def test_create_without_start_ends_deallocated(sandbox: AzureSandbox, caller: Caller) -> None:
+    """And is shown as it is."""
+    made = caller.verbs.create_vm(replace(SPEC, start=False), SHOWN)
+    assert made.vm is not None
+    assert made.vm.provider_status == sandbox.vm("Web-1").power == "deallocated"
+
+
+def test_create_with_windows_makes_a_vm_with_its_password(sandbox: AzureSandbox, caller: Caller) -> None:
+    """And without one it is refused before any call."""
+    with pytest.raises(ProviderError, match="cannot make"):
+        caller.verbs.create_vm(WINDOWS)
+    assert operations(sandbox) == []
+    caller.verbs.create_vm(replace(WINDOWS, admin_password="canary-P4ssw0rd"))
+    assert sandbox.vm("Web-1").admin_username == "azureuser"
+
+
+def test_create_with_custom_image_and_cloud_init_reaches_the_guest(sandbox: AzureSandbox, caller: Caller) -> None:
+    """65,535 bytes, of an image of the caller's own."""
+    data = b"#!/bin/sh\n".ljust(65_535, b"#")
+    offer = Offer("Standard_B1s", azure.CUSTOM_IMAGE_ID)
+    caller.verbs.create_vm(replace(SPEC, offer=offer, cloud_init=data))
+    assert sandbox.custom_data("Web-1") == data
+
+
+@pytest.mark.parametrize("level", LockLevel)
+def test_delete_of_a_locked_vm_is_a_conflict(sandbox: AzureSandbox, caller: Caller, level: LockLevel) -> None:
+    """The lock stays."""
+    sandbox.seed(1)
+    sandbox.lock("vm-0001", level)
+    with pytest.raises(ConflictError, match="lock"):
+        caller.verbs.delete_vm("vm-0001")
+    assert len(sandbox.vms()) == 1
+
+
+def test_throttling_tells_when_to_come_back_after_one_call(sandbox: AzureSandbox, caller: Caller) -> None:
+    """Azure's Retry-After; nothing is repeated."""
+    sandbox.seed(1)
+    sandbox.throttle("VirtualMachines_Restart", retry_after_seconds=17)
+    with pytest.raises(ThrottledError) as raised:
+        caller.verbs.restart_vm("vm-0001", StopMode.AUTO, 60)
+    assert raised.value.retry_after_seconds == 17
+    assert operations(sandbox) == ["VirtualMachines_Restart"]
+
+
+def test_token_that_has_expired_is_bought_anew_once(sandbox: AzureSandbox, caller: Caller) -> None:
+    """In the middle of a session."""
+    sandbox.seed(1)
+    given = sandbox.token_requests
+    sandbox.expire_tokens()
+    at_once(8, lambda _: caller.verbs.get_vm("vm-0001"))
+    assert sandbox.token_requests == given + 1
+
+
+def test_wrong_secret_is_tried_once(sandbox: AzureSandbox, folder: Path) -> None:
+    """By sixteen requests at the same time, each in a session that is opened once."""
+    wrong = Caller(sandbox, folder)
+    wrong.credentials = Credentials(azure.CLIENT_ID, "wrong-secret")
+
+    def attempt(_: int) -> type[Exception]:
+        with pytest.raises(CredentialsRejectedError) as raised:
+            wrong.verbs.list_vms()
+        return raised.type
+
+    before = sandbox.failed_token_requests
+    attempt(0)
+    assert sandbox.failed_token_requests == before + 1
+    assert at_once(16, attempt) == [CredentialsRejectedError] * 16
+
+
+def test_stop_of_a_deaf_guest_is_ended_by_azure_itself(sandbox: AzureSandbox, caller: Caller) -> None:
+    """A deallocation that has begun takes no other order: it is awaited."""
+    sandbox.knobs.shutdown_timeout_seconds = 2.0
+    sandbox.seed(1)
+    sandbox.ignore_shutdown("vm-0001")
+    caller.verbs.stop_vm("vm-0001", StopMode.AUTO, 0.5)
+    assert sandbox.vm("vm-0001").power == "deallocated"
