@@ -39,6 +39,24 @@ def _aws(authority: Authority) -> Simulator:
     return AwsSandbox(authority)
 
 
+def _azure(authority: Authority) -> Simulator:
+    from providers.sandbox.azure import AzureSandbox  # noqa: PLC0415 - as above
+
+    return AzureSandbox(authority)
+
+
+def _vsphere(authority: Authority) -> Simulator:
+    from providers.sandbox.vsphere import VSphereSandbox  # noqa: PLC0415 - as above
+
+    return VSphereSandbox(authority)
+
+
+def _esxi(authority: Authority) -> Simulator:
+    from providers.sandbox.vsphere import VSphereSandbox  # noqa: PLC0415 - as above
+
+    return VSphereSandbox(authority, kind="esxi")
+
+
 def _proxmox(authority: Authority) -> Simulator:
     from providers.sandbox.proxmox import ProxmoxSandbox  # noqa: PLC0415 - as above
 
@@ -48,7 +66,10 @@ def _proxmox(authority: Authority) -> Simulator:
 SUFFIX = "-sandbox"
 SIMULATORS: Mapping[str, Callable[[Authority], Simulator]] = {
     "aws-sandbox": _aws,
+    "azure-sandbox": _azure,
+    "esxi-sandbox": _esxi,
     "proxmox-sandbox": _proxmox,
+    "vsphere-sandbox": _vsphere,
 }
 
 

@@ -68,6 +68,8 @@ def test_tour_and_live_tests_work_on_the_sandbox(tmp_path: Path, cloud: str) -> 
     tour = under("A tour in five minutes").replace(":8080", f":{port}")
     tour = tour.replace("ENVIRONMENT=aws-sandbox ", f"ENVIRONMENT={cloud}-sandbox ")
     assert f"={cloud}-sandbox " in tour
+    if cloud == "esxi":
+        tour = tour.replace("MACHINETYPE=small-debian ", "MACHINETYPE=esxi-debian ")
     command = [sys.executable, "manage.py", "sandbox", "--port", str(port), "--only", cloud]
     with running(command, TMPDIR=str(tmp_path)):
         printed = shell(f"cd {tmp_path}\n" + tour)
@@ -76,6 +78,7 @@ def test_tour_and_live_tests_work_on_the_sandbox(tmp_path: Path, cloud: str) -> 
         assert '"code":"credentials_rejected"' in printed
         (environments,) = tmp_path.glob("sandbox-*/environments.json")
         files = f"--environments-file {environments} --machinetypes-file fixtures/sandbox/machinetypes.json"
+        files += " --machinetype esxi-debian" if cloud == "esxi" else ""
         with connect_proxy() as proxy:
             printed = shell(local(live), PYTEST_ADDOPTS=f"{files} --numprocesses=0", HTTPS_PROXY=proxy.url, NO_PROXY="")
         assert "3 passed" in printed

@@ -167,8 +167,10 @@ def _welcome(url: str, environments: Sequence[str]) -> str:
     cloud_init = base64.b64encode(b"#cloud-config\npackages: [nginx]\n").decode()
     caller = f'-H "Authorization: Bearer {token}"'
     query = f"environment={environment}"
+    # A standalone host clones nothing, so that its machine types are others than a vCenter's.
+    machine_type = "esxi-debian" if environment.startswith("esxi") else "small-debian"
     body = json.dumps(
-        {"name": "test1", "environment": environment, "machinetype": "small-debian", "cloud_init": cloud_init}
+        {"name": "test1", "environment": environment, "machinetype": machine_type, "cloud_init": cloud_init}
     )
     create = f"curl -s {url}/vm {caller} -H 'Content-Type: application/json' -d '{body}'"
     return f"""
