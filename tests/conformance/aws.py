@@ -1,15 +1,12 @@
 """AWS in the suite: moto behind the sandbox's thin layer."""
 
-import tempfile
-from dataclasses import replace
-from pathlib import Path
-
 from providers.sandbox import aws
 from providers.sandbox.authority import Authority
-from providers.sandbox.faults import Cut, Fault
-from tests.conformance.harness import Budgets, Features, Harness, Trouble
+from providers.sandbox.faults import Fault
+from tests.conformance.harness import Budgets, Features, Trouble
+from tests.conformance.simulated import SimulatedHarness
 
-FAULTS = {
+REFUSALS = {
     Trouble.PERMISSION_DENIED: Fault(
         status=403, code="UnauthorizedOperation", message="You are not authorized to perform this operation."
     ),
@@ -17,16 +14,14 @@ FAULTS = {
     Trouble.QUOTA: Fault(status=400, code="VcpuLimitExceeded", message="You have requested more vCPU capacity."),
     Trouble.NO_CAPACITY: Fault(status=500, code="InsufficientInstanceCapacity", message="There is no capacity."),
     Trouble.SERVER_ERROR: Fault(status=500, code="InternalError", message="An internal error has occurred."),
-    Trouble.HTML: Fault(status=200, body=b"<html><body>Welcome to the proxy</body></html>"),
-    Trouble.CUT: Fault(cut=Cut.ANSWER),
-    Trouble.LOST_ANSWER: Fault(cut=Cut.ANSWER, after=True),
-    Trouble.SLOW: Fault(delay_seconds=20.0),
 }
 
 
-class AwsHarness(Harness):
+class AwsHarness(SimulatedHarness[aws.AwsSandbox]):
     """EC2."""
 
+    refusals = REFUSALS
+    echo = Fault(status=400, code="InvalidParameterValue")
     name = "aws"
     cloud = "Aws"
     access_key = aws.ACCESS_KEY
@@ -46,30 +41,14 @@ class AwsHarness(Harness):
     }
     poll_operations = frozenset({"DescribeInstances"})
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="conformance-")
-        self._authority = Authority(Path(self._folder.name) / "ca.pem")
-        self.sandbox = aws.AwsSandbox(self._authority, transition_seconds=0.05)
-        self._retry_after = 7
+    def simulator(self, authority: Authority) -> aws.AwsSandbox:
+        return aws.AwsSandbox(authority, transition_seconds=0.05)
 
-    def start(self) -> None:
-        self.sandbox.start()
+    def deafen(self) -> None:
+        self.sandbox.ignore_stop()
 
-    def stop(self) -> None:
-        self.sandbox.stop()
-        self._folder.cleanup()
-
-    def reset(self) -> None:
-        self._retry_after = 7
-        self.sandbox.reset()
-
-    @property
-    def url(self) -> str:
-        return self.sandbox.url
-
-    @property
-    def ca_file(self) -> str:
-        return str(self._authority.ca_file)
+    def fail_boot(self) -> None:
+        self.sandbox.fail_next_boot()
 
     @property
     def environment(self) -> dict[str, object]:
@@ -84,36 +63,6 @@ class AwsHarness(Harness):
 
     def seed_elsewhere(self) -> str:
         return self.sandbox.seed(1, prefix="elsewhere", subnet_id=aws.OTHER_VPC_SUBNET_ID)[0]
-
-    def trouble(self, trouble: Trouble, operation: str = "*", *, times: int | None = None, skip: int = 0) -> None:
-        match trouble:
-            case Trouble.GUEST_DEAF:
-                self.sandbox.ignore_stop()
-            case Trouble.BOOT_FAILS:
-                self.sandbox.fail_next_boot()
-            case _:
-                fault = replace(FAULTS[trouble], operation=operation, times=times, skip=skip)
-                if trouble is Trouble.THROTTLED:
-                    fault = replace(fault, headers={"Retry-After": str(self._retry_after)})
-                self.sandbox.faults.add(fault)
-
-    def reset_trouble(self) -> None:
-        self.sandbox.faults.clear()
-
-    def retry_after(self, seconds: int) -> None:
-        self._retry_after = seconds
-
-    def echo_in_errors(self, text: str) -> None:
-        self.sandbox.faults.add(Fault(times=None, status=400, code="InvalidParameterValue", message=text))
-
-    def operations(self) -> list[str]:
-        return [call.operation for call in self.sandbox.calls.list()]
-
-    def forget_operations(self) -> None:
-        self.sandbox.calls.clear()
-
-    def connections(self) -> int:
-        return self.sandbox.server.connections
 
     def user_data(self, vm_id: str) -> bytes | None:
         return self.sandbox.user_data(vm_id)

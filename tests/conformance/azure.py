@@ -1,18 +1,15 @@
 """Azure in the suite: Entra ID and Azure Resource Manager at one address."""
 
-import tempfile
-from dataclasses import replace
-from pathlib import Path
-
 from providers.sandbox import azure
 from providers.sandbox.authority import Authority
-from providers.sandbox.faults import Cut, Fault
-from tests.conformance.harness import Budgets, Features, Harness, Trouble
+from providers.sandbox.faults import Fault
+from tests.conformance.harness import Budgets, Features, Trouble
+from tests.conformance.simulated import SimulatedHarness
 from tests.support.api import Api
 
 ELSEWHERE = "elsewhere"
 CREATE = "VirtualMachines_CreateOrUpdate"
-FAULTS = {
+REFUSALS = {
     Trouble.PERMISSION_DENIED: Fault(
         status=403,
         code="AuthorizationFailed",
@@ -26,16 +23,14 @@ FAULTS = {
     ),
     Trouble.NO_CAPACITY: Fault(status=409, code="AllocationFailed", message="Allocation failed."),
     Trouble.SERVER_ERROR: Fault(status=500, code="InternalServerError", message="Encountered internal server error."),
-    Trouble.HTML: Fault(status=200, body=b"<html><body>Welcome to the proxy</body></html>"),
-    Trouble.CUT: Fault(cut=Cut.ANSWER),
-    Trouble.LOST_ANSWER: Fault(cut=Cut.ANSWER, after=True),
-    Trouble.SLOW: Fault(delay_seconds=20.0),
 }
 
 
-class AzureHarness(Harness):
+class AzureHarness(SimulatedHarness[azure.AzureSandbox]):
     """One resource group."""
 
+    refusals = REFUSALS
+    echo = Fault(status=400, code="InvalidParameter")
     name = "azure"
     cloud = "Azure"
     access_key = azure.CLIENT_ID
@@ -54,31 +49,18 @@ class AzureHarness(Harness):
         "delete": "VirtualMachines_Delete",
     }
     poll_operations = frozenset({"Operations_Get"})
+    # What Entra ID publishes about itself is asked for without a secret, before each log-in.
+    prelude = frozenset({"OpenIdConfiguration"})
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="conformance-")
-        self._authority = Authority(Path(self._folder.name) / "ca.pem")
-        self.sandbox = azure.AzureSandbox(self._authority, task_seconds=0.05)
-        self._retry_after = 7
+    def simulator(self, authority: Authority) -> azure.AzureSandbox:
+        return azure.AzureSandbox(authority, task_seconds=0.05)
 
-    def start(self) -> None:
-        self.sandbox.start()
+    def deafen(self) -> None:
+        for vm in self.sandbox.vms():
+            self.sandbox.ignore_shutdown(vm.name)
 
-    def stop(self) -> None:
-        self.sandbox.stop()
-        self._folder.cleanup()
-
-    def reset(self) -> None:
-        self._retry_after = 7
-        self.sandbox.reset()
-
-    @property
-    def url(self) -> str:
-        return self.sandbox.url
-
-    @property
-    def ca_file(self) -> str:
-        return str(self._authority.ca_file)
+    def fail_boot(self) -> None:
+        self.sandbox.fail_next_operation(CREATE, "OSProvisioningTimedOut", "OS provisioning did not finish.")
 
     @property
     def environment(self) -> dict[str, object]:
@@ -101,43 +83,10 @@ class AzureHarness(Harness):
         self.sandbox.add_resource_group(ELSEWHERE)
         return self.sandbox.seed(1, prefix="elsewhere", group=ELSEWHERE)[0]
 
-    def trouble(self, trouble: Trouble, operation: str = "*", *, times: int | None = None, skip: int = 0) -> None:
-        match trouble:
-            case Trouble.GUEST_DEAF:
-                for vm in self.sandbox.vms():
-                    self.sandbox.ignore_shutdown(vm.name)
-            case Trouble.BOOT_FAILS:
-                self.sandbox.fail_next_operation(CREATE, "OSProvisioningTimedOut", "OS provisioning did not finish.")
-            case _:
-                fault = replace(FAULTS[trouble], operation=operation, times=times, skip=skip)
-                if trouble is Trouble.THROTTLED:
-                    fault = replace(fault, headers={"Retry-After": str(self._retry_after)})
-                self.sandbox.faults.add(fault)
-
-    def reset_trouble(self) -> None:
-        self.sandbox.faults.clear()
-
-    def retry_after(self, seconds: int) -> None:
-        self._retry_after = seconds
-
-    def echo_in_errors(self, text: str) -> None:
-        self.sandbox.faults.add(Fault(times=None, status=400, code="InvalidParameter", message=text))
-
     def warm_up(self, api: Api) -> None:
         # A session is told once that an image is larger than what the machine type wants at least.
         vm_id = api.create("first").json["id"]
         assert api.delete(vm_id).status == 204
-
-    def operations(self) -> list[str]:
-        # What Entra ID publishes about itself is asked for without a secret, before each log-in.
-        called = [call.operation for call in self.sandbox.calls.list()]
-        return [operation for operation in called if operation != "OpenIdConfiguration"]
-
-    def forget_operations(self) -> None:
-        self.sandbox.calls.clear()
-
-    def connections(self) -> int:
-        return self.sandbox.server.connections
 
     def user_data(self, vm_id: str) -> bytes | None:
         return self.sandbox.custom_data(vm_id)

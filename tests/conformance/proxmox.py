@@ -1,35 +1,31 @@
 """Proxmox VE in the suite: a new one with a password and an imported image, an old one with a token and a template."""
 
 import io
-import tempfile
-from dataclasses import replace
-from pathlib import Path
 from typing import ClassVar
 
 from pycdlib import PyCdlib
 
 from providers.sandbox import proxmox
 from providers.sandbox.authority import Authority
-from providers.sandbox.faults import Cut, Fault
-from tests.conformance.harness import Budgets, Features, Harness, Trouble
+from providers.sandbox.faults import Fault
+from tests.conformance.harness import Budgets, Features, Trouble
+from tests.conformance.simulated import SimulatedHarness
 from tests.support.api import Api
 
 VM = "/nodes/{node}/qemu/{vmid}"
-FAULTS = {
+REFUSALS = {
     Trouble.PERMISSION_DENIED: Fault(status=403, message="Permission check failed (/vms/100, VM.PowerMgmt)"),
     Trouble.THROTTLED: Fault(status=429, message="Too Many Requests"),
     Trouble.NO_CAPACITY: Fault(status=500, message="no space left on device"),
     Trouble.SERVER_ERROR: Fault(status=500, message="Can't call method on an undefined value"),
-    Trouble.HTML: Fault(status=200, body=b"<html><body>Welcome to the proxy</body></html>"),
-    Trouble.CUT: Fault(cut=Cut.ANSWER),
-    Trouble.LOST_ANSWER: Fault(cut=Cut.ANSWER, after=True),
-    Trouble.SLOW: Fault(delay_seconds=20.0),
 }
 
 
-class ProxmoxHarness(Harness):
+class ProxmoxHarness(SimulatedHarness[proxmox.ProxmoxSandbox]):
     """PVE 9 with a user's password; VMs are made of an image that is imported."""
 
+    refusals = REFUSALS
+    echo = Fault(status=500)
     name = "proxmox"
     cloud = "Proxmox"
     access_key = proxmox.USER
@@ -53,30 +49,15 @@ class ProxmoxHarness(Harness):
     }
     poll_operations = frozenset({"GET /nodes/{node}/tasks/{upid}/status", f"GET {VM}/status/current"})
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="conformance-")
-        self._authority = Authority(Path(self._folder.name) / "ca.pem")
-        self.sandbox = proxmox.ProxmoxSandbox(self._authority, task_seconds=0.05, version=self.version)
-        self._retry_after = 7
+    def simulator(self, authority: Authority) -> proxmox.ProxmoxSandbox:
+        return proxmox.ProxmoxSandbox(authority, task_seconds=0.05, version=self.version)
 
-    def start(self) -> None:
-        self.sandbox.start()
+    def deafen(self) -> None:
+        for vm in self.sandbox.vms():
+            self.sandbox.ignore_shutdown(vm.id)
 
-    def stop(self) -> None:
-        self.sandbox.stop()
-        self._folder.cleanup()
-
-    def reset(self) -> None:
-        self._retry_after = 7
-        self.sandbox.reset()
-
-    @property
-    def url(self) -> str:
-        return self.sandbox.url
-
-    @property
-    def ca_file(self) -> str:
-        return str(self._authority.ca_file)
+    def fail_boot(self) -> None:
+        self.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")
 
     @property
     def environment(self) -> dict[str, object]:
@@ -93,40 +74,9 @@ class ProxmoxHarness(Harness):
         # All VMs of a cluster are reached from each of its nodes; what is no VM is outside.
         return str(proxmox.TEMPLATE_ID)
 
-    def trouble(self, trouble: Trouble, operation: str = "*", *, times: int | None = None, skip: int = 0) -> None:
-        match trouble:
-            case Trouble.GUEST_DEAF:
-                for vm in self.sandbox.vms():
-                    self.sandbox.ignore_shutdown(vm.id)
-            case Trouble.BOOT_FAILS:
-                self.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")
-            case _:
-                fault = replace(FAULTS[trouble], operation=operation, times=times, skip=skip)
-                if trouble is Trouble.THROTTLED:
-                    fault = replace(fault, headers={"Retry-After": str(self._retry_after)})
-                self.sandbox.faults.add(fault)
-
-    def reset_trouble(self) -> None:
-        self.sandbox.faults.clear()
-
-    def retry_after(self, seconds: int) -> None:
-        self._retry_after = seconds
-
-    def echo_in_errors(self, text: str) -> None:
-        self.sandbox.faults.add(Fault(times=None, status=500, message=text))
-
-    def operations(self) -> list[str]:
-        return [call.operation for call in self.sandbox.calls.list()]
-
     def costly(self) -> list[str]:
         # Several tasks are waited for in the course of a create or a delete.
         return [operation for operation in self.operations() if operation not in self.poll_operations]
-
-    def forget_operations(self) -> None:
-        self.sandbox.calls.clear()
-
-    def connections(self) -> int:
-        return self.sandbox.server.connections
 
     def user_data(self, vm_id: str) -> bytes | None:
         drives = (value.split(",")[0] for value in self.sandbox.vm(vm_id).config.values() if "media=cdrom" in value)

@@ -1,0 +1,121 @@
+"""What the harnesses of our own simulators share: one server, its faults as data, its calls as a record."""
+
+import tempfile
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from providers.sandbox.authority import Authority
+from providers.sandbox.faults import Calls, Cut, Fault, Faults
+from providers.sandbox.server import Server
+from tests.conformance.harness import Harness, Trouble
+
+# What goes wrong on the way to any cloud.
+ON_THE_WAY: Mapping[Trouble, Fault] = {
+    Trouble.HTML: Fault(status=200, body=b"<html><body>Welcome to the proxy</body></html>"),
+    Trouble.CUT: Fault(cut=Cut.ANSWER),
+    Trouble.LOST_ANSWER: Fault(cut=Cut.ANSWER, after=True),
+    Trouble.SLOW: Fault(delay_seconds=20.0),
+}
+USUAL_RETRY_AFTER = 7
+
+
+class Simulator(Protocol):
+    """What every simulator offers."""
+
+    faults: Faults
+    calls: Calls
+    server: Server
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+
+    def start(self) -> object:
+        """Serve."""
+
+    def stop(self) -> None:
+        """End."""
+
+    def reset(self) -> None:
+        """As at the start."""
+
+
+S = TypeVar("S", bound=Simulator)
+
+
+class SimulatedHarness(Harness, Generic[S]):
+    """One of our own simulators.
+
+    `refusals` are the cloud's own errors for the troubles that it can tell; `echo` is one that quotes a text.
+    """
+
+    refusals: ClassVar[Mapping[Trouble, Fault]]
+    echo: ClassVar[Fault]
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="conformance-")
+        self._authority = Authority(Path(self._folder.name) / "ca.pem")
+        self.sandbox = self.simulator(self._authority)
+        self._retry_after = USUAL_RETRY_AFTER
+
+    @abstractmethod
+    def simulator(self, authority: Authority) -> S:
+        """The simulator, with quick tasks."""
+
+    @abstractmethod
+    def deafen(self) -> None:
+        """Let no guest react to being asked to stop."""
+
+    @abstractmethod
+    def fail_boot(self) -> None:
+        """Let the next VM that is made fail before it runs."""
+
+    def start(self) -> None:
+        self.sandbox.start()
+
+    def stop(self) -> None:
+        self.sandbox.stop()
+        self._folder.cleanup()
+
+    def reset(self) -> None:
+        self._retry_after = USUAL_RETRY_AFTER
+        self.sandbox.reset()
+
+    @property
+    def url(self) -> str:
+        return self.sandbox.url
+
+    @property
+    def ca_file(self) -> str:
+        return str(self._authority.ca_file)
+
+    def trouble(self, trouble: Trouble, operation: str = "*", *, times: int | None = None, skip: int = 0) -> None:
+        if trouble is Trouble.GUEST_DEAF:
+            self.deafen()
+        elif trouble is Trouble.BOOT_FAILS:
+            self.fail_boot()
+        else:
+            headers = {"Retry-After": str(self._retry_after)} if trouble is Trouble.THROTTLED else {}
+            fault = {**ON_THE_WAY, **self.refusals}[trouble]
+            self.sandbox.faults.add(replace(fault, operation=operation, times=times, skip=skip, headers=headers))
+
+    def reset_trouble(self) -> None:
+        self.sandbox.faults.clear()
+
+    def retry_after(self, seconds: int) -> None:
+        self._retry_after = seconds
+
+    def echo_in_errors(self, text: str) -> None:
+        self.sandbox.faults.add(replace(self.echo, times=None, message=text))
+
+    def operations(self) -> list[str]:
+        return [call.operation for call in self.sandbox.calls.list()]
+
+    def forget_operations(self) -> None:
+        self.sandbox.calls.clear()
+
+    def connections(self) -> int:
+        return self.sandbox.server.connections
