@@ -138,10 +138,11 @@ class Creation:
         """Look for a VM whose making was not answered, so that it is removed; what to tell the caller."""
         searched = search_for(self._recipe.spec.name, self._recipe.creation, CREATE)
         try:
-            searched = self._progress.look(searched)
-            searched = searched if searched.done else self._work.finish(searched)
+            searched = self._work.finish(searched)
         except _FAILURES:
-            return "Whether a VM was made could not be found out: look for it before you try again."
+            # Removing has time of its own, and may find what could not be found in time.
+            self._removal.promise()
+            return "Whether a VM was made could not be found out in time: look for it before you try again."
         if searched.vm_id is None:
             return "No VM was made."
         self._removal.promise()

@@ -115,6 +115,9 @@ class Progress:
             return _failed(operation, step, refusal_of(error))
         operation = replace(operation, retry_after_seconds=answer.retry_after_seconds)
         if step.way is Way.LOCATION:
+            # It ends without a body or with the resource; a page of a proxy is no end.
+            if answer.content:
+                answer.object()
             return operation if answer.status == 202 else _arrived(operation, step)
         content = answer.object()
         status = str(content.get("status") or "").lower()
