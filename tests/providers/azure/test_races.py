@@ -95,6 +95,24 @@ def test_create_by_two_with_one_key_at_once_makes_one_for_both(
     assert len(objects(sandbox)) == 3
 
 
+@pytest.mark.parametrize("tries", [2, 4])
+def test_create_without_start_by_retries_at_once_makes_one_that_is_stopped(
+    sandbox: AzureSandbox, another: Callable[..., Caller], record: Record, tries: int
+) -> None:
+    """All wait for the first one's VM and would stop it; whoever does, none of them fails and removes it."""
+    caller = another(url=record.url)
+    caller.verbs.list_vms()
+    sandbox.knobs.task_seconds = 0.2
+    meeting = Meeting(tries)
+    record.before = lambda _, path: meeting.wait() if "/deallocate" in path else None
+    keyed = replace(KEYED, start=False)
+    results = at_once(tries, lambda _: tried(lambda: caller.verbs.create_vm(keyed, SHOWN)))
+    assert [type(one).__name__ for one in results] == ["Operation"] * tries, results
+    assert {one.vm.provider_status for one in results if isinstance(one, Operation) and one.vm} == {"deallocated"}
+    assert sandbox.vm("Web-1").power == "deallocated"
+    assert len(objects(sandbox)) == 3
+
+
 @pytest.mark.parametrize("seen", [True, False])
 @pytest.mark.parametrize("state", ["running", "deallocated"])
 def test_create_with_a_taken_name_leaves_the_whole_vm_as_it_was(

@@ -235,6 +235,8 @@ def test_delete_of_a_locked_vm_is_a_conflict(sandbox: AzureSandbox, caller: Call
 def test_throttling_tells_when_to_come_back_after_one_call(sandbox: AzureSandbox, caller: Caller) -> None:
     """Azure's Retry-After; nothing is repeated."""
     sandbox.seed(1)
+    caller.verbs.get_vm("vm-0001")
+    sandbox.calls.clear()
     sandbox.throttle("VirtualMachines_Restart", retry_after_seconds=17)
     with pytest.raises(ThrottledError) as raised:
         caller.verbs.restart_vm("vm-0001", StopMode.AUTO, 60)

@@ -132,6 +132,15 @@ def test_create_with_polls_in_trouble_succeeds(
     assert objects(sandbox) == []
 
 
+def test_create_that_azure_asks_to_look_at_without_a_pause_is_not_looked_at_without_one(
+    sandbox: AzureSandbox, caller: Caller
+) -> None:
+    """`Retry-After: 0` is no leave to ask hundreds of times a second."""
+    sandbox.knobs.task_seconds, sandbox.knobs.retry_after_seconds = 0.5, 0
+    caller.verbs.create_vm(SPEC)
+    assert sandbox.calls.count(POLL) < 15
+
+
 @pytest.mark.parametrize("verb", ["start", "stop", "stop-force", "restart", "delete"])
 def test_verb_whose_operation_azure_forgets_ends_by_the_vm(sandbox: AzureSandbox, caller: Caller, verb: str) -> None:
     """From the first look on."""
@@ -305,6 +314,22 @@ def test_removal_of_one_object_that_fails_stops_no_other_and_is_told(
     assert [one.removed for one in error.leftovers] == told
     assert error.leftovers[0].id == "Web-1"
     assert all(one.id.startswith("Web-1-") for one in error.leftovers[1:])
+
+
+@pytest.mark.parametrize(
+    "operation", [GET, DELETE, "NetworkInterfaces_List", "NetworkInterfaces_Delete", "Disks_Delete"]
+)
+@pytest.mark.parametrize("links", OperationLinks)
+def test_removal_whose_answer_is_lost_is_asked_for_again(
+    sandbox: AzureSandbox, caller: Caller, operation: str, links: OperationLinks
+) -> None:
+    """To delete what is gone, or goes, is safe."""
+    sandbox.knobs.operation_links = links
+    sandbox.fail_next_operation(CREATE, "OSProvisioningTimedOut")
+    sandbox.faults.add(Fault(operation, skip=1 if operation == GET else 0, cut=Cut.ANSWER, after=True))
+    error = refused(lambda: caller.verbs.create_vm(SPEC))
+    assert left(error) == REMOVED
+    assert objects(sandbox) == []
 
 
 def test_removal_under_a_lock_tells_all_that_stays(sandbox: AzureSandbox, caller: Caller) -> None:
