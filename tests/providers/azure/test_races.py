@@ -154,7 +154,8 @@ def test_create_whose_vm_was_replaced_meanwhile_leaves_the_other_one(
     followed: bool,  # noqa: FBT001 - a case
 ) -> None:
     """Somebody removes the VM that is being made and makes one of the same name: it stays, and all that it has."""
-    sandbox.knobs.operation_links = links
+    # Long enough that the first look always finds it at work.
+    sandbox.knobs.operation_links, sandbox.knobs.task_seconds = links, 30.0
     caller = another(url=record.url)
     theirs: list[str] = []
 
