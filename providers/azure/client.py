@@ -70,9 +70,9 @@ class Answer:
 
     @property
     def retry_after_seconds(self) -> float | None:
-        """How long Azure asks to wait before the next look."""
+        """How long Azure asks to wait before the next look; 0 asks for no wait, and is no leave to go without."""
         wait = self.headers.get("Retry-After", "")
-        return float(wait) if wait.isdigit() else None
+        return float(wait) or None if wait.isdigit() else None
 
 
 class AzureClient:
@@ -161,7 +161,9 @@ class AzureClient:
 
         """
         parts = urllib.parse.urlsplit(url)
-        if parts.scheme != "https" or parts.netloc.lower() != self._host.lower():
+        # Some of Azure's links name the port of https, which is no other host.
+        place = parts.netloc.lower().removesuffix(":443")
+        if parts.scheme != "https" or place != self._host.lower().removesuffix(":443"):
             raise BackendFailureError(
                 f"Azure at {self._host} gave a link to {parts.netloc or 'nowhere'}, which is not followed: credentials "
                 "go to the environment's own endpoints only.",

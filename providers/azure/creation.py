@@ -11,7 +11,7 @@ from azure.core.exceptions import HttpResponseError
 from providers.azure.client import Answer, AzureClient
 from providers.azure.failures import VENDOR_ERRORS, refusal_of, translate
 from providers.azure.images import ImageSizes
-from providers.azure.naming import CREATE
+from providers.azure.naming import CREATE, DEALLOCATE
 from providers.azure.progress import Progress, Step, search_for
 from providers.azure.recipe import Recipe
 from providers.azure.records import DIGEST_TAG, KEY_TAG, Machine, read_machine, shown
@@ -73,9 +73,21 @@ class Creation:
             return created
         created = created if created.done else self._work.finish(created)
         name, creation = created.vm_id or self._recipe.spec.name, Step.read(created.handle).creation
-        answer = self._client.act(name, "deallocate")
+        try:
+            answer = self._client.act(name, "deallocate")
+        except HttpResponseError as error:
+            if not self._is_stopped_by_another_try(name, error):
+                raise
+            return replace(created, done=False, handle=str(Step(DEALLOCATE, goal="deallocated", creation=creation)))
         stopped = self._progress.begun(Verb.CREATE, name, answer, goal="deallocated", creation=creation)
         return replace(stopped, vm=created.vm)
+
+    def _is_stopped_by_another_try(self, name: str, error: HttpResponseError) -> bool:
+        """Whether a request with the same key, at work at the same time, was faster: Azure takes one order at once."""
+        if not self._recipe.request_key or error.status_code != 409:
+            return False
+        machine = self._client.machine_or_none(name)
+        return machine is not None and machine.power in {"deallocating", "deallocated"}
 
     def _again(self, found: Machine) -> Operation:
         """The VM of an earlier try with the same key, once it is ready.
@@ -138,10 +150,11 @@ class Creation:
         """Look for a VM whose making was not answered, so that it is removed; what to tell the caller."""
         searched = search_for(self._recipe.spec.name, self._recipe.creation, CREATE)
         try:
-            searched = self._progress.look(searched)
-            searched = searched if searched.done else self._work.finish(searched)
+            searched = self._work.finish(searched)
         except _FAILURES:
-            return "Whether a VM was made could not be found out: look for it before you try again."
+            # Removing has time of its own, and may find what could not be found in time.
+            self._removal.promise()
+            return "Whether a VM was made could not be found out in time: look for it before you try again."
         if searched.vm_id is None:
             return "No VM was made."
         self._removal.promise()

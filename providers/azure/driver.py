@@ -108,6 +108,7 @@ class AzureDriver(Driver):
     def delete_vm(self, vm_id: str, work: Work) -> Operation:  # noqa: ARG002 # one step
         """See `Driver`. Interface and disk go with the VM by their own delete options, which create has set."""
         self._check_here(vm_id)
+        self._scope.forget(vm_id)
         answer = self._client.delete(vm_id)
         if answer.status == 204:
             raise not_found(vm_id, DELETE)
@@ -131,6 +132,7 @@ class AzureDriver(Driver):
         """The VM, if it is one of the environment's."""
         machine = self._client.machine_or_none(vm_id)
         if machine is None or not self._scope.holds(machine):
+            self._scope.forget(vm_id)
             raise not_found(vm_id, GET)
         self._scope.saw(vm_id)
         return machine

@@ -14,7 +14,7 @@ from typing import Final
 from azure.core.exceptions import HttpResponseError
 
 from providers.azure.client import Answer, AzureClient
-from providers.azure.failures import operation_failure, read_refusal
+from providers.azure.failures import Refusal, operation_failure, read_refusal, refusal_of
 from providers.azure.records import STATUSES, shown
 from providers.domain import VM, Operation, Verb
 from providers.errors import BackendReply, VMNotFoundError
@@ -22,6 +22,8 @@ from providers.errors import BackendReply, VMNotFoundError
 # How long to look for a VM whose making was not answered: the request may still be on its way.
 SEARCH_SECONDS: Final = 6.0
 _ENDED_BADLY: Final = frozenset({"failed", "canceled", "cancelled"})
+# A link of `Location` answers so for work that has failed; what else is refused there is the look.
+_WORK_FAILED: Final = frozenset({400, 409, 412, 422})
 
 
 class Way(StrEnum):
@@ -105,12 +107,17 @@ class Progress:
         try:
             answer = self._client.follow(step.link)
         except HttpResponseError as error:
-            if error.status_code not in {404, 410}:
+            if error.status_code in {404, 410}:
+                # Azure forgets operations after a while.
+                return self._by_vm(operation, replace(step, way=Way.VM, link=""))
+            if step.way is not Way.LOCATION or error.status_code not in _WORK_FAILED:
                 raise
-            # Azure forgets operations after a while.
-            return self._by_vm(operation, replace(step, way=Way.VM, link=""))
+            return _failed(operation, step, refusal_of(error))
         operation = replace(operation, retry_after_seconds=answer.retry_after_seconds)
         if step.way is Way.LOCATION:
+            # It ends without a body or with the resource; a page of a proxy is no end.
+            if answer.content:
+                answer.object()
             return operation if answer.status == 202 else _arrived(operation, step)
         content = answer.object()
         status = str(content.get("status") or "").lower()
@@ -118,20 +125,19 @@ class Progress:
             return _arrived(operation, step)
         refusal = read_refusal(content)
         if status in _ENDED_BADLY or refusal.codes:
-            failure = operation_failure(step.operation, operation.vm_id or "", refusal)
-            return replace(operation, done=True, failure=failure, vm=None)
+            return _failed(operation, step, refusal)
         return operation
 
     def _by_vm(self, operation: Operation, step: Step) -> Operation:
         operation = replace(operation, handle=str(step), retry_after_seconds=None)
         vm_id = operation.vm_id or ""
         machine = self._client.machine_or_none(vm_id)
-        if machine is None:
+        # A create's own bears its mark; another of that name has been made since.
+        if machine is None or (step.creation and machine.creation != step.creation):
             gone = None if operation.verb is Verb.DELETE else not_found(vm_id, step.operation)
             return replace(operation, done=True, failure=gone, vm=None)
         if machine.provisioning == "Failed" and operation.verb is not Verb.DELETE:
-            failure = operation_failure(step.operation, vm_id, machine.failure)
-            return replace(operation, done=True, failure=failure, vm=None)
+            return _failed(operation, step, machine.failure)
         done = machine.provisioning == "Succeeded" and operation.verb is not Verb.DELETE
         # A verb on a VM's power leaves what it is to lead to; a create's VM may have been stopped since.
         arrived = operation.verb is Verb.CREATE or not step.goal or machine.power == step.goal
@@ -157,6 +163,11 @@ def not_found(vm_id: str, operation: str) -> VMNotFoundError:
         f"There is no VM {vm_id} in this environment's resource group and region.",
         backend=BackendReply("Azure", operation),
     )
+
+
+def _failed(operation: Operation, step: Step, refusal: Refusal) -> Operation:
+    failure = operation_failure(step.operation, operation.vm_id or "", refusal)
+    return replace(operation, done=True, failure=failure, vm=None)
 
 
 def _arrived(operation: Operation, step: Step) -> Operation:

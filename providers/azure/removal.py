@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from azure.core.exceptions import HttpResponseError
 
 from providers.azure.client import Answer, AzureClient, is_missing
@@ -9,6 +11,7 @@ from providers.azure.progress import Progress
 from providers.azure.recipe import Made
 from providers.domain import Verb
 from providers.driver import Work
+from providers.errors import ProviderError
 
 
 class Removal:
@@ -33,23 +36,30 @@ class Removal:
         """Remove the VM; one of the same name that somebody else has made is left alone."""
         machine = self._client.machine_or_none(self._made.name)
         if machine is not None and machine.creation == self._made.creation:
-            self._finish(machine.name, self._client.delete(machine.name))
+            self._delete(machine.name, self._client.delete)
 
     def nic(self) -> None:
         """Remove the network interface, whatever Azure has added to its name."""
         for name in self._client.list_nics():
             if f"{name}-".startswith(f"{self._made.nic}-"):
-                self._finish(name, self._client.delete_nic(name))
+                self._delete(name, self._client.delete_nic)
 
     def disk(self) -> None:
         """Remove the disk."""
         try:
-            self._finish(self._made.disk, self._client.delete_disk(self._made.disk))
+            self._delete(self._made.disk, self._client.delete_disk)
         except HttpResponseError as error:
             if not is_missing(error):
                 raise
 
-    def _finish(self, name: str, answer: Answer) -> None:
+    def _delete(self, name: str, delete: Callable[[str], Answer]) -> None:
+        """Ask once more if the answer gets lost: to delete what goes already, or is gone, is safe."""
+        try:
+            answer = delete(name)
+        except ProviderError as error:
+            if not error.answer_lost:
+                raise
+            answer = delete(name)
         operation = self._progress.begun(Verb.DELETE, name, answer)
         if not operation.done:
             self._work.finish(operation)

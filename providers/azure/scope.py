@@ -1,7 +1,8 @@
 """Which VMs of the resource group are the environment's: those of its region, as this session has seen them lately.
 
-Azure's verbs take a name and no region. Whoever asks for a VM by a name that nobody has seen lately is looked up first;
-in a group that has VMs of one region only, or after a look at the VM, the verb goes out at once.
+Azure's verbs take a name and no region. A VM that this session has not seen lately, in a list or by itself, is looked
+up first: it may be another region's, and what a list does not show no verb touches. Usually it has been seen, and the
+verb goes out at once. What remains is a VM that others delete and make anew elsewhere within that time.
 """
 
 from __future__ import annotations
@@ -23,32 +24,30 @@ class Scope:
     def __init__(self, region: str) -> None:
         self._region = region
         self._lock = threading.Lock()
-        self._here: dict[str, float] = {}
-        self._elsewhere: frozenset[str] = frozenset()
-        self._listed_at = float("-inf")
+        self._seen: dict[str, float] = {}
 
     def holds(self, machine: Machine) -> bool:
         """Whether a VM is in the region."""
         return machine.region == self._region
 
     def saw_all(self, machines: Iterable[Machine]) -> None:
-        """Remember a whole list of the group."""
-        elsewhere = frozenset(machine.name.lower() for machine in machines if not self.holds(machine))
-        with self._lock:
-            self._elsewhere, self._listed_at = elsewhere, time.monotonic()
-            self._here = {} if not elsewhere else {n: at for n, at in self._here.items() if n not in elsewhere}
+        """Remember those VMs of a list that are here."""
+        for machine in machines:
+            (self.saw if self.holds(machine) else self.forget)(machine.name)
 
     def saw(self, name: str) -> None:
         """Remember that a VM is here."""
         with self._lock:
-            if len(self._here) >= MOST_NAMES:
-                self._here.clear()
-            self._here[name.lower()] = time.monotonic()
+            if len(self._seen) >= MOST_NAMES:
+                self._seen.clear()
+            self._seen[name.lower()] = time.monotonic()
+
+    def forget(self, name: str) -> None:
+        """A VM is elsewhere, or goes: whoever has the name next may be anywhere."""
+        with self._lock:
+            self._seen.pop(name.lower(), None)
 
     def is_here(self, name: str) -> bool:
-        """Whether a VM of that name, if there is one, is known to be in the region."""
-        oldest = time.monotonic() - MEMORY_SECONDS
+        """Whether a VM of that name was seen in the region lately."""
         with self._lock:
-            if name.lower() in self._elsewhere:
-                return False
-            return self._here.get(name.lower(), oldest) > oldest or (self._listed_at > oldest and not self._elsewhere)
+            return self._seen.get(name.lower(), float("-inf")) > time.monotonic() - MEMORY_SECONDS

@@ -111,6 +111,9 @@ class Harness(ABC):
     def warm_up(self, api: Api) -> None:  # noqa: B027 - most backends have nothing to do here
         """Let the caller's session do what a session does only once, beyond the log-in."""
 
+    def acquaint(self, api: Api) -> None:  # noqa: B027 - to most backends an id says all
+        """Let the caller's session see the VMs that there are, where one that it has not seen costs a look more."""
+
     @abstractmethod
     def seed_elsewhere(self) -> str:
         """Make a VM outside of the environment's scope, reachable with the same credentials, and return its id."""

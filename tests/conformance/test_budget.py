@@ -22,6 +22,8 @@ def practised(warm: Api, backend: Harness) -> Api:
 def test_verb_stays_within_its_budget_of_calls(practised: Api, backend: Harness, verb: str, state: str) -> None:
     """With a warm session, polls aside; Server-Timing counts as the backend does."""
     (vm_id,) = backend.seed(1, state=state)
+    backend.acquaint(practised)
+    backend.forget_operations()
     answer = call(practised, verb, vm_id)
     assert answer.status < 300, answer.body
     assert answer.calls == len(backend.operations())

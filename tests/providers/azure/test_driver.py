@@ -198,8 +198,48 @@ def test_verb_on_a_vm_of_another_region_is_not_found(verb: str, listed_before: b
     assert {request.method for request in endpoint.requests} == {"GET"}
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_verb_on_a_vm_that_was_made_in_another_region_since_is_not_found(verb: str) -> None:
+    """A list that did not hold it says nothing about where it is."""
+    found = [vms(vm("vm2"))]
+
+    def arm(request: Request) -> Reply:
+        return found[0] if request.call == ALL else Reply(vm("vm1", location="northeurope", power="running"))
+
+    backends = Backends(NETWORK)
+    with answering(arm) as endpoint:
+        assert [one.name for one in caller(endpoint, backends).list_vms()] == ["vm2"]
+        with pytest.raises(VMNotFoundError):
+            VERBS[verb](caller(endpoint, backends))
+        backends.close()
+    assert {request.method for request in endpoint.requests} == {"GET"}
+
+
+@pytest.mark.parametrize("gone", ["deleted", "not found"])
+def test_verb_on_a_vm_that_has_gone_and_come_back_elsewhere_is_not_found(gone: str) -> None:
+    """What this session has seen going, it does not take for granted."""
+    near, far = vm("vm1", power="running"), vm("vm1", location="northeurope", power="running")
+    looks = [Reply(near), *([MISSING] if gone == "not found" else []), Reply(far)]
+    replies: dict[str, Reply | list[Reply]] = {
+        "GET virtualMachines/vm1": looks,
+        "DELETE virtualMachines/vm1": accepted(),
+        POLL: DONE,
+    }
+    backends = Backends(NETWORK)
+    with answering(table(replies)) as endpoint:
+        caller(endpoint, backends).get_vm("vm1")
+        if gone == "deleted":
+            caller(endpoint, backends).delete_vm("vm1")
+        else:
+            with pytest.raises(VMNotFoundError):
+                caller(endpoint, backends).get_vm("vm1")
+        with pytest.raises(VMNotFoundError):
+            caller(endpoint, backends).start_vm("vm1")
+        backends.close()
+
+
 def test_verb_after_a_list_or_a_look_is_one_call_and_polls() -> None:
-    """A group of one region needs no further look; neither does a VM that was looked at lately."""
+    """A VM that this session has seen lately needs no further look."""
     backends = Backends(NETWORK)
     replies: dict[str, Reply | list[Reply]] = {ALL: vms(vm()), "POST virtualMachines/vm1/start": accepted(), POLL: DONE}
     with answering(table(replies)) as endpoint:
@@ -210,8 +250,8 @@ def test_verb_after_a_list_or_a_look_is_one_call_and_polls() -> None:
     assert endpoint.calls == ["POST virtualMachines/vm1/start", POLL]
 
 
-def test_verb_in_a_group_of_two_regions_looks_once() -> None:
-    """Only at a VM that this session has not seen."""
+def test_verb_on_a_vm_that_this_session_has_not_seen_looks_once() -> None:
+    """And no more from then on."""
     backends = Backends(NETWORK)
     replies: dict[str, Reply | list[Reply]] = {
         ALL: vms(vm("far", location="northeurope")),

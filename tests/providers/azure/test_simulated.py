@@ -3,124 +3,28 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from providers.azure import CLOUD
-from providers.credentials import Credentials
-from providers.domain import Environment, Idempotency, Offer, OperatingSystem, Operation, StopMode, VMSpec, VMStatus
+from providers.domain import Idempotency, Offer, Operation, StopMode, VMSpec, VMStatus
 from providers.errors import (
     BackendFailureError,
     ConflictError,
     CredentialsRejectedError,
     NameTakenError,
-    PermissionDeniedError,
     ProviderError,
     QuotaExceededError,
     ThrottledError,
     UnavailableError,
     UnprocessableError,
 )
-from providers.gateway import Backends, Gateway
-from providers.network import Network
 from providers.sandbox import azure
-from providers.sandbox.authority import Authority
 from providers.sandbox.azure import AzureSandbox, LockLevel, OperationLinks
-from providers.waiting import Deadline
 from providers.work import Wish
+from tests.providers.azure.simulated import CREATE, SHOWN, SPEC, WINDOWS, Caller, objects, operations
 from tests.support.threads import at_once
-
-CREATE = "VirtualMachines_CreateOrUpdate"
-SPEC = VMSpec("Web-1", OperatingSystem("Linux"), Offer("Standard_B1s", azure.IMAGE), tags={"team": "web"})
-WINDOWS = replace(SPEC, os=OperatingSystem("Windows"), offer=Offer("Standard_B2s", azure.WINDOWS_IMAGE))
-SHOWN = Wish(representation=True)
-# The least role of the documentation: what each verb needs, and what removing a failed create needs.
-LEAST = (
-    "Microsoft.Compute/virtualMachines/read",
-    "Microsoft.Compute/virtualMachines/write",
-    "Microsoft.Compute/virtualMachines/delete",
-    "Microsoft.Compute/virtualMachines/start/action",
-    "Microsoft.Compute/virtualMachines/restart/action",
-    "Microsoft.Compute/virtualMachines/deallocate/action",
-    "Microsoft.Compute/virtualMachines/powerOff/action",
-    "Microsoft.Compute/disks/write",
-    "Microsoft.Compute/disks/delete",
-    "Microsoft.Network/networkInterfaces/read",
-    "Microsoft.Network/networkInterfaces/write",
-    "Microsoft.Network/networkInterfaces/delete",
-    "Microsoft.Network/networkInterfaces/join/action",
-)
-JOIN = "Microsoft.Network/virtualNetworks/subnets/join/action"
-GROUP = f"/subscriptions/{azure.SUBSCRIPTION}/resourceGroups/{azure.RESOURCE_GROUP}"
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """Where the authority's certificate lies."""
-    with tempfile.TemporaryDirectory(prefix="azure-") as found:
-        yield Path(found)
-
-
-@pytest.fixture(scope="module")
-def running(folder: Path) -> Iterator[AzureSandbox]:
-    """The simulator."""
-    with AzureSandbox(Authority(folder / "ca.pem"), task_seconds=0.05) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def sandbox(running: AzureSandbox) -> AzureSandbox:
-    """The same, fresh."""
-    running.reset()
-    return running
-
-
-class Caller:
-    """A principal with one session."""
-
-    def __init__(self, sandbox: AzureSandbox, folder: Path, client_id: str = azure.CLIENT_ID) -> None:
-        self.backends = Backends(Network(connect_timeout_seconds=5, read_timeout_seconds=10))
-        self.environment = Environment(
-            "azure1",
-            CLOUD,
-            url=sandbox.url,
-            ca_file=str(folder / "ca.pem"),
-            region=azure.LOCATION,
-            vpc_id=f"{azure.TENANT}/{azure.SUBSCRIPTION}",
-            project=azure.RESOURCE_GROUP,
-            network_id=azure.SUBNET_ID,
-        )
-        self.credentials = Credentials(client_id, azure.SECRET)
-
-    @property
-    def verbs(self) -> Gateway:
-        """The verbs, with a deadline of their own."""
-        return self.backends.gateway(self.environment, self.credentials, Deadline.after(20))
-
-
-@pytest.fixture
-def caller(sandbox: AzureSandbox, folder: Path) -> Iterator[Caller]:
-    """The caller who may do everything, logged in."""
-    found = Caller(sandbox, folder)
-    found.verbs.list_vms()
-    sandbox.calls.clear()
-    yield found
-    found.backends.close()
-
-
-def objects(sandbox: AzureSandbox) -> list[str]:
-    """Everything that costs money."""
-    vms, nics, disks = sandbox.vms(), sandbox.network_interfaces(), sandbox.disks()
-    return [*(vm.name for vm in vms), *(nic.name for nic in nics), *(disk.name for disk in disks)]
-
-
-def operations(sandbox: AzureSandbox) -> list[str]:
-    """What was called."""
-    return [call.operation for call in sandbox.calls.list()]
 
 
 def test_lifecycle_in_any_case_of_letters_shows_the_vms_own(sandbox: AzureSandbox, caller: Caller) -> None:
@@ -189,60 +93,6 @@ def test_list_of_a_thousand_vms_is_two_calls(sandbox: AzureSandbox, caller: Call
     assert len(found) == 1000
     assert {vm.status for vm in found} == {VMStatus.RUNNING}
     assert sorted(operations(sandbox)) == ["VirtualMachines_List", "VirtualMachines_ListAll"]
-
-
-def test_verbs_with_the_least_role_on_the_group_all_work(sandbox: AzureSandbox, folder: Path) -> None:
-    """Lists by looks at each VM, as the subscription is not this principal's; nothing more is needed."""
-    sandbox.add_principal("least@sandbox", azure.SECRET, actions=LEAST, scope=GROUP)
-    sandbox.grant("least@sandbox", (JOIN,), azure.SUBNET_ID)
-    least = Caller(sandbox, folder, "least@sandbox")
-    sandbox.seed(3)
-    least.verbs.create_vm(SPEC)
-    least.verbs.stop_vm("Web-1", StopMode.FORCE, 1)
-    least.verbs.start_vm("Web-1")
-    least.verbs.restart_vm("Web-1", StopMode.AUTO, 60)
-    assert len(least.verbs.list_vms()) == 4
-    sandbox.calls.clear()
-    assert {vm.status for vm in least.verbs.list_vms()} == {VMStatus.RUNNING}
-    assert operations(sandbox) == ["VirtualMachines_List", *["VirtualMachines_Get"] * 4]
-    least.verbs.delete_vm("Web-1")
-    sandbox.fail_next_operation(CREATE, "AllocationFailed")
-    with pytest.raises(UnavailableError) as raised:
-        least.verbs.create_vm(replace(SPEC, name="web-2"))
-    assert [(one.kind, one.removed) for one in raised.value.leftovers] == [("vm", True), ("nic", True), ("disk", True)]
-    least.backends.close()
-    assert len(sandbox.vms()) == len(sandbox.network_interfaces()) == len(sandbox.disks()) == 3
-
-
-@pytest.mark.parametrize("action", [*LEAST, JOIN])
-def test_least_role_without_one_action_lacks_something(sandbox: AzureSandbox, folder: Path, action: str) -> None:
-    """Each is there for a reason: a verb, or the removal of what failed."""
-    sandbox.add_principal("less@sandbox", azure.SECRET, actions=set(LEAST) - {action}, scope=GROUP)
-    if action != JOIN:
-        sandbox.grant("less@sandbox", (JOIN,), azure.SUBNET_ID)
-    less = Caller(sandbox, folder, "less@sandbox")
-    sandbox.seed(1)
-    attempts: list[Callable[[], object]] = [
-        lambda: less.verbs.create_vm(SPEC),
-        lambda: less.verbs.restart_vm("vm-0001", StopMode.AUTO, 60),
-        lambda: less.verbs.stop_vm("vm-0001", StopMode.FORCE, 1),
-        lambda: less.verbs.start_vm("vm-0001"),
-        lambda: sandbox.fail_next_operation(CREATE, "AllocationFailed"),
-        lambda: less.verbs.create_vm(replace(SPEC, name="web-2")),
-        lambda: less.verbs.delete_vm("vm-0001"),
-    ]
-    refused = [error for error in map(_refusal, attempts) if error is not None]
-    less.backends.close()
-    denied = any(isinstance(error, PermissionDeniedError) for error in refused)
-    assert denied or any(not one.removed for error in refused for one in error.leftovers), refused
-
-
-def _refusal(attempt: Callable[[], object]) -> ProviderError | None:
-    try:
-        attempt()
-    except ProviderError as error:
-        return error
-    return None
 
 
 @pytest.mark.parametrize("links", OperationLinks)
@@ -385,6 +235,8 @@ def test_delete_of_a_locked_vm_is_a_conflict(sandbox: AzureSandbox, caller: Call
 def test_throttling_tells_when_to_come_back_after_one_call(sandbox: AzureSandbox, caller: Caller) -> None:
     """Azure's Retry-After; nothing is repeated."""
     sandbox.seed(1)
+    caller.verbs.get_vm("vm-0001")
+    sandbox.calls.clear()
     sandbox.throttle("VirtualMachines_Restart", retry_after_seconds=17)
     with pytest.raises(ThrottledError) as raised:
         caller.verbs.restart_vm("vm-0001", StopMode.AUTO, 60)
@@ -401,10 +253,9 @@ def test_token_that_has_expired_is_bought_anew_once(sandbox: AzureSandbox, calle
     assert sandbox.token_requests == given + 1
 
 
-def test_wrong_secret_is_tried_once(sandbox: AzureSandbox, folder: Path) -> None:
+def test_wrong_secret_is_tried_once(sandbox: AzureSandbox, another: Callable[..., Caller]) -> None:
     """By sixteen requests at the same time, each in a session that is opened once."""
-    wrong = Caller(sandbox, folder)
-    wrong.credentials = Credentials(azure.CLIENT_ID, "wrong-secret")
+    wrong = another(secret="wrong-secret")
 
     def attempt(_: int) -> type[Exception]:
         with pytest.raises(CredentialsRejectedError) as raised:
