@@ -179,6 +179,7 @@ def test_task_is_told_in_full(vcenter: VSphereSandbox, user: Client, vm: Any) ->
     assert (info.state, info.progress, info.error) == ("success", None, None)
     assert info.queueTime <= info.startTime <= info.completeTime
     assert user.content.taskManager.recentTask == [task]
+    assert user.one(vm, "recentTask") == [task]
 
 
 def test_task_that_is_over_or_cannot_be_is_not_cancelled(vcenter: VSphereSandbox, user: Client, vm: Any) -> None:
