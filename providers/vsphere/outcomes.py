@@ -37,6 +37,9 @@ class Outcomes:
             case "success":
                 return self._succeeded(operation, goal, look)
             case "error":
+                if look.machine is not None and look.machine.is_template:
+                    # No VM for us; vSphere says of it that this is not supported.
+                    return replace(operation, done=True, failure=self._client.not_found(operation.vm_id or ""))
                 return self._failed(operation, goal, look.fault)
             case _:
                 return self._forgotten(operation, goal)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
-from pyVmomi import vim, vmodl
+from pyVmomi import vim
 
 from providers.domain import Operation, Verb
 from providers.driver import Work
-from providers.errors import ConflictError, ProviderError
+from providers.errors import ProviderError
 from providers.vsphere.client import VSphereClient
 from providers.vsphere.drafts import Draft
 from providers.vsphere.failures import code_of, translate
@@ -21,6 +21,8 @@ from providers.vsphere.soap import FaultError
 _FAILURES: Final = (ProviderError, FaultError)
 # How vSphere says that a file is not there.
 _NO_FILE: Final = frozenset({"FileNotFound", "ManagedObjectNotFound"})
+# And that the power of a VM, or of a template, cannot be cut, as it is off.
+_NOT_RUNNING: Final = frozenset({"InvalidPowerState", "NotSupported"})
 
 
 class Remover:
@@ -65,10 +67,10 @@ class Remover:
             task = ref.PowerOff()
             self._work.finish(Operation(Verb.STOP, vm_id, str(Goal("PowerOffVM_Task", moref(task)))))
         except FaultError as error:
-            if not isinstance(error.fault, vim.fault.InvalidPowerState | vmodl.fault.NotSupported):
+            if code_of(error.fault) not in _NOT_RUNNING:
                 raise
-        except ConflictError as error:
-            if error.backend is None or error.backend.code != "InvalidPowerState":
+        except ProviderError as error:
+            if error.backend is None or error.backend.code not in _NOT_RUNNING:
                 raise
         else:
             return True
