@@ -70,8 +70,7 @@ class Creator:
             task = template.ref.Clone(folder, draft.spec.name, clone_spec(draft, template, place))
         except _FAILURES as error:
             self._cope_with_loss(error, "CloneVM_Task", place, lasting=draft.is_keyed)
-            is_taken = isinstance(error, FaultError) and isinstance(error.fault, vim.fault.DuplicateName)
-            earlier = self._earlier() if is_taken and draft.is_keyed else None
+            earlier = self._of_that_name(error) if draft.is_keyed else None
             if earlier is not None:
                 return earlier
             raise
@@ -159,6 +158,12 @@ class Creator:
     def _earlier(self) -> Operation | None:
         """What an earlier request with the same key has made."""
         return retries.existing(self._client, self._draft.uuid, self._draft.digest)
+
+    def _of_that_name(self, error: Exception) -> Operation | None:
+        """The same, if a create was refused because it has the name."""
+        if not isinstance(error, FaultError) or not isinstance(error.fault, vim.fault.DuplicateName):
+            return None
+        return retries.of_that_name(self._client, self._draft.uuid, self._draft.digest, error.fault)
 
     def _made_vm(self, task: str = "") -> None:
         self._work.made("vm", self._draft.uuid, lambda: self._remover.remove_created(self._draft, task))
