@@ -121,7 +121,7 @@ class World:
         return str(self.number()) if self.is_esxi else f"vm-{self.number()}"
 
     def tell_apart(self, machine: Machine) -> None:
-        """Give a VM whose instance UUID another has a new one, as vCenter does (VirtualMachineConfigSpec.instanceUuid)."""
+        """Give a VM whose instance UUID is taken another, as vCenter does (VirtualMachineConfigSpec.instanceUuid)."""
         others = (other for other in self.machines() if other is not machine)
         if not self.is_esxi and any(other.instance_uuid == machine.instance_uuid for other in others):
             machine.instance_uuid = str(uuid.uuid4())

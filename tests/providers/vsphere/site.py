@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -64,12 +64,13 @@ class Site:
         *,
         seconds: float = 20.0,
         backends: Backends | None = None,
+        place: Mapping[str, str] | None = None,
         **changes: object,
     ) -> Gateway:
-        """A caller's verbs, until a deadline that is so many seconds away."""
+        """A caller's verbs, until a deadline that is so many seconds away; `place` are more keys of the environment."""
         # The first pause suits tasks of a fiftieth of a second.
         deadline = Deadline.after(seconds, first_pause_seconds=0.03)
-        return (backends or self.backends).gateway(self.environment(**changes), credentials, deadline)
+        return (backends or self.backends).gateway(self.environment(**changes, **(place or {})), credentials, deadline)
 
     def spec(self, image: str = "", key: str = "", digest: str = "digest-1", **fields: Any) -> VMSpec:
         """A VM with cloud-init, a disk that has to grow and a start, unless told otherwise."""

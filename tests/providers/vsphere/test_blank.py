@@ -50,7 +50,7 @@ def test_create_on_vcenter_goes_where_each_key_says(
     center: Site, changed: dict[str, str], expected: dict[str, object]
 ) -> None:
     """One at a time, the others blank."""
-    vm = center.sandbox.vm(center.create(gateway=center.gateway(**changed)))
+    vm = center.sandbox.vm(center.create(gateway=center.gateway(place=changed)))
     assert {key: getattr(vm, key) for key in expected} == expected
     assert all(f"[{vm.datastore}]" in disk.file for disk in vm.disks)
 
@@ -70,7 +70,7 @@ def test_create_on_a_host_goes_where_each_key_says(
     """One at a time; the network has to be named, as there are two."""
     host.sandbox.add_network("Second")
     host.sandbox.add_datastore("small", capacity_bytes=100 * GIB)
-    vm = host.sandbox.vm(host.create(gateway=host.gateway(**{"network_id": NETWORKS[0], **changed})))
+    vm = host.sandbox.vm(host.create(gateway=host.gateway(place={"network_id": NETWORKS[0], **changed})))
     assert {key: getattr(vm, key) for key in expected} == expected
 
 
@@ -115,7 +115,7 @@ def test_create_where_a_blank_network_is_ambiguous_lists_the_choices(host: Site)
 def test_create_where_a_name_is_not_there_lists_the_choices(site: Site, key: str) -> None:
     """Each key, on either kind of server, before any change."""
     with pytest.raises(UnprocessableError) as caught:
-        site.gateway(**{key: "cluster/Nowhere" if key == "vpc_id" else "Nowhere"}).create_vm(site.spec())
+        site.gateway(place={key: "cluster/Nowhere" if key == "vpc_id" else "Nowhere"}).create_vm(site.spec())
     assert f"`{key}`" in caught.value.detail
     assert "Nowhere" in caught.value.detail
     center, host = {
@@ -216,5 +216,5 @@ def test_create_where_two_have_the_name_lists_their_ids(host: Site, kind: str) -
         else:
             host.sandbox.add_datastore("Twin")
     with pytest.raises(UnprocessableError, match=f"`{key}`"):
-        host.gateway(**{"network_id": NETWORKS[0], key: "Twin"}).create_vm(host.spec())
+        host.gateway(place={"network_id": NETWORKS[0], key: "Twin"}).create_vm(host.spec())
     assert host.made() == []

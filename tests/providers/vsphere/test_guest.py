@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
-
-from providers.errors import InvalidRequestError
-from providers.vsphere.guestinfo import LIMIT_BYTES, encoded
 from pyVmomi import vim
 
+from providers.errors import InvalidRequestError
 from providers.sandbox.vsphere import ISO_IMAGE, TEMPLATE, VMDK_IMAGE
+from providers.vsphere.guestinfo import LIMIT_BYTES, encoded
 from tests.providers.vsphere.site import USER_DATA, Kind, Site
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from providers.domain import StopMode
@@ -157,10 +159,8 @@ def test_create_that_is_followed_and_repeated_makes_one_vm(site: Site) -> None:
     """The caller did not wait, and asks again."""
     site.sandbox.knobs.task_seconds = 0.1
     operation = site.gateway().create_vm(site.spec(key=KEY), AT_ONCE)
-    try:
+    with suppress(ConflictError):
         site.create(key=KEY)
-    except ConflictError:
-        pass
     finished = site.finished(operation)
     assert (finished.failure, finished.vm_id) == (None, site.sandbox.vms()[0].instance_uuid)
     assert len(site.sandbox.vms()) == 1

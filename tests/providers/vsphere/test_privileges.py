@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -52,7 +53,7 @@ LEAST = Credentials("least@sandbox", "least-1")
 def live(site: Site, privileges: frozenset[str], image: str, **changes: str) -> list[str]:
     """A VM's life by a user of these privileges; what was denied in its course."""
     site.sandbox.add_user(LEAST.access_key, LEAST.secret, privileges)
-    gateway = site.gateway(LEAST, backends=(backends := Backends(NETWORK)), **changes)
+    gateway = site.gateway(LEAST, backends=(backends := Backends(NETWORK)), place=changes)
     denied: list[str] = []
     vm_id = ""
     try:
@@ -61,7 +62,7 @@ def live(site: Site, privileges: frozenset[str], image: str, **changes: str) -> 
         denied.append(told(error))
         # What it may do with VMs that others have made.
         (vm_id,) = site.sandbox.seed(1)
-    steps = (
+    steps: tuple[Callable[[], object], ...] = (
         lambda: gateway.get_vm(vm_id),
         lambda: gateway.restart_vm(vm_id, StopMode.FORCE, 0),
         lambda: gateway.stop_vm(vm_id, StopMode.AUTO, 5),
@@ -134,12 +135,13 @@ def test_user_without_any_privilege_changes_nothing(site: Site) -> None:
     gateway = site.gateway(LEAST)
     before = site.made()
     assert vm_id in {vm.id for vm in gateway.list_vms()}
-    for verb in (
+    verbs: tuple[Callable[[], object], ...] = (
         lambda: gateway.delete_vm(vm_id),
         lambda: gateway.stop_vm(vm_id, StopMode.AUTO, 1),
         lambda: gateway.restart_vm(vm_id, StopMode.FORCE, 1),
         lambda: gateway.create_vm(site.spec()),
-    ):
+    )
+    for verb in verbs:
         with pytest.raises(PermissionDeniedError, match="privilege"):
             verb()
     assert site.made() == before
