@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 
 import pytest
@@ -181,3 +182,19 @@ def test_create_repeated_beside_notes_of_people_finds_the_vm(site: Site) -> None
     ours = site.sandbox.vm(vm_id).annotation
     site.sandbox.set_annotation(vm_id, f"call Jo before you stop it\n{ours}\n{{not json")
     assert site.create(key=KEY) == vm_id
+
+
+def test_create_that_fails_spares_the_vm_of_another_try(center: Site) -> None:
+    """The other has made it and somebody has renamed it, so that nothing but its mark tells whose it is."""
+    center.gateway().list_vms()
+    center.sandbox.faults.add(Fault("CloneVM_Task", delay_seconds=0.6))
+    failures: list[ProviderError] = []
+    failing = threading.Thread(target=lambda: failures.append(center.failed(key=KEY)))
+    failing.start()
+    threading.Event().wait(0.25)
+    vm_id = center.create(key=KEY)
+    center.sandbox.rename(vm_id, "renamed")
+    center.sandbox.fail_next_task("CloneVM_Task", "InsufficientMemoryResourcesFault")
+    failing.join()
+    assert [failure.code for failure in failures] == [ErrorCode.UNPROCESSABLE]
+    assert [(vm.instance_uuid, vm.name) for vm in center.sandbox.vms()] == [(vm_id, "renamed")]
