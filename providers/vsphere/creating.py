@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, cast
 
 from pyVmomi import vim, vmodl
@@ -36,8 +35,8 @@ class Creator:
         self._work = work
         self._remover = Remover(client, work)
         self._datacenter = client.inventory.datacenter()
-        # The task that copies a disk into the folder: it must have ended before the folder can be removed.
-        self._copying = ""
+        # The task that works on the disk in the folder: it must have ended before the folder can be removed.
+        self._at_disk = ""
 
     def begin(self) -> Operation:
         """Make the VM; the last step is left open."""
@@ -71,8 +70,7 @@ class Creator:
             task = template.ref.Clone(folder, draft.spec.name, clone_spec(draft, template, place))
         except _FAILURES as error:
             self._cope_with_loss(error, "CloneVM_Task", place, lasting=draft.is_keyed)
-            is_taken = isinstance(error, FaultError) and isinstance(error.fault, vim.fault.DuplicateName)
-            earlier = self._earlier() if is_taken and draft.is_keyed else None
+            earlier = self._of_that_name(error) if draft.is_keyed else None
             if earlier is not None:
                 return earlier
             raise
@@ -123,11 +121,12 @@ class Creator:
         path = disk_path(folder, self._draft.spec.name)
         form = vim.VirtualDiskManager.VirtualDiskSpec(diskType="thin", adapterType="lsiLogic")
         task = disks.CopyVirtualDisk(str(image), datacenter, path, datacenter, form, force=False)
-        self._copying = moref(task)
+        self._at_disk = moref(task)
         self._finish("CopyVirtualDisk_Task", task)
         wanted_kib = (self._draft.spec.os.disk_gib or 0) * KIB_PER_GIB
         if wanted_kib > (capacity_kib or 0):
             grown = disks.ExtendVirtualDisk(path, datacenter, wanted_kib, eagerZero=False)
+            self._at_disk = moref(grown)
             self._finish("ExtendVirtualDisk_Task", grown)
 
     def _register(self, image: File, folder: str, place: Placement) -> Operation:
@@ -160,11 +159,17 @@ class Creator:
         """What an earlier request with the same key has made."""
         return retries.existing(self._client, self._draft.uuid, self._draft.digest)
 
+    def _of_that_name(self, error: Exception) -> Operation | None:
+        """The same, if a create was refused because it has the name."""
+        if not isinstance(error, FaultError) or not isinstance(error.fault, vim.fault.DuplicateName):
+            return None
+        return retries.of_that_name(self._client, self._draft.uuid, self._draft.digest, error.fault)
+
     def _made_vm(self, task: str = "") -> None:
         self._work.made("vm", self._draft.uuid, lambda: self._remover.remove_created(self._draft, task))
 
     def _made_folder(self, folder: str) -> None:
-        self._work.made("folder", folder, lambda: self._remover.remove_folder(folder, self._copying))
+        self._work.made("folder", folder, lambda: self._remover.remove_folder(folder, self._at_disk))
 
     def _cope_with_loss(self, error: Exception, call: str, place: Placement, *, lasting: bool) -> None:
         """If the answer to the making got lost, see that no VM is left behind; a `lasting` one is for the next try."""
@@ -175,14 +180,23 @@ class Creator:
 
     def _search_lost(self, call: str, place: Placement) -> str:
         """Look for the VM whose making was not answered, so that it is removed; what to tell the caller."""
-        operation = retries.searched(call, self._draft, moref(place.folder))
         try:
-            found = retries.search(self._client, operation, Goal.read(operation.handle))
-            found = found if found.done else self._work.finish(replace(found))
+            is_made = self._was_made(call, place)
         except _FAILURES:
-            self._made_vm()
+            self._work.made("vm", self._draft.uuid, lambda: self._remove_lost(call, place))
             return "Whether a VM was made could not be found out: look for it before you try again."
-        if found.vm_id is None:
+        if not is_made:
             return "No VM was made."
         self._made_vm()
         return "The VM that was made is removed again."
+
+    def _was_made(self, call: str, place: Placement) -> bool:
+        """Whether there is a VM of this create, although nobody said so; waits for one that is being made."""
+        operation = retries.searched(call, self._draft, moref(place.folder))
+        found = retries.search(self._client, operation, Goal.read(operation.handle))
+        return (found if found.done else self._work.finish(found)).vm_id is not None
+
+    def _remove_lost(self, call: str, place: Placement) -> None:
+        """Remove a VM that may not have been there when time ran out, and may have come since."""
+        if self._was_made(call, place):
+            self._remover.remove_created(self._draft)

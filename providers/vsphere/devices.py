@@ -105,7 +105,8 @@ def _backing(network: Found, places: Places) -> vim.vm.device.VirtualDevice.Back
         return cards.OpaqueNetworkBackingInfo(
             opaqueNetworkId=summary.opaqueNetworkId, opaqueNetworkType=summary.opaqueNetworkType
         )
-    return cards.NetworkBackingInfo(deviceName=network.name, network=cast("vim.Network", network.ref))
+    # By its name as the server writes it, escapes and all.
+    return cards.NetworkBackingInfo(deviceName=str(values["name"]), network=cast("vim.Network", network.ref))
 
 
 def _connected() -> vim.vm.device.VirtualDevice.ConnectInfo:

@@ -31,7 +31,7 @@ class Draft:
     "allowing the Virtual Infrastructure environment to assign or change it when VirtualCenter detects an identifier
     conflict"). The lock is the name: requests with the same key have the same content, so the same name, which vCenter
     takes once in a folder (`DuplicateName`); on a standalone host it is the VM's folder on the datastore, whose name
-    follows from VM name and UUID and which can be made once (`FileAlreadyExists`).
+    is the UUID and which can be made once (`FileAlreadyExists`).
     """
 
     spec: VMSpec
@@ -56,8 +56,8 @@ class Draft:
 
     @property
     def folder_name(self) -> str:
-        """The VM's folder on a datastore of a standalone host."""
-        return f"{self.spec.name}-{self.uuid[:8]}"
+        """The VM's folder on a datastore of a standalone host; with a key it follows from that and nothing else."""
+        return self.uuid if self.is_keyed else f"{self.spec.name}-{self.uuid[:8]}"
 
     def config(self) -> vim.vm.ConfigSpec:
         """What a VM has of it in every way of making one."""

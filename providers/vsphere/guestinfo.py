@@ -16,6 +16,9 @@ from providers.errors import FieldFault, InvalidRequestError
 LIMIT_BYTES = 64 * 1024
 _ENCODING = "gzip+base64"
 
+# All that the DataSource VMware reads; what a copy is not told it must not have of its template either.
+_READ = ("metadata", "userdata", "vendordata")
+
 
 def encoded(data: bytes) -> str:
     """The data as a guest's cloud-init takes them; the same data make the same text."""
@@ -45,3 +48,9 @@ def variables(instance_id: str, host_name: str, user_data: bytes | None) -> Mapp
     if user_data:
         found |= {"guestinfo.userdata": encoded(user_data), "guestinfo.userdata.encoding": _ENCODING}
     return found
+
+
+def inherited(told: Mapping[str, str]) -> Mapping[str, str]:
+    """What takes a template's own variables from a copy that is told others: a blank value removes one."""
+    names = (f"guestinfo.{name}{end}" for name in _READ for end in ("", ".encoding"))
+    return {name: "" for name in names if name not in told}

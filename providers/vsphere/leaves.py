@@ -20,6 +20,7 @@ from pyVmomi import vim, vmodl
 
 from providers.vsphere.properties import PAGE_SIZE, Found
 from providers.vsphere.session import Session
+from providers.vsphere.soap import FaultError
 
 # The namespace is the same for all that is read here, and XPath is shorter and faster without one.
 _NAMESPACE = re.compile(rb"""\sxmlns=("[^"]*"|'[^']*')""")
@@ -30,6 +31,10 @@ _FIELD, _OBJECT = "\ufdd0", "\ufdd1"
 _ONE_TREE = threading.Lock()
 
 _Collector = vmodl.query.PropertyCollector
+_NEXT: Final = "ContinueRetrievePropertiesEx"
+# How the next page is refused when its session has ended: there is none, or another thread has opened a new one, in
+# which the token says nothing.
+_ENDED: Final = (vim.fault.NotAuthenticated, vmodl.fault.InvalidArgument)
 _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "config.hardware.numCPU": int,
     "config.hardware.memoryMB": int,
@@ -50,21 +55,39 @@ def leaf_pages(
 ) -> Iterator[Found]:
     """What the server says of the VMs that a question is about, one call and one page in memory at a time.
 
-    `paths` are those of the question, and lead to plain values only.
+    `paths` are those of the question, and lead to plain values only. Where the session ends between two pages, and
+    the rest with it, the question is asked once more; nothing is told twice.
     """
+    told: set[str] = set()
+    try:
+        for page in _pages(session, question, paths):
+            for moref, values in page.rows:
+                told.add(moref)
+                yield Found(vim.VirtualMachine(moref, session), values)
+    except FaultError as error:
+        if error.operation != _NEXT or not isinstance(error.fault, _ENDED):
+            raise
+    else:
+        return
+    for page in _pages(session, question, paths):
+        yield from (
+            Found(vim.VirtualMachine(moref, session), values) for moref, values in page.rows if moref not in told
+        )
 
+
+def _pages(
+    session: Session, question: vmodl.query.PropertyCollector.FilterSpec, paths: tuple[str, ...]
+) -> Iterator[_Page]:
     def read(content: bytes) -> _Page:
         return read_page(content, paths)
 
-    first, following = _info("RetrievePropertiesEx"), _info("ContinueRetrievePropertiesEx")
+    first, following = _info("RetrievePropertiesEx"), _info(_NEXT)
     options = _Collector.RetrieveOptions(maxObjects=PAGE_SIZE)
     page: _Page = session.ask(session.collector, first, ([question], options), read)
-    while True:
-        for moref, values in page.rows:
-            yield Found(vim.VirtualMachine(moref, session), values)
-        if not page.token:
-            return
+    yield page
+    while page.token:
         page = session.ask(session.collector, following, (page.token,), read)
+        yield page
 
 
 def read_page(content: bytes, paths: tuple[str, ...]) -> _Page:

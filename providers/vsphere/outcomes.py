@@ -37,7 +37,7 @@ class Outcomes:
             case "success":
                 return self._succeeded(operation, goal, look)
             case "error":
-                return self._failed(operation, goal, look.fault)
+                return self._failed(operation, goal, look)
             case _:
                 return self._forgotten(operation, goal)
 
@@ -72,22 +72,27 @@ class Outcomes:
             return replace(created, failure=failure, vm=None)
         return created
 
-    def _failed(self, operation: Operation, goal: Goal, fault: vmodl.MethodFault | None) -> Operation:
-        fault = fault or vmodl.fault.SystemError(reason="The task failed, and vSphere does not say why")
+    def _failed(self, operation: Operation, goal: Goal, look: Look) -> Operation:
+        fault = look.fault or vmodl.fault.SystemError(reason="The task failed, and vSphere does not say why")
         if operation.verb in {Verb.START, Verb.STOP} and goal.state and is_in_state(fault, goal.state):
             return replace(operation, done=True)
+        if look.machine is not None and look.machine.is_template:
+            # No VM for us; vSphere says of it that this is not supported.
+            return replace(operation, done=True, failure=self._client.not_found(operation.vm_id or ""))
         failure = meaning(fault, goal.call, self._client.session.place)
         if not goal.digest or operation.vm_id is None:
             # The UUID was drawn for this create, so whatever has it was made by it.
             return replace(operation, done=True, failure=failure)
         if isinstance(fault, vim.fault.DuplicateName):
-            return self._duplicate(operation, goal, failure)
+            return self._duplicate(operation, goal, fault, failure)
         return replace(operation, done=True, failure=failure, vm_id=self._left_behind(operation.vm_id, goal))
 
-    def _duplicate(self, operation: Operation, goal: Goal, failure: ProviderError) -> Operation:
+    def _duplicate(
+        self, operation: Operation, goal: Goal, fault: vim.fault.DuplicateName, failure: ProviderError
+    ) -> Operation:
         """The name is taken: by the VM of an earlier request with the same key, or by another."""
         try:
-            earlier = retries.existing(self._client, operation.vm_id or "", goal.digest)
+            earlier = retries.of_that_name(self._client, operation.vm_id or "", goal.digest, fault)
         except ProviderError as error:
             return replace(operation, done=True, failure=error, vm_id=None)
         return earlier or replace(operation, done=True, failure=failure, vm_id=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -156,11 +157,10 @@ def _pools(places: Places, wanted: str) -> dict[str, _Compute]:
 
 def folders(places: Places) -> dict[str, Ref]:
     """Folders of VMs by their path below the datacenter's; a blank name means that one."""
-    found = {
-        path: folder.ref
-        for folder in places.of(vim.Folder)
-        if (path := _path(places, folder, stop=places.vm_folder)) is not None
-    }
+    paths = [(_path(places, folder, stop=places.vm_folder), folder.ref) for folder in places.of(vim.Folder)]
+    # By the server's own id where a path is not unique: a name may hold a slash.
+    often = Counter(path for path, _ in paths)
+    found = {path if often[path] == 1 else moref(ref): ref for path, ref in paths if path is not None}
     return {**found, "": places.vm_folder}
 
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
-from pyVmomi import vim, vmodl
+from pyVmomi import vim
 
 from providers.domain import Operation, Verb
 from providers.driver import Work
-from providers.errors import ConflictError, ProviderError
+from providers.errors import ProviderError
 from providers.vsphere.client import VSphereClient
 from providers.vsphere.drafts import Draft
 from providers.vsphere.failures import code_of, translate
 from providers.vsphere.machines import Machine
 from providers.vsphere.progress import Goal
-from providers.vsphere.properties import moref
+from providers.vsphere.properties import moref, only
 from providers.vsphere.soap import FaultError
 
 _FAILURES: Final = (ProviderError, FaultError)
 # How vSphere says that a file is not there.
 _NO_FILE: Final = frozenset({"FileNotFound", "ManagedObjectNotFound"})
+# And that the power of a VM, or of a template, cannot be cut, as it is off.
+_NOT_RUNNING: Final = frozenset({"InvalidPowerState", "NotSupported"})
 
 
 class Remover:
@@ -65,10 +67,10 @@ class Remover:
             task = ref.PowerOff()
             self._work.finish(Operation(Verb.STOP, vm_id, str(Goal("PowerOffVM_Task", moref(task)))))
         except FaultError as error:
-            if not isinstance(error.fault, vim.fault.InvalidPowerState | vmodl.fault.NotSupported):
+            if code_of(error.fault) not in _NOT_RUNNING:
                 raise
-        except ConflictError as error:
-            if error.backend is None or error.backend.code != "InvalidPowerState":
+        except ProviderError as error:
+            if error.backend is None or error.backend.code not in _NOT_RUNNING:
                 raise
         else:
             return True
@@ -89,6 +91,8 @@ class Remover:
             raise self._client.not_found(draft.uuid)
         # If looking is what failed, destroying may still succeed; a VM that runs cannot be destroyed.
         with suppress(*_FAILURES):
+            self._end_all(machine.ref)
+        with suppress(*_FAILURES):
             self.power_off(machine.uuid, machine.ref)
         destroyed = machine.ref.Destroy()
         self._work.finish(Operation(Verb.DELETE, machine.uuid, str(Goal("Destroy_Task", moref(destroyed)))))
@@ -106,6 +110,12 @@ class Remover:
         except ProviderError as error:
             if error.backend is None or error.backend.code not in _NO_FILE:
                 raise
+
+    def _end_all(self, ref: vim.VirtualMachine) -> None:
+        """Let what is at work on a VM come to its end: its start may have been accepted and not answered."""
+        found = only(self._client.session.collector, ref, ("recentTask",), self._client.session.place)
+        for task in found.values.get("recentTask", ()):
+            self._end(moref(task))
 
     def _end(self, task: str) -> vim.VirtualMachine | None:
         """Cancel a task that may still be at work, and wait for its end; the VM that it has made, if it tells."""

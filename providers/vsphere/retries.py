@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 from providers.domain import Operation, Verb
 from providers.errors import ConflictError, UnprocessableError
@@ -12,6 +12,8 @@ from providers.vsphere.client import VSphereClient
 from providers.vsphere.drafts import Draft
 from providers.vsphere.machines import Machine
 from providers.vsphere.progress import Goal
+from providers.vsphere.properties import moref
+from providers.vsphere.soap import FaultError
 
 # How long to look for a VM whose making was not answered; the server may not show it at once.
 SEARCH_SECONDS = 6.0
@@ -37,6 +39,27 @@ def existing(client: VSphereClient, uuid: str, digest: str) -> Operation | None:
             "a new key for a new request."
         )
     return Operation(Verb.CREATE, machine.uuid, done=True, vm=machine.vm)
+
+
+def of_that_name(client: VSphereClient, uuid: str, digest: str, fault: vim.fault.DuplicateName) -> Operation | None:
+    """The same for a create whose VM's name is taken, if it is taken by the earlier request's VM.
+
+    Raises:
+        UnprocessableError, ConflictError: as `existing`; a VM that is not finished can be told from no other.
+
+    """
+    if isinstance(fault.object, vim.VirtualMachine) and not _is_finished(client, moref(fault.object)):
+        raise still_at_work()
+    return existing(client, uuid, digest)
+
+
+def _is_finished(client: VSphereClient, vm: str) -> bool:
+    try:
+        return client.machine(client.vm(vm)).has_config
+    except FaultError as error:
+        if isinstance(error.fault, vmodl.fault.ManagedObjectNotFound):
+            return False
+        raise
 
 
 def still_at_work() -> ConflictError:

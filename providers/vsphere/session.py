@@ -120,7 +120,9 @@ class Session(SoapStub):
                 try:
                     self._log_in()
                 except FaultError as error:
-                    self._refusal = error
+                    # A server that is starting, or busy, has refused nobody.
+                    if isinstance(error.fault, vim.fault.InvalidLogin):
+                        self._refusal = error
                     raise
 
     def _log_in(self) -> None:

@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from pyVmomi import vim
 
-from providers.vsphere import devices
+from providers.vsphere import devices, guestinfo
 from providers.vsphere.drafts import Draft
 from providers.vsphere.images import File, Template
 from providers.vsphere.placement import Placement
@@ -24,6 +24,8 @@ def clone_spec(draft: Draft, template: Template, place: Placement) -> vim.vm.Clo
     if place.network is not None:
         changes.append(devices.other_network(template.nic, place.network, place.places))
     config.deviceChange = changes
+    unwanted = guestinfo.inherited({option.key: "" for option in config.extraConfig})
+    config.extraConfig += [vim.option.OptionValue(key=key, value=value) for key, value in unwanted.items()]
     # The properties of a template that came as an OVA: cloud-init would heed them and not what it is given here.
     config.vAppConfigRemoved = True
     location = vim.vm.RelocateSpec(

@@ -357,3 +357,11 @@ def test_creation_takes_each_of_its_privileges(
     with refusal(vim.fault.NoPermission, privilegeId=missing):
         low.create(deviceChange=changes())
     low.close()
+
+
+def test_clone_whose_instance_uuid_is_taken_gets_another(vcenter: VSphereSandbox, user: Client) -> None:
+    """VCenter sees to it that no two VMs have one."""
+    (taken,) = vcenter.seed(1)
+    user.done(user.clone("first", config=vim.vm.ConfigSpec(instanceUuid=taken)))
+    assert len({vm.instance_uuid for vm in vcenter.vms()} | {taken}) == 2
+    assert vcenter.vm("vm-0001").instance_uuid == taken

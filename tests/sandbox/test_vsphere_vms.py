@@ -179,6 +179,7 @@ def test_task_is_told_in_full(vcenter: VSphereSandbox, user: Client, vm: Any) ->
     assert (info.state, info.progress, info.error) == ("success", None, None)
     assert info.queueTime <= info.startTime <= info.completeTime
     assert user.content.taskManager.recentTask == [task]
+    assert user.one(vm, "recentTask") == [task]
 
 
 def test_task_that_is_over_or_cannot_be_is_not_cancelled(vcenter: VSphereSandbox, user: Client, vm: Any) -> None:
@@ -314,6 +315,7 @@ def test_network_adapter_moves_to_another_network(vcenter: VSphereSandbox, user:
     vm, group = user.vm("vm-0001"), user.all(vim.Network)["DPortGroup1"]
     (nic,) = [found for found in vm.config.hardware.device if isinstance(found, vim.vm.device.VirtualEthernetCard)]
     switch = group.config.distributedVirtualSwitch
+    assert {group, switch} <= set(group.parent.childEntity)
     port = vim.dvs.PortConnection(switchUuid=switch.uuid, portgroupKey=group.key)
     nic.backing = vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=port)
     user.done(vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[edit(nic)])))

@@ -56,7 +56,7 @@ class Birth:
     def reserved(self) -> Iterator[None]:
         """Have its name and its files for itself; all of them go when it comes to nothing."""
         claim = (self.folder, self.machine.name)
-        self.world.claims.add(claim)
+        self.world.claims[claim] = self.machine.ref
         try:
             self.plan.make()
             yield
@@ -64,7 +64,7 @@ class Birth:
             self.plan.undo()
             raise
         finally:
-            self.world.claims.discard(claim)
+            self.world.claims.pop(claim, None)
 
     def complete(self) -> None:
         """Be in the inventory."""
@@ -93,6 +93,7 @@ def begin(call: Call, entity: Any, conceive: Callable[[], Birth], config: Any, *
             yield call.world.knobs.task_seconds
         if config is not None:
             specs.apply(config, born.machine)
+            call.world.tell_apart(born.machine)
         born.complete()
         if is_on:
             born.machine.power_on(call.world.knobs.boot_seconds)
@@ -115,7 +116,7 @@ def refuse_taken(world: World, folder: Folder, name: str) -> None:
         if child.name == name:
             raise refusal("DuplicateName", name=name, object=child.ref)
     if (folder, name) in world.claims:
-        raise refusal("DuplicateName", name=name, object=folder.ref)
+        raise refusal("DuplicateName", name=name, object=world.claims[folder, name])
 
 
 def choose_host(world: World, pool: Pool, named: Any, preferred: Host | None = None) -> Host:

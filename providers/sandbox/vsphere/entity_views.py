@@ -9,6 +9,9 @@ from providers.sandbox.vsphere.inventory import Node
 from providers.sandbox.vsphere.machines import Machine
 from providers.sandbox.vsphere.shapes import Getter, Shape
 
+# How many are recent, vSphere does not say.
+RECENT_TASKS: Final = 10
+
 Properties = Mapping[str, Getter | Shape]
 
 
@@ -36,6 +39,7 @@ def fixed(value: Any) -> Getter:
 ENTITY: Final[Properties] = {
     "name": lambda node: node.name,
     "parent": lambda node: node.parent.ref if node.parent else None,
+    "recentTask": lambda node: node.tasks[-RECENT_TASKS:],
     "overallStatus": fixed("green"),
     "configStatus": fixed("green"),
 }

@@ -19,6 +19,8 @@ class Node:
     name: str
     parent: "Node | None" = None
     children: "list[Node]" = field(default_factory=list)
+    # The references of the tasks on it, oldest first.
+    tasks: list[Any] = field(default_factory=list, repr=False)
 
     @property
     def moid(self) -> str:

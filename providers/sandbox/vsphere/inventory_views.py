@@ -8,7 +8,7 @@ from pyVmomi import vim
 
 from providers.sandbox.vsphere.compute_views import CLUSTER, COMPUTE, HOST, POOL
 from providers.sandbox.vsphere.entity_views import ENTITY, Properties, browser_ref, fixed, machines_around, refs
-from providers.sandbox.vsphere.inventory import Holds, Network
+from providers.sandbox.vsphere.inventory import Folder, Holds, Network
 from providers.sandbox.vsphere.machine_facts import datastores_of, networks_of
 from providers.sandbox.vsphere.shapes import Getter, Shape
 
@@ -27,10 +27,17 @@ _CHILD_TYPES: Final[Mapping[Holds, list[Any]]] = MappingProxyType(
         Holds.NETWORKS: [vim.Folder, vim.Network, vim.DistributedVirtualSwitch],
     }
 )
+
+
+def _switches(folder: Folder) -> list[Any]:
+    """The switches of port groups, which stand beside them (Folder.childType in the API reference)."""
+    return [switch_ref(node) for node in folder.children if isinstance(node, Network) and node.is_distributed]
+
+
 FOLDER: Final[Properties] = {
     **ENTITY,
     "childType": lambda folder: _CHILD_TYPES[folder.holds],
-    "childEntity": lambda folder: refs(folder.children),
+    "childEntity": lambda folder: [*refs(folder.children), *_switches(folder)],
 }
 
 

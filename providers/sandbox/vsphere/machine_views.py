@@ -9,6 +9,7 @@ from typing import Final
 
 from pyVmomi import vim
 
+from providers.sandbox.vsphere.entity_views import ENTITY
 from providers.sandbox.vsphere.machine_config import CONFIG, GUEST, RUNTIME
 from providers.sandbox.vsphere.machine_facts import (
     constant,
@@ -97,6 +98,7 @@ MACHINE: Final[Mapping[str, Getter | Shape]] = MappingProxyType(
     {
         "name": lambda machine: machine.name,
         "parent": parent,
+        "recentTask": ENTITY["recentTask"],
         "overallStatus": constant("green"),
         "configStatus": constant("green"),
         "config": CONFIG,

@@ -33,6 +33,7 @@ def reconfigure(call: Call) -> Any:
         machine.devices = plan.devices
         machine.name = spec.name or machine.name
         specs.apply(spec, machine)
+        call.world.tell_apart(machine)
 
     return call.fork(machine, work(), check=check, busy=(machine,))
 

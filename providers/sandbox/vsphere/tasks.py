@@ -113,6 +113,8 @@ class Tasks:
         task.busy = list(busy)
         self.all[moid] = task
         self._running.append(task)
+        if entity is not None:
+            entity.tasks.append(task.ref)
         self.settle()
         return task
 

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,8 +57,8 @@ class World:
         self.nodes: dict[str, Node] = {}
         self._numbers = itertools.count(1)
         self.tasks = Tasks(self._task_id)
-        # Names in folders that VMs which are being made will have.
-        self.claims: set[tuple[Folder, str]] = set()
+        # Names in folders that VMs which are being made will have, and their references.
+        self.claims: dict[tuple[Folder, str], Any] = {}
         self._guests = itertools.count(10)
 
     # Objects.
@@ -118,6 +119,12 @@ class World:
     def machine_id(self) -> str:
         """The managed object id of a new VM."""
         return str(self.number()) if self.is_esxi else f"vm-{self.number()}"
+
+    def tell_apart(self, machine: Machine) -> None:
+        """Give a VM whose instance UUID is taken another, as vCenter does (VirtualMachineConfigSpec.instanceUuid)."""
+        others = (other for other in self.machines() if other is not machine)
+        if not self.is_esxi and any(other.instance_uuid == machine.instance_uuid for other in others):
+            machine.instance_uuid = str(uuid.uuid4())
 
     def new_mac(self) -> str:
         """A MAC address of the range that vCenter, or a host, gives them from."""

@@ -1,4 +1,4 @@
-"""govmomi's simulator in both modes, and gateways to it, for what is peculiar to vSphere."""
+"""govmomi's simulator and our own, each in both modes, and gateways to them, for what is peculiar to vSphere."""
 
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -9,12 +9,17 @@ from providers.credentials import Credentials
 from providers.domain import Environment, Offer, OperatingSystem, VMSpec
 from providers.gateway import Backends, Gateway
 from providers.network import Network
+from providers.sandbox.authority import Authority
+from providers.sandbox.vsphere import VSphereSandbox
 from providers.vsphere import CLOUD
 from providers.waiting import Deadline
 from tests.conformance.vcsim import EsxiHarness, VcenterHarness, VcsimHarness
+from tests.providers.vsphere.site import Kind, Site
 
 NETWORK = Network(connect_timeout_seconds=2.0, read_timeout_seconds=10.0)
 MakeGateway = Callable[..., Gateway]
+# Of our own simulator's tasks.
+TASK_SECONDS = 0.02
 H = TypeVar("H", bound=VcsimHarness)
 
 
@@ -76,3 +81,47 @@ def spec_of(harness: VcsimHarness, name: str = "web1", disk_gib: int | None = No
     """A VM of the backend's image."""
     image = str(changed.pop("image", harness.offer["image"]))
     return VMSpec(name, OperatingSystem("Linux", disk_gib=disk_gib), Offer("c1m1", image, 1, 1024), **changed)  # type: ignore[arg-type] # as given
+
+
+# ---- Our own simulator
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """The certificate authority of our own simulators."""
+    return Authority(tmp_path_factory.mktemp("authority") / "ca.pem")
+
+
+@pytest.fixture(scope="session")
+def sandboxes(authority: Authority) -> Iterator[dict[Kind, VSphereSandbox]]:
+    """One of each kind for all tests."""
+    vcenter = VSphereSandbox(authority, task_seconds=TASK_SECONDS)
+    with vcenter, VSphereSandbox(authority, kind="esxi", task_seconds=TASK_SECONDS) as esxi:
+        yield {"vcenter": vcenter, "esxi": esxi}
+
+
+def _site(sandboxes: dict[Kind, VSphereSandbox], authority: Authority, kind: Kind) -> Iterator[Site]:
+    sandbox = sandboxes[kind]
+    sandbox.reset()
+    site = Site(sandbox, authority, kind)
+    yield site
+    site.backends.close()
+    sandbox.reset()
+
+
+@pytest.fixture(params=["vcenter", "esxi"])
+def site(request: pytest.FixtureRequest, sandboxes: dict[Kind, VSphereSandbox], authority: Authority) -> Iterator[Site]:
+    """A vCenter, and then a standalone host; as at its start, with no session open."""
+    yield from _site(sandboxes, authority, request.param)
+
+
+@pytest.fixture
+def center(sandboxes: dict[Kind, VSphereSandbox], authority: Authority) -> Iterator[Site]:
+    """The vCenter only."""
+    yield from _site(sandboxes, authority, "vcenter")
+
+
+@pytest.fixture
+def host(sandboxes: dict[Kind, VSphereSandbox], authority: Authority) -> Iterator[Site]:
+    """The standalone host only."""
+    yield from _site(sandboxes, authority, "esxi")

@@ -1,0 +1,200 @@
+"""Creates with an Idempotency-Key: one VM, whatever happens between two tries."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+
+import pytest
+
+from providers.domain import StopMode
+from providers.errors import ConflictError, ErrorCode, ProviderError, UnprocessableError
+from providers.sandbox.faults import Cut, Fault
+from providers.sandbox.vsphere import FOLDERS
+from tests.providers.vsphere.site import AT_ONCE, Site
+from tests.support.threads import at_once
+
+KEY = "order-4711"
+
+
+def test_create_repeated_finds_the_first_vm(site: Site) -> None:
+    """One VM, one boot, and what the guest was told stays."""
+    vm_id = site.create(key=KEY)
+    before = site.sandbox.vm(vm_id), site.sandbox.files()
+    assert site.create(key=KEY) == vm_id
+    assert (site.sandbox.vm(vm_id), site.sandbox.files()) == before
+
+
+def test_create_repeated_by_another_process_finds_the_first_vm(site: Site) -> None:
+    """Nothing but the cloud remembers."""
+    vm_id = site.create(key=KEY)
+    site.backends.close()
+    assert site.create(key=KEY) == vm_id
+    assert len(site.sandbox.vms()) == 1
+
+
+@pytest.mark.parametrize("at_call", [False, True], ids=["by the task", "at the call"])
+@pytest.mark.parametrize("task_seconds", [0.02, 0.3])
+def test_create_repeated_at_once_makes_one_vm(site: Site, task_seconds: float, *, at_call: bool) -> None:
+    """Eight tries: each has the VM, or is told that the first is still at work; a repetition then has it."""
+    site.sandbox.knobs.task_seconds, site.sandbox.knobs.refuses_at_call = task_seconds, at_call
+
+    def attempt(_: int) -> str:
+        try:
+            return site.create(key=KEY)
+        except ProviderError as error:
+            return str(error.code)
+
+    made = at_once(8, attempt)
+    (vm,) = site.sandbox.vms()
+    assert vm.instance_uuid in made
+    assert set(made) <= {vm.instance_uuid, ErrorCode.CONFLICT.value}
+    assert vm.power_state == "poweredOn"
+    assert site.create(key=KEY) == vm.instance_uuid
+    site.gateway().delete_vm(vm.instance_uuid)
+    assert site.made() == []
+
+
+def test_create_repeated_with_other_content_is_unprocessable(site: Site) -> None:
+    """And what the first try has made stays as it is."""
+    site.create(key=KEY)
+    before = site.made()
+    with pytest.raises(UnprocessableError, match="Idempotency-Key"):
+        site.create(key=KEY, digest="digest-2", name="test2")
+    assert site.made() == before
+
+
+def test_create_repeated_at_once_with_other_content_makes_one_vm(site: Site) -> None:
+    """Under two names: one wins, the other is told."""
+    site.sandbox.knobs.task_seconds = 0.1
+
+    def attempt(number: int) -> str:
+        try:
+            return site.create(key=KEY, digest=f"digest-{number}", name=f"test{number}")
+        except (UnprocessableError, ConflictError) as error:
+            return str(error.code)
+
+    made = at_once(2, attempt)
+    site.rest()
+    uuids = [vm.instance_uuid for vm in site.sandbox.vms()]
+    assert len(set(uuids)) == len(uuids) == len([one for one in made if "-" in one]) <= 1, made
+    assert len({file.split("/")[0] for file in site.sandbox.files()}) == len(uuids)
+
+
+def test_create_with_another_key_or_in_another_environment_is_another_vm(site: Site) -> None:
+    """A key is a promise about one VM in one environment."""
+    ids = {
+        site.create(key=KEY),
+        site.create(key="other", name="test2"),
+        site.create(gateway=site.gateway(name="e2"), key=KEY, name="test3"),
+    }
+    assert {vm.instance_uuid for vm in site.sandbox.vms()} == ids
+    assert len(ids) == 3
+
+
+def test_create_repeated_after_a_rename_finds_the_vm(site: Site) -> None:
+    """And after its stop."""
+    vm_id = site.create(key=KEY)
+    site.sandbox.rename(vm_id, "renamed")
+    site.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
+    assert site.create(key=KEY) == vm_id
+    assert [(vm.name, vm.power_state) for vm in site.sandbox.vms()] == [("renamed", "poweredOff")]
+
+
+def test_create_repeated_after_a_move_finds_the_vm(center: Site) -> None:
+    """The environment's folder is another by now."""
+    vm_id = center.create(gateway=center.gateway(project=FOLDERS[0]), key=KEY)
+    assert center.create(key=KEY) == vm_id
+    assert len(center.sandbox.vms()) == 1
+
+
+def test_create_repeated_after_a_lost_answer_finds_the_vm(center: Site) -> None:
+    """The first answer got lost, and the VM is there."""
+    center.sandbox.faults.add(Fault("CloneVM_Task", cut=Cut.ANSWER, after=True))
+    error = center.failed(key=KEY)
+    assert "same Idempotency-Key" in error.detail
+    (vm,) = center.sandbox.vms()
+    assert center.create(key=KEY) == vm.instance_uuid
+
+
+def test_create_repeated_after_a_clean_failure_makes_the_vm(site: Site) -> None:
+    """Nothing is left of the first try that could be in the way."""
+    task = "CloneVM_Task" if site.kind == "vcenter" else "PowerOnVM_Task"
+    site.sandbox.fail_next_task(task, "InsufficientMemoryResourcesFault")
+    site.failed(key=KEY)
+    assert site.made() == []
+    vm_id = site.create(key=KEY)
+    assert [vm.instance_uuid for vm in site.sandbox.vms()] == [vm_id]
+
+
+@pytest.mark.parametrize("step", ["CopyVirtualDisk_Task", "CreateVM_Task"])
+def test_create_repeated_after_a_crash_half_way_is_a_conflict_that_says_why(host: Site, step: str) -> None:
+    """The process ended with a folder made; whose it is nobody can tell, so it is left, and the answer says so."""
+    made = host.create(key=KEY)
+    (folder, *_) = host.sandbox.files()
+    host.gateway().delete_vm(made)
+    host.sandbox.add_file(f"{folder}x")
+    with pytest.raises(ConflictError, match="earlier request") as caught:
+        host.create(key=KEY)
+    assert "remove what the earlier one left" in caught.value.detail
+    assert f"{folder}x" in host.sandbox.files()
+    assert host.sandbox.tasks(step)[1:] == ()
+
+
+def test_create_repeated_after_a_crash_before_the_start_finds_the_vm(host: Site) -> None:
+    """It is there and was never started; it is shown as it is."""
+    vm_id = host.create(key=KEY)
+    host.sandbox.set_state(vm_id, "stopped")
+    assert host.gateway().create_vm(host.spec(key=KEY)).vm_id == vm_id
+
+
+def test_create_repeated_after_the_vm_was_deleted_makes_it_anew(site: Site) -> None:
+    """A VM that is gone is no VM."""
+    vm_id = site.create(key=KEY)
+    site.gateway().delete_vm(vm_id)
+    assert site.create(key=KEY) == vm_id
+    assert len(site.sandbox.vms()) == 1
+
+
+def test_create_that_is_followed_and_repeated_makes_one_vm(site: Site) -> None:
+    """The caller did not wait, and asks again."""
+    site.sandbox.knobs.task_seconds = 0.1
+    operation = site.gateway().create_vm(site.spec(key=KEY), AT_ONCE)
+    with suppress(ConflictError):
+        site.create(key=KEY)
+    finished = site.finished(operation)
+    assert (finished.failure, finished.vm_id) == (None, site.sandbox.vms()[0].instance_uuid)
+    assert len(site.sandbox.vms()) == 1
+
+
+def test_create_whose_mark_was_removed_is_refused(site: Site) -> None:
+    """Somebody has emptied the notes: what was asked for cannot be known any more."""
+    vm_id = site.create(key=KEY)
+    site.sandbox.set_annotation(vm_id, "mine")
+    with pytest.raises(UnprocessableError, match=vm_id):
+        site.create(key=KEY)
+    assert len(site.sandbox.vms()) == 1
+
+
+def test_create_repeated_beside_notes_of_people_finds_the_vm(site: Site) -> None:
+    """They have written more lines."""
+    vm_id = site.create(key=KEY)
+    ours = site.sandbox.vm(vm_id).annotation
+    site.sandbox.set_annotation(vm_id, f"call Jo before you stop it\n{ours}\n{{not json")
+    assert site.create(key=KEY) == vm_id
+
+
+def test_create_that_fails_spares_the_vm_of_another_try(center: Site) -> None:
+    """The other has made it and somebody has renamed it, so that nothing but its mark tells whose it is."""
+    center.gateway().list_vms()
+    center.sandbox.faults.add(Fault("CloneVM_Task", delay_seconds=0.6))
+    failures: list[ProviderError] = []
+    failing = threading.Thread(target=lambda: failures.append(center.failed(key=KEY)))
+    failing.start()
+    threading.Event().wait(0.25)
+    vm_id = center.create(key=KEY)
+    center.sandbox.rename(vm_id, "renamed")
+    center.sandbox.fail_next_task("CloneVM_Task", "InsufficientMemoryResourcesFault")
+    failing.join()
+    assert [failure.code for failure in failures] == [ErrorCode.UNPROCESSABLE]
+    assert [(vm.instance_uuid, vm.name) for vm in center.sandbox.vms()] == [(vm_id, "renamed")]
