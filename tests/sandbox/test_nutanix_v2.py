@@ -94,9 +94,7 @@ def test_task_tells_its_vm_once_it_runs(prism: NutanixSandbox, user: Caller) -> 
 
 
 @pytest.mark.parametrize("path", [f"/vms/{UNKNOWN}", f"/tasks/{UNKNOWN}", f"/images/{UNKNOWN}", "/vms/nonsense"])
-def test_show_of_what_is_not_there_is_a_500_with_its_own_code(
-    prism: NutanixSandbox, user: Caller, path: str
-) -> None:
+def test_show_of_what_is_not_there_is_a_500_with_its_own_code(prism: NutanixSandbox, user: Caller, path: str) -> None:
     """Or a 404, on releases that know better."""
     response = user.call("GET", V2 + path)
     assert (response.status_code, response.json()["error_code"]["code"]) == (500, 1202)
@@ -164,7 +162,13 @@ def test_transition_into_the_present_state_can_be_made_harmless(prism: NutanixSa
 
 @pytest.mark.parametrize(
     ("transition", "state", "boots"),
-    [("RESET", "ON", 2), ("POWERCYCLE", "ON", 2), ("PAUSE", "PAUSED", 1), ("SUSPEND", "SUSPENDED", 1), ("OFF", "OFF", 1)],
+    [
+        ("RESET", "ON", 2),
+        ("POWERCYCLE", "ON", 2),
+        ("PAUSE", "PAUSED", 1),
+        ("SUSPEND", "SUSPENDED", 1),
+        ("OFF", "OFF", 1),
+    ],
 )
 def test_transition_does_what_it_says(
     prism: NutanixSandbox, user: Caller, transition: str, state: str, boots: int

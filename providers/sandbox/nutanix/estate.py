@@ -36,6 +36,8 @@ class Estate:
     intents: dict[str, Intent] = field(default_factory=dict)
     # The task of each request id of each user (NTNX-Request-Id).
     requests: dict[tuple[str, str], str] = field(default_factory=dict)
+    # How often each operation of v4 was called in its latest second, which comes first.
+    calls: dict[str, tuple[int, int]] = field(default_factory=dict)
     accounts: Accounts = field(default_factory=Accounts)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -44,7 +46,7 @@ class Estate:
         self.knobs = knobs
         self.inventory = equipment(self.cluster_count, central=self.is_central)
         self.machines, self.tasks = {}, Tasks()
-        self.intents, self.requests = {}, {}
+        self.intents, self.requests, self.calls = {}, {}, {}
         self.accounts = Accounts()
 
     @property

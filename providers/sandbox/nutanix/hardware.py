@@ -60,7 +60,7 @@ class Hardware:
         if any((disk.bus, disk.index) == (spec.bus, index) for disk in others):
             detail = f"InvalidArgument: Disk address {spec.bus.lower()}.{index} is in use"
             raise TaskFailure(Trouble(detail, 7, "VMM-30204", "VM_DISK_ADDRESS_IN_USE"))
-        is_empty = spec.is_cdrom and spec.source is None
+        is_empty = spec.is_cdrom and not size
         source = image.uuid if image else spec.source
         return Disk(str(uuid.uuid4()), spec.bus, index, size, container, source, spec.is_cdrom, is_empty)
 

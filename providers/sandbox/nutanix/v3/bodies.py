@@ -18,7 +18,7 @@ from providers.sandbox.nutanix.work import Change
 
 IPV4 = Text(pattern=re.compile(r"\d{1,3}(\.\d{1,3}){3}"))
 MAC = Text(pattern=re.compile(r"([0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}"))
-REFERENCE = Fields({"kind": Text(), "uuid": Uuid, "name": Text(1024), "url": Text()}, required=("kind", "uuid"))
+REFERENCE = Fields({"kind": Text(), "uuid": Uuid, "name": Text(1024)}, required=("kind", "uuid"))
 METADATA = Fields(
     {
         "kind": Text(),
@@ -65,7 +65,7 @@ DISK = Fields(
 NIC = Fields(
     {
         "uuid": Uuid,
-        "nic_type": words("NORMAL_NIC", "DIRECT_NIC", "NETWORK_FUNCTION_NIC"),
+        "nic_type": words("NORMAL_NIC", "DIRECT_NIC", "NETWORK_FUNCTION_NIC", "SPAN_DESTINATION_NIC"),
         "vlan_mode": words("ACCESS", "TRUNKED"),
         "trunked_vlan_list": Many(Integer()),
         "num_queues": Integer(),

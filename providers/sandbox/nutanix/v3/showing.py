@@ -172,8 +172,9 @@ def cluster(shown: Cluster) -> Mapping[str, object]:
 def host(shown: Host) -> Mapping[str, object]:
     """One host."""
     status = {"memory_capacity_mib": shown.memory_bytes // MIB, "num_cpu_sockets": 2, "num_cpu_cores": 32}
+    entity = _entity(shown, "host", {}, status)
     where = {"cluster_reference": {"kind": "cluster", "uuid": shown.cluster}}
-    return _entity(shown, "host", {}, status, where)
+    return {**entity, "status": {**entity["status"], **where}}
 
 
 def reference(kind: str, entity_id: str, name: str) -> Mapping[str, str]:
@@ -187,7 +188,7 @@ def _entity(
     spec: Mapping[str, object],
     status: Mapping[str, object],
     more: Mapping[str, object] | None = None,
-) -> Mapping[str, object]:
+) -> Mapping[str, Any]:
     return {
         "metadata": metadata(kind, shown.uuid, "admin"),
         "spec": {"name": shown.name, "resources": spec, **(more or {})},

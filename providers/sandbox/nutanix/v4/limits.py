@@ -21,22 +21,21 @@ class Limits:
     def __init__(self, estate: Estate) -> None:
         self._estate = estate
         self._lock = threading.Lock()
-        self._windows: dict[str, tuple[int, int]] = {}
 
     def admit(self, route: Route) -> None:
         """Count a call, and refuse it if there have been too many."""
         second = int(time.monotonic())
         with self._lock:
-            window, calls = self._windows.get(route.operation, (second, 0))
+            window, calls = self._estate.calls.get(route.operation, (second, 0))
             calls = calls + 1 if window == second else 1
-            self._windows[route.operation] = (second, calls)
+            self._estate.calls[route.operation] = (second, calls)
         if self._estate.knobs.enforces_rate_limits and calls > self._limit(route):
             raise Refusal(Reason.THROTTLED, "Rate limit exceeded for this API.")
 
     def mark(self, response: Response, route: Route) -> None:
         """Tell what is left."""
         with self._lock:
-            _, calls = self._windows.get(route.operation, (0, 0))
+            _, calls = self._estate.calls.get(route.operation, (0, 0))
         limit = self._limit(route)
         response.headers["X-Api-Ratelimit-Limit"] = str(limit)
         response.headers["X-Api-Ratelimit-Remaining"] = str(max(limit - calls, 0))
