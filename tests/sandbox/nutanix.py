@@ -34,7 +34,7 @@ class Caller:
         self.session.auth = self.credentials
 
     def call(
-        self, method: str, path: str, json: object = None, headers: Mapping[str, str] | None = None, **query: object
+        self, method: str, path: str, json: object = None, headers: Mapping[str, str] | None = None, **query: Any
     ) -> requests.Response:
         """One call; parameters of the query with a dollar are given with an underscore before their name."""
         params: dict[str, Any] = {name.replace("_", "$", 1) if name[0] == "_" else name: v for name, v in query.items()}
@@ -42,7 +42,7 @@ class Caller:
             method, self.url + path, json=json, headers=headers, params=params, verify=self.ca_file, timeout=10
         )
 
-    def data(self, method: str, path: str, json: object = None, **query: object) -> Any:
+    def data(self, method: str, path: str, json: object = None, **query: Any) -> Any:
         """The body of an answer that is good."""
         response = self.call(method, path, json, **query)
         assert response.ok, (response.status_code, response.text)

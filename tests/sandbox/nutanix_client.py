@@ -12,7 +12,7 @@ from typing import Any
 
 import ntnx_prism_py_client as prism  # type: ignore[import-not-found]
 import ntnx_vmm_py_client as vmm  # type: ignore[import-not-found]
-from ntnx_vmm_py_client import models  # type: ignore[import-not-found]
+from ntnx_vmm_py_client import models
 
 GIB = 1 << 30
 USER_DATA = b"#cloud-config\nhostname: test1\n"

@@ -3,7 +3,18 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from providers.sandbox.nutanix.schema import Anything, Boolean, Choice, Fields, Integer, Kind, Many, OneOf, Text
+from providers.sandbox.nutanix.schema import (
+    Anything,
+    Boolean,
+    Choice,
+    Fields,
+    Integer,
+    Kind,
+    Many,
+    Nothing,
+    OneOf,
+    Text,
+)
 
 Schema = Mapping[str, Any]
 TYPES: Mapping[str, tuple[type, ...]] = {
@@ -30,7 +41,7 @@ def strangers(value: Any, schema: Schema, definitions: Mapping[str, Schema], pat
     kind = schema.get("type", "object" if "properties" in schema else "")
     if value is None or not kind:
         return
-    if not isinstance(value, TYPES[kind]) or (kind == "integer" and isinstance(value, bool)):
+    if not _is(value, kind):
         yield f"{path}: {value!r} is no {kind}"
     elif kind == "array":
         for item in value:
@@ -39,6 +50,10 @@ def strangers(value: Any, schema: Schema, definitions: Mapping[str, Schema], pat
         yield from _strange_fields(value, schema["properties"], definitions, path)
     elif value and schema.get("enum") and str(value).upper() not in {word.upper() for word in schema["enum"]}:
         yield f"{path}: {value!r} is none of its words"
+
+
+def _is(value: object, kind: str) -> bool:
+    return isinstance(value, TYPES[kind]) and (kind == "boolean") == isinstance(value, bool)
 
 
 def _strange_fields(
@@ -55,7 +70,7 @@ def misfits(kind: Kind, schema: Schema, definitions: Mapping[str, Schema], path:
     """The places where what the simulator takes is not what a Swagger schema says."""
     schema = resolved(schema, definitions)
     wanted = schema.get("type", "object" if "properties" in schema else "")
-    if isinstance(kind, Anything) or not wanted:
+    if isinstance(kind, Anything | Nothing) or not wanted:
         return
     ours = {Text: "string", Choice: "string", Integer: "integer", Boolean: "boolean", Many: "array", Fields: "object"}
     if ours[type(kind)] != wanted:

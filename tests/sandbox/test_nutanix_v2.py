@@ -265,6 +265,17 @@ def test_update_changes_name_and_size(prism: NutanixSandbox, user: Caller) -> No
     assert user.call("PUT", f"{V2}/vms/{vm}", {"memory_mb": 0}).status_code == 500
 
 
+def test_settings_are_shown_as_they_were_set(user: Caller) -> None:
+    """Those that mean nothing here, too; what is not simulated is refused."""
+    vm = v2_made(user, ha_priority=5, boot={"boot_device_order": ["DISK"], "uefi_boot": True})
+    user.v2_done("PUT", f"/vms/{vm}", {"vm_features": {"AGENT_VM": True}})
+    shown = user.data("GET", f"{V2}/vms/{vm}")
+    assert (shown["ha_priority"], shown["boot"]) == (5, {"boot_device_order": ["DISK"], "uefi_boot": True})
+    assert shown["vm_features"] == {"AGENT_VM": True}
+    customization = {"userdata_path": "adsf:///default-container/user-data"}
+    assert user.call("POST", f"{V2}/vms", v2_vm(vm_customization_config=customization)).status_code == 400
+
+
 def test_addresses_are_assigned_or_learned(prism: NutanixSandbox, user: Caller) -> None:
     """A managed network assigns one unless it is told not to; another's shows while the guest runs."""
     none = v2_made(user, vm_nics=[{"network_uuid": NETWORK, "request_ip": False}])

@@ -209,6 +209,18 @@ def test_create_that_cannot_be_is_refused(
     assert prism.tasks() == ()
 
 
+def test_settings_are_shown_as_they_were_set_and_last(user: Caller) -> None:
+    """Over an update that does not speak of them."""
+    settings = {"machine_type": "Q35", "disable_branding": True, "guest_os_id": "x"}
+    vm = v3_made(user, v3_vm(**settings))
+    body = shown(user, vm)
+    for name in settings:
+        del body["spec"]["resources"][name]
+    assert user.v3_done("PUT", f"/vms/{vm}", body)["status"] == "SUCCEEDED"
+    resources = shown(user, vm)["spec"]["resources"]
+    assert {name: resources[name] for name in settings} == settings
+
+
 def test_create_with_status_or_without_kind_is_refused_with_details(user: Caller) -> None:
     """What was unexpected, and what is required."""
     body = {**v3_vm(), "status": {}, "metadata": {}}

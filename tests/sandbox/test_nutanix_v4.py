@@ -185,12 +185,35 @@ def test_write_needs_the_present_etag(prism: NutanixSandbox, user: Caller) -> No
     assert user.act(vm, "power-off")["status"] == "SUCCEEDED"
 
 
-def test_newer_version_takes_actions_without_etag(prism: NutanixSandbox, user: Caller) -> None:
-    """From 4.3 on, which this Central does not speak unless it is told to."""
+def test_newer_version_takes_writes_without_etag(authority: Authority) -> None:
+    """From 4.3 on, actions and deletes; an ETag that is given must still match."""
+    with NutanixSandbox(authority, kind="central", versions=("v4.3",), task_seconds=0) as newer:
+        user, (vm,) = Caller(newer.url, str(authority.ca_file)), newer.seed(1)
+        path = f"{VMS}/{vm}".replace("v4.0", "v4.3")
+        old = newer.etag(vm)
+        assert user.write("POST", f"{path}/$actions/power-off").status_code == 202
+        assert newer.vm(vm).state == "OFF"
+        assert user.write("DELETE", path, etag=old).status_code == 412
+        assert user.write("DELETE", path).status_code == 202
+        assert newer.vms() == ()
+        assert user.call("GET", VMS).status_code == 404
+
+
+@pytest.mark.parametrize("version", ["v4.1", "v4.2"])
+def test_versions_lead_to_the_same_vms(prism: NutanixSandbox, user: Caller, version: str) -> None:
+    """And to the same demands."""
     (vm,) = prism.seed(1)
-    path = f"{VMS}/{vm}/$actions/power-off"
-    assert user.write("POST", path.replace("v4.0", "v4.3")).status_code == 404
-    assert user.write("POST", path.replace("v4.0", "v4.2")).status_code == 428
+    path = f"{VMS}/{vm}".replace("v4.0", version)
+    assert user.data("GET", path)["data"]["extId"] == vm
+    assert user.write("DELETE", path).status_code == 428
+
+
+def test_settings_are_shown_as_they_were_set(user: Caller) -> None:
+    """Those that mean nothing here, too."""
+    settings = {"isBrandingEnabled": False, "machineType": "Q35", "categories": [{"extId": UNKNOWN}]}
+    shown = user.data("GET", f"{VMS}/{v4_made(user, **settings)}")["data"]
+    assert {name: shown[name] for name in settings} == settings
+    assert violations(user.write("POST", VMS, v4_vm(gpus=[{}]))) == ["gpus[0]"]
 
 
 def test_etag_that_grows_stale_in_the_queue_fails_the_task(prism: NutanixSandbox, user: Caller) -> None:

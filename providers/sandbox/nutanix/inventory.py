@@ -9,6 +9,8 @@ from typing import TypeVar
 GIB = 1 << 30
 # The moment at which everything that is there from the start was made.
 EQUIPPED_AT = 1_700_000_000.0
+# Who owns what nobody has made.
+NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True)

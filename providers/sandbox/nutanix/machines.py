@@ -1,8 +1,10 @@
 """A VM: its hardware, its guest, and what it is to be made of."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 MIB = 1 << 20
 
@@ -55,6 +57,8 @@ class MachineSpec:
     user_data: bytes | None = None
     timezone: str = "UTC"
     firmware: str = "LEGACY"
+    # What was set in the words of one API, and is shown by it, and means nothing here.
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass

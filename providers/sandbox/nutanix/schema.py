@@ -84,6 +84,15 @@ class Anything:
 
 
 @dataclass(frozen=True)
+class Nothing:
+    """What must not be there: what is not simulated."""
+
+    def check(self, value: object, path: str) -> Iterator[Violation]:
+        """It is wrong, whatever it is."""
+        yield Violation(path, f"{value!r} is not supported")
+
+
+@dataclass(frozen=True)
 class Many:
     """A list of one kind of values."""
 

@@ -76,7 +76,8 @@ class _Vms:
     def update(self, request: Request) -> Response:
         """Change a VM's name, description, CPUs or memory."""
         machine = self._estate.machine(request.parameters["uuid"])
-        change = Change(bodies.changed_fields(request.body))
+        settings = {**machine.spec.settings, **bodies.settings(request.body)}
+        change = Change({**bodies.changed_fields(request.body), "settings": settings})
         return _accepted(self._works.update(request.caller, machine, change))
 
     def delete(self, request: Request) -> Response:

@@ -84,7 +84,7 @@ class V2Api:
         status = fault.status or HTTPStatus.INTERNAL_SERVER_ERROR
         if status == HTTPStatus.UNAUTHORIZED:
             return self.refuse(Refusal(Reason.BAD_CREDENTIALS), http)
-        response = error(fault.message or "A planned fault.", status, int(fault.code or 1000))
+        response = error(fault.message or "A planned fault.", status, int(fault.code) if fault.code.isdigit() else 1000)
         response.headers.extend(fault.headers)
         return response
 

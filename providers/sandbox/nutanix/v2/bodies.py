@@ -1,6 +1,6 @@
 """What v2.0's bodies may hold, and how they are read.
 
-The fields are those of the vendor's description of 2019, and few that came later (`uefi_boot`, `is_connected`).
+The fields are some of the vendor's description of 2019, and few that came later (`uefi_boot`, `is_connected`).
 """
 
 from collections.abc import Mapping
@@ -22,23 +22,12 @@ DISK_ADDRESS = Fields(
         "volume_group_uuid": Text(),
     }
 )
-BOOT = Fields(
-    {
-        "boot_device_order": Many(words("CDROM", "DISK", "NIC")),
-        "boot_device_type": words("CDROM", "DISK", "NIC"),
-        "disk_address": DISK_ADDRESS,
-        "mac_addr": Text(),
-        "uefi_boot": Boolean(),
-        "secure_boot": Boolean(),
-    }
-)
+BOOT = Fields({"boot_device_order": Many(words("CDROM", "DISK", "NIC")), "uefi_boot": Boolean()})
 CUSTOMIZATION = Fields(
     {
         "datasource_type": words("CONFIG_DRIVE_V2"),
-        "files_to_inject_list": Many(Fields({"destination_path": Text(), "source_path": Text()})),
         "fresh_install": Boolean(),
         "userdata": Text(),
-        "userdata_path": Text(),
     }
 )
 DISK_CLONE = Fields(
@@ -65,10 +54,8 @@ DISK = Fields(
 )
 NIC = Fields(
     {
-        "adapter_type": words("E1000", "E1000e", "PCNet32", "Vmxnet", "Vmxnet2", "Vmxnet3", "Unsupported"),
         "is_connected": Boolean(),
         "mac_address": Text(),
-        "model": Text(),
         "network_uuid": Text(),
         "request_ip": Boolean(),
         "requested_ip_address": Text(),
@@ -84,7 +71,6 @@ SHAPE: Mapping[str, Any] = {
     "name": Text(),
     "num_cores_per_vcpu": Integer(),
     "num_vcpus": Integer(),
-    "storage_container_uuid": Text(),
     "timezone": Text(),
     "uuid": Text(),
     "vcpu_reservation_hz": Integer(),
@@ -93,8 +79,6 @@ SHAPE: Mapping[str, Any] = {
 CREATE = Fields(
     {
         **SHAPE,
-        "guest_driver_version": Text(),
-        "guest_os": Text(),
         "vm_customization_config": CUSTOMIZATION,
         "vm_disks": Many(DISK),
         "vm_nics": Many(NIC),
@@ -106,6 +90,10 @@ POWER = Fields(
     {"transition": TRANSITIONS, "host_uuid": Text(), "uuid": Text(), "vm_logical_timestamp": Integer()},
     required=("transition",),
 )
+
+
+# What is kept as it was set.
+SETTINGS = ("ha_priority", "memory_reservation_mb", "vcpu_reservation_hz", "vm_features")
 
 
 def machine_spec(body: Mapping[str, Any], cluster: str) -> MachineSpec:
@@ -127,7 +115,15 @@ def machine_spec(body: Mapping[str, Any], cluster: str) -> MachineSpec:
         user_data=userdata.encode() if userdata is not None else None,
         timezone=body.get("timezone") or "UTC",
         firmware="UEFI" if (body.get("boot") or {}).get("uefi_boot") else "LEGACY",
+        settings=settings(body),
     )
+
+
+def settings(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What is set in a body and kept as it is."""
+    kept = {name: body[name] for name in SETTINGS if body.get(name) is not None}
+    order = (body.get("boot") or {}).get("boot_device_order")
+    return {**kept, "boot_device_order": order} if order else kept
 
 
 def changed_fields(body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 from providers.sandbox.nutanix.inventory import EQUIPPED_AT, Cluster, Container, Host, Image, Inventory, Subnet
 from providers.sandbox.nutanix.machines import Disk, Machine, Nic
 from providers.sandbox.nutanix.tasks import Operation, Status, Task
+from providers.sandbox.nutanix.v2.bodies import SETTINGS
 
 OPERATION_TYPES: Mapping[Operation, str] = {
     Operation.CREATE: "VmCreate",
@@ -23,11 +24,12 @@ def listed(entities: Sequence[object]) -> Mapping[str, object]:
 
 def vm(machine: Machine, inventory: Inventory, *, disks: bool, nics: bool) -> Mapping[str, object]:
     """One VM; its disks and NICs only when they are asked for."""
-    spec = machine.spec
+    spec, settings = machine.spec, machine.spec.settings
+    order = settings.get("boot_device_order", ["CDROM", "DISK", "NIC"])
     shown: dict[str, Any] = {
         "allow_live_migrate": True,
         "gpus_assigned": False,
-        "boot": {"boot_device_order": ["CDROM", "DISK", "NIC"], "uefi_boot": spec.firmware == "UEFI"},
+        "boot": {"boot_device_order": order, "uefi_boot": spec.firmware == "UEFI"},
         "description": spec.description,
         "ha_priority": 0,
         "host_uuid": machine.host,
@@ -41,6 +43,7 @@ def vm(machine: Machine, inventory: Inventory, *, disks: bool, nics: bool) -> Ma
         "uuid": machine.uuid,
         "vm_features": {"VGA_CONSOLE": True, "AGENT_VM": False},
         "vm_logical_timestamp": machine.version,
+        **{name: settings[name] for name in SETTINGS if name in settings},
     }
     if disks:
         shown["vm_disk_info"] = [_disk(disk, inventory) for disk in machine.disks]

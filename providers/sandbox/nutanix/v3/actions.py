@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 from providers.sandbox.nutanix.estate import Estate, Intent
 from providers.sandbox.nutanix.refusals import NoSuchEntityError, Reason, Refusal, Violation
 from providers.sandbox.nutanix.tasks import Operation, Task
-from providers.sandbox.nutanix.v3 import bodies, showing
+from providers.sandbox.nutanix.v3 import bodies, reading, showing, things
 from providers.sandbox.nutanix.wire import Request, Route, answer, route
 from providers.sandbox.nutanix.work import Works
 
@@ -29,7 +29,7 @@ NAMES = frozenset({"name", "vm_name", "image_name", "subnet_name", "cluster_name
 
 def routes(estate: Estate, works: Works) -> Sequence[Route]:
     """All of v3's calls."""
-    vms, things = _Vms(estate, works), _Things(estate)
+    vms, rest = _Vms(estate, works), _Things(estate)
     switches = [
         route(f"v3 POST /vms/{{uuid}}/{name}", "power", vms.switching(operation), bodies.SWITCH, needs_body=False)
         for name, operation in SWITCHES.items()
@@ -42,12 +42,12 @@ def routes(estate: Estate, works: Works) -> Sequence[Route]:
         route("v3 DELETE /vms/{uuid}", "delete", vms.delete),
         *switches,
         route("v3 GET /tasks/{uuid}", "view", vms.task),
-        route("v3 POST /images/list", "view", things.images, bodies.LIST, is_list=True),
-        route("v3 GET /images/{uuid}", "view", things.image),
-        route("v3 POST /subnets/list", "view", things.subnets, bodies.LIST, is_list=True),
-        route("v3 GET /subnets/{uuid}", "view", things.subnet),
-        route("v3 POST /clusters/list", "view", things.clusters, bodies.LIST, is_list=True),
-        route("v3 POST /hosts/list", "view", things.hosts, bodies.LIST, is_list=True),
+        route("v3 POST /images/list", "view", rest.images, bodies.LIST, is_list=True),
+        route("v3 GET /images/{uuid}", "view", rest.image),
+        route("v3 POST /subnets/list", "view", rest.subnets, bodies.LIST, is_list=True),
+        route("v3 GET /subnets/{uuid}", "view", rest.subnet),
+        route("v3 POST /clusters/list", "view", rest.clusters, bodies.LIST, is_list=True),
+        route("v3 POST /hosts/list", "view", rest.hosts, bodies.LIST, is_list=True),
     ]
 
 
@@ -76,8 +76,8 @@ class _Vms:
         spec = request.body["spec"]
         task = self._works.create(
             request.caller,
-            bodies.machine_spec(spec, self._cluster(spec)),
-            power_on=bodies.wants_power(spec),
+            reading.machine_spec(spec, self._cluster(spec)),
+            power_on=reading.wants_power(spec),
         )
         self._estate.intents[task.subject] = Intent([task.uuid], spec, request.caller.name)
         return answer(showing.accepted(request.body, task.subject, task, 0), 202)
@@ -91,7 +91,7 @@ class _Vms:
         cluster = (body["spec"].get("cluster_reference") or {}).get("uuid", machine.cluster)
         if cluster != machine.cluster:
             raise Refusal(Reason.INVALID, "The cluster of a VM cannot be changed")
-        change = bodies.change(body["spec"], machine)
+        change = reading.change(body["spec"], machine)
         task = self._works.update(request.caller, machine, change)
         machine.spec_version += 1
         self._note(machine.uuid, task, body["spec"], request.caller.name)
@@ -149,14 +149,14 @@ class _Things:
     def images(self, request: Request) -> Response:
         """Images."""
         images = self._estate.inventory.images
-        return listed("image", _named(images.values()), lambda uuid: showing.image(images[uuid]), request.body)
+        return listed("image", _named(images.values()), lambda uuid: things.image(images[uuid]), request.body)
 
     def image(self, request: Request) -> Response:
         """One image."""
         uuid = request.parameters["uuid"]
         if uuid not in self._estate.inventory.images:
             raise NoSuchEntityError("image", uuid)
-        return answer({**showing.image(self._estate.inventory.images[uuid]), "api_version": showing.API_VERSION})
+        return answer({**things.image(self._estate.inventory.images[uuid]), "api_version": showing.API_VERSION})
 
     def subnets(self, request: Request) -> Response:
         """Subnets of all clusters."""
@@ -172,16 +172,16 @@ class _Things:
     def clusters(self, request: Request) -> Response:
         """Clusters, the Central itself among them."""
         clusters = self._estate.inventory.clusters
-        return listed("cluster", _named(clusters.values()), lambda uuid: showing.cluster(clusters[uuid]), request.body)
+        return listed("cluster", _named(clusters.values()), lambda uuid: things.cluster(clusters[uuid]), request.body)
 
     def hosts(self, request: Request) -> Response:
         """Hosts of all clusters."""
         hosts = self._estate.inventory.hosts
-        return listed("host", _named(hosts.values()), lambda uuid: showing.host(hosts[uuid]), request.body)
+        return listed("host", _named(hosts.values()), lambda uuid: things.host(hosts[uuid]), request.body)
 
     def _show_subnet(self, uuid: str) -> Mapping[str, object]:
         subnet = self._estate.inventory.subnets[uuid]
-        return showing.subnet(subnet, self._estate.inventory.clusters[subnet.cluster])
+        return things.subnet(subnet, self._estate.inventory.clusters[subnet.cluster])
 
 
 def listed(

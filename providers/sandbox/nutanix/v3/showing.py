@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from providers.sandbox.nutanix.estate import Estate
-from providers.sandbox.nutanix.inventory import EQUIPPED_AT, Cluster, Host, Image, Subnet
+from providers.sandbox.nutanix.inventory import EQUIPPED_AT
 from providers.sandbox.nutanix.machines import MIB, Disk, Machine, Nic
 from providers.sandbox.nutanix.tasks import Operation, Status, Task
+from providers.sandbox.nutanix.v3.bodies import SETTINGS
 
 API_VERSION = "3.1"
 PROJECT = "f33d30fb-0000-4000-8000-000000000001"
@@ -140,60 +141,9 @@ def task(shown: Task) -> Mapping[str, object]:
     return value
 
 
-def image(shown: Image) -> Mapping[str, object]:
-    """One image."""
-    kind = {"image_type": "ISO_IMAGE" if shown.is_iso else "DISK_IMAGE", "architecture": "X86_64"}
-    status = {**kind, "size_bytes": shown.size_bytes, "retrieval_uri_list": []}
-    return _entity(shown, "image", kind, status)
-
-
-def subnet(shown: Subnet, cluster: Cluster) -> Mapping[str, object]:
-    """One subnet."""
-    resources: dict[str, object] = {"subnet_type": "VLAN", "vswitch_name": "br0", "vlan_id": shown.vlan}
-    if shown.is_managed:
-        pool = {"range": f"{shown.network[10]} {shown.network[-2]}"}
-        resources["ip_config"] = {
-            "pool_list": [pool],
-            "default_gateway_ip": str(shown.network[1]),
-            "prefix_length": shown.network.prefixlen,
-            "subnet_ip": str(shown.network.network_address),
-        }
-    where = {"cluster_reference": reference("cluster", cluster.uuid, cluster.name)}
-    return _entity(shown, "subnet", resources, resources, where)
-
-
-def cluster(shown: Cluster) -> Mapping[str, object]:
-    """One cluster; a Central is one too, and no place for VMs."""
-    service = "PRISM_CENTRAL" if shown.is_central else "AOS"
-    status = {"nodes": {}, "config": {"service_list": [service], "build": {"version": shown.version}}}
-    return _entity(shown, "cluster", {}, status)
-
-
-def host(shown: Host) -> Mapping[str, object]:
-    """One host."""
-    status = {"memory_capacity_mib": shown.memory_bytes // MIB, "num_cpu_sockets": 2, "num_cpu_cores": 32}
-    entity = _entity(shown, "host", {}, status)
-    where = {"cluster_reference": {"kind": "cluster", "uuid": shown.cluster}}
-    return {**entity, "status": {**entity["status"], **where}}
-
-
 def reference(kind: str, entity_id: str, name: str) -> Mapping[str, str]:
     """A reference with a name."""
     return {"kind": kind, "uuid": entity_id, "name": name}
-
-
-def _entity(
-    shown: Cluster | Host | Image | Subnet,
-    kind: str,
-    spec: Mapping[str, object],
-    status: Mapping[str, object],
-    more: Mapping[str, object] | None = None,
-) -> Mapping[str, Any]:
-    return {
-        "metadata": metadata(kind, shown.uuid, "admin"),
-        "spec": {"name": shown.name, "resources": spec, **(more or {})},
-        "status": {"state": "COMPLETE", "name": shown.name, "resources": status, **(more or {})},
-    }
 
 
 def _resources(machine: Machine, estate: Estate) -> dict[str, object]:
@@ -225,6 +175,7 @@ def _resources(machine: Machine, estate: Estate) -> dict[str, object]:
         "hardware_virtualization_enabled": False,
         "cpu_hotplug_enabled": True,
         "scsi_controller_enabled": True,
+        **{name: value for name, value in spec.settings.items() if name in SETTINGS},
     }
 
 
@@ -237,7 +188,7 @@ def _status(machine: Machine, resources: Mapping[str, object], estate: Estate) -
     }
     if machine.host is not None:
         more["host_reference"] = reference("host", machine.host, estate.inventory.hosts[machine.host].name)
-    return {**resources, **more}
+    return {**more, **resources}
 
 
 def _disk(shown: Disk, estate: Estate) -> Mapping[str, object]:

@@ -10,7 +10,8 @@ from providers.sandbox.nutanix.inventory import Subnet
 from providers.sandbox.nutanix.machines import Machine
 from providers.sandbox.nutanix.refusals import NoSuchEntityError, Reason, Refusal, TaskFailure, stale_etag
 from providers.sandbox.nutanix.tasks import Operation, Task
-from providers.sandbox.nutanix.v4 import bodies, showing
+from providers.sandbox.nutanix.v4 import bodies, showing, things
+from providers.sandbox.nutanix.v4.envelope import metadata
 from providers.sandbox.nutanix.v4.queries import Collection, listed
 from providers.sandbox.nutanix.wire import Request, Route, answer, route
 from providers.sandbox.nutanix.work import Check, Works, no_check
@@ -55,7 +56,7 @@ HOSTS = Collection(frozenset({"extId", "hostName"}), frozenset({"hostName"}))
 
 def routes(estate: Estate, works: Works) -> Sequence[Route]:
     """All of v4's calls; a namespace is not part of their names."""
-    vms, things = _Vms(estate, works), _Things(estate)
+    vms, rest = _Vms(estate, works), _Things(estate)
     actions = [
         route(
             f"v4 POST {VM}/$actions/{name}",
@@ -67,20 +68,20 @@ def routes(estate: Estate, works: Works) -> Sequence[Route]:
         for name, operation in ACTIONS.items()
     ]
     return [
-        route("v4 OPTIONS /unversioned/info", "view", things.info),
+        route("v4 OPTIONS /unversioned/info", "view", rest.info),
         route("v4 GET /ahv/config/vms", "view", vms.list, is_list=True),
         route("v4 POST /ahv/config/vms", "create", vms.create, bodies.VM),
         route(f"v4 GET {VM}", "view", vms.get),
         route(f"v4 DELETE {VM}", "delete", vms.delete),
         *actions,
         route("v4 GET /config/tasks/{extId}", "view", vms.task),
-        route("v4 GET /content/images", "view", things.images, is_list=True),
-        route("v4 GET /content/images/{extId}", "view", things.image),
-        route("v4 GET /config/subnets", "view", things.subnets, is_list=True),
-        route("v4 GET /config/subnets/{extId}", "view", things.subnet),
-        route("v4 GET /config/clusters", "view", things.clusters, is_list=True),
-        route("v4 GET /config/hosts", "view", things.hosts, is_list=True),
-        route("v4 GET /config/storage-containers", "view", things.storage_containers, is_list=True),
+        route("v4 GET /content/images", "view", rest.images, is_list=True),
+        route("v4 GET /content/images/{extId}", "view", rest.image),
+        route("v4 GET /config/subnets", "view", rest.subnets, is_list=True),
+        route("v4 GET /config/subnets/{extId}", "view", rest.subnet),
+        route("v4 GET /config/clusters", "view", rest.clusters, is_list=True),
+        route("v4 GET /config/hosts", "view", rest.hosts, is_list=True),
+        route("v4 GET /config/storage-containers", "view", rest.storage_containers, is_list=True),
     ]
 
 
@@ -143,7 +144,7 @@ class _Vms:
         if key not in self._estate.requests:
             self._estate.requests[key] = submit().uuid
         task = self._estate.tasks.all[self._estate.requests[key]]
-        return answer({"data": showing.task_reference(task), "metadata": showing.metadata(request.http)}, 202)
+        return answer({"data": showing.task_reference(task), "metadata": metadata(request.http)}, 202)
 
     def _seen(self, request: Request) -> tuple[Machine, Check]:
         """The VM, and a check that it is still the same when the task begins; a queue may be in between."""
@@ -174,19 +175,19 @@ class _Things:
 
     def info(self, request: Request) -> Response:
         """The newest version that is served, in each namespace."""
-        return answer({"data": self._estate.v4_versions[-1], "metadata": showing.metadata(request.http)})
+        return answer({"data": self._estate.v4_versions[-1], "metadata": metadata(request.http)})
 
     def images(self, request: Request) -> Response:
         """Images."""
         images, clusters = list(self._estate.inventory.images.values()), self._places()
-        return listed(request, images, lambda image: showing.image(image, clusters), IMAGES)
+        return listed(request, images, lambda image: things.image(image, clusters), IMAGES)
 
     def image(self, request: Request) -> Response:
         """One image."""
         image = self._estate.inventory.images.get(request.parameters["extId"])
         if image is None:
             raise NoSuchEntityError("image", request.parameters["extId"])
-        return answer({"data": showing.image(image, self._places())})
+        return answer({"data": things.image(image, self._places())})
 
     def subnets(self, request: Request) -> Response:
         """Subnets of all clusters."""
@@ -203,13 +204,13 @@ class _Things:
         """Clusters, the Central itself among them."""
         machines = [machine.cluster for machine in self._estate.machines.values()]
         clusters = list(self._estate.inventory.clusters.values())
-        return listed(request, clusters, lambda known: showing.cluster(known, machines.count(known.uuid)), CLUSTERS)
+        return listed(request, clusters, lambda known: things.cluster(known, machines.count(known.uuid)), CLUSTERS)
 
     def hosts(self, request: Request) -> Response:
         """Hosts of all clusters."""
         inventory = self._estate.inventory
         hosts = list(inventory.hosts.values())
-        return listed(request, hosts, lambda host: showing.host(host, inventory.clusters[host.cluster]), HOSTS)
+        return listed(request, hosts, lambda host: things.host(host, inventory.clusters[host.cluster]), HOSTS)
 
     def storage_containers(self, request: Request) -> Response:
         """Storage containers of all clusters."""
@@ -218,7 +219,7 @@ class _Things:
         return listed(
             request,
             containers,
-            lambda container: showing.storage_container(container, inventory.clusters[container.cluster]),
+            lambda container: things.storage_container(container, inventory.clusters[container.cluster]),
             CONTAINERS,
         )
 
@@ -226,7 +227,7 @@ class _Things:
         return [cluster.uuid for cluster in self._estate.inventory.clusters.values() if not cluster.is_central]
 
     def _show_subnet(self, subnet: Subnet) -> Mapping[str, object]:
-        return showing.subnet(subnet, self._estate.inventory.clusters[subnet.cluster])
+        return things.subnet(subnet, self._estate.inventory.clusters[subnet.cluster])
 
 
 def _needs_no_etag(request: Request) -> bool:

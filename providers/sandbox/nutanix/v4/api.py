@@ -16,8 +16,8 @@ from providers.sandbox.nutanix.estate import Estate
 from providers.sandbox.nutanix.refusals import NoSuchEntityError, Reason, Refusal
 from providers.sandbox.nutanix.v3.api import V3Api
 from providers.sandbox.nutanix.v4.actions import routes
+from providers.sandbox.nutanix.v4.envelope import metadata, typed
 from providers.sandbox.nutanix.v4.limits import Limits
-from providers.sandbox.nutanix.v4.showing import metadata, typed
 from providers.sandbox.nutanix.wire import NOWHERE, Route, answer
 from providers.sandbox.nutanix.work import Works
 

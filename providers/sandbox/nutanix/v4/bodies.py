@@ -1,7 +1,7 @@
 """What v4's bodies may hold, and how they are read.
 
 The fields are those of the vendor's models for a VM; every object may say its type, and where several types are
-possible it must. Sysprep is not simulated.
+possible it must. Sysprep is not simulated, nor cloud-init of keys and values.
 """
 
 import binascii
@@ -12,7 +12,19 @@ from typing import Any
 
 from providers.sandbox.nutanix.machines import DiskSpec, MachineSpec, NicSpec
 from providers.sandbox.nutanix.refusals import Reason, Refusal
-from providers.sandbox.nutanix.schema import Anything, Boolean, Fields, Integer, Kind, Many, OneOf, Text, Uuid, words
+from providers.sandbox.nutanix.schema import (
+    Anything,
+    Boolean,
+    Fields,
+    Integer,
+    Kind,
+    Many,
+    Nothing,
+    OneOf,
+    Text,
+    Uuid,
+    words,
+)
 
 # What every object may have besides its own fields.
 COMMON = frozenset({"$objectType", "$reserved", "$unknownFields", "links", "tenantId"})
@@ -98,12 +110,7 @@ CLOUD_INIT = model(
     {
         "datasourceType": words("CONFIG_DRIVE_V2"),
         "metadata": Text(32000),
-        "cloudInitScript": OneOf(
-            {
-                f"{CONFIG}.Userdata": model({"value": Text(128000)}, "value"),
-                f"{CONFIG}.CustomKeyValues": model({"keyValuePairs": Many(Anything())}),
-            }
-        ),
+        "cloudInitScript": OneOf({f"{CONFIG}.Userdata": model({"value": Text(128000)}, "value")}),
     }
 )
 BOOT_ORDER = Many(words("CDROM", "DISK", "NETWORK"))
@@ -146,9 +153,6 @@ VM = model(
         "biosUuid": Uuid,
         "categories": Many(REFERENCE),
         "project": REFERENCE,
-        "projectExtId": Uuid,
-        "ownershipInfo": Anything(),
-        "host": REFERENCE,
         "cluster": CLUSTER_REFERENCE,
         "guestCustomization": model({"config": OneOf({f"{CONFIG}.CloudInit": CLOUD_INIT})}, "config"),
         "hardwareClockTimezone": Text(64),
@@ -158,18 +162,29 @@ VM = model(
         "powerState": words("ON", "OFF", "PAUSED", "UNDETERMINED"),
         "vtpmConfig": model({"isVtpmEnabled": Boolean(), "vtpmDevice": Anything()}),
         "apcConfig": model({"isApcEnabled": Boolean(), "cpuModel": Anything()}),
-        "storageConfig": Anything(),
         "disks": Many(DISK),
         "cdRoms": Many(CD_ROM),
         "nics": Many(NIC),
-        "gpus": Many(Anything()),
-        "serialPorts": Many(Anything()),
-        "customAttributes": Many(Text()),
+        "gpus": Many(Nothing()),
+        "serialPorts": Many(Nothing()),
     },
     "name",
     "numSockets",
     "memorySizeBytes",
     "cluster",
+)
+# What is kept as it was set.
+SETTINGS = (
+    *SWITCHES,
+    "numNumaNodes",
+    "enabledCpuFeatures",
+    "generationUuid",
+    "biosUuid",
+    "categories",
+    "project",
+    "machineType",
+    "vtpmConfig",
+    "apcConfig",
 )
 GUEST_POWER_OPTIONS = model(
     {
@@ -199,6 +214,7 @@ def machine_spec(body: Mapping[str, Any]) -> MachineSpec:
         user_data=_user_data(body.get("guestCustomization") or {}),
         timezone=body.get("hardwareClockTimezone") or "UTC",
         firmware="UEFI" if boot.get("$objectType") == f"{CONFIG}.UefiBoot" else "LEGACY",
+        settings={name: body[name] for name in SETTINGS if body.get(name) is not None},
     )
 
 

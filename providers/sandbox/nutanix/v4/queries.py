@@ -8,7 +8,7 @@ from typing import Any
 from werkzeug.wrappers import Response
 
 from providers.sandbox.nutanix.refusals import Reason, Refusal, Violation
-from providers.sandbox.nutanix.v4.showing import metadata, page_links
+from providers.sandbox.nutanix.v4.envelope import metadata, page_links
 from providers.sandbox.nutanix.wire import Request, answer
 
 DEFAULT_LIMIT = 50

@@ -2,16 +2,14 @@
 
 import hashlib
 import uuid
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
-from werkzeug.wrappers import Request as HttpRequest
-
-from providers.sandbox.nutanix.inventory import EQUIPPED_AT, Cluster, Container, Host, Image, Subnet
+from providers.sandbox.nutanix.inventory import NOBODY
 from providers.sandbox.nutanix.machines import Disk, Machine, Nic, Power
 from providers.sandbox.nutanix.tasks import Operation, Task
+from providers.sandbox.nutanix.v4.bodies import SETTINGS
+from providers.sandbox.nutanix.v4.envelope import moment, typed
 
 CONFIG = "vmm.v4.ahv.config"
 # `application/json` and a digest, as a recorded Central of 2024 writes its ETags.
@@ -19,7 +17,6 @@ ETAG_PREFIX = "YXBwbGljYXRpb24vanNvbg=="
 # `ergon`, the service that keeps tasks.
 TASK_PREFIX = "ZXJnb24="
 VM_RELATION = "vmm:ahv:config:vm"
-NOBODY = "00000000-0000-0000-0000-000000000000"
 OPERATIONS: Mapping[Operation, tuple[str, str]] = {
     Operation.CREATE: ("CreateVm", "Create VM"),
     Operation.UPDATE: ("UpdateVm", "Update VM"),
@@ -34,57 +31,6 @@ OPERATIONS: Mapping[Operation, tuple[str, str]] = {
     Operation.POWER_CYCLE: ("PowerCycleVm", "Power cycle VM"),
 }
 STATES: Mapping[Power, str] = {Power.ON: "ON", Power.OFF: "OFF", Power.PAUSED: "PAUSED"}
-
-
-def typed(name: str) -> dict[str, Any]:
-    """What every object has: its type, and the version of its fields."""
-    family = "v1.r0" if name.startswith("common.") else "v4.r0"
-    return {"$objectType": name, "$reserved": {"$fv": family}}
-
-
-def moment(seconds: float) -> str:
-    """A time as v4 writes it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def metadata(
-    http: HttpRequest,
-    *,
-    has_error: bool = False,
-    is_paginated: bool = False,
-    links: Sequence[tuple[str, str]] = (),
-    total: int | None = None,
-) -> Mapping[str, object]:
-    """What goes with an answer: flags, links, and how many results there are."""
-    flags = [("hasError", has_error), ("isPaginated", is_paginated), ("isTruncated", False)]
-    value: dict[str, object] = {
-        **typed("common.v1.response.ApiResponseMetadata"),
-        "flags": [{**typed("common.v1.config.Flag"), "name": name, "value": flag} for name, flag in flags],
-        "links": [
-            {**typed("common.v1.response.ApiLink"), "href": href, "rel": rel}
-            for rel, href in [*links, ("self", http.url)]
-        ],
-    }
-    if total is not None:
-        value["totalAvailableResults"] = total
-    return value
-
-
-def page_links(http: HttpRequest, page: int, limit: int, total: int) -> Sequence[tuple[str, str]]:
-    """The ways to other pages."""
-    last = max(-(-total // limit) - 1, 0)
-    pages = {"first": 0, "last": last}
-    if page > 0:
-        pages["prev"] = min(page - 1, last)
-    if page < last:
-        pages["next"] = page + 1
-    kept = {name: value for name, value in http.args.items() if name not in {"$page", "$limit"}}
-
-    def address(number: int) -> str:
-        query = {**kept, "$page": str(number), "$limit": str(limit)}
-        return f"{http.base_url}?" + "&".join(f"{name}={quote(value)}" for name, value in query.items())
-
-    return [(rel, address(number)) for rel, number in pages.items()]
 
 
 def etag(machine: Machine) -> str:
@@ -143,7 +89,8 @@ def vm(machine: Machine) -> dict[str, Any]:
     }
     if machine.host is not None:
         value["host"] = reference("HostReference", machine.host)
-    return {**value, **_parts(machine)}
+    kept = {name: setting for name, setting in spec.settings.items() if name in SETTINGS}
+    return {**value, **_parts(machine), **kept}
 
 
 def task(shown: Task) -> Mapping[str, object]:
@@ -179,83 +126,6 @@ def task(shown: Task) -> Mapping[str, object]:
         value["legacyErrorMessage"] = shown.trouble.detail
         value["errorMessages"] = [_trouble(shown)]
     return value
-
-
-def image(shown: Image, clusters: Sequence[str]) -> dict[str, Any]:
-    """One image."""
-    return {
-        **typed("vmm.v4.content.Image"),
-        "extId": shown.uuid,
-        "name": shown.name,
-        "type": "ISO_IMAGE" if shown.is_iso else "DISK_IMAGE",
-        "sizeBytes": shown.size_bytes,
-        "clusterLocationExtIds": list(clusters),
-        "createTime": moment(EQUIPPED_AT),
-        "lastUpdateTime": moment(EQUIPPED_AT),
-        "ownerExtId": NOBODY,
-    }
-
-
-def subnet(shown: Subnet, cluster: Cluster) -> dict[str, Any]:
-    """One subnet."""
-    managed = {"ipPrefix": str(shown.network)} if shown.is_managed else {}
-    return {
-        **typed("networking.v4.config.Subnet"),
-        **managed,
-        "extId": shown.uuid,
-        "name": shown.name,
-        "subnetType": "VLAN",
-        "networkId": shown.vlan,
-        "clusterReference": shown.cluster,
-        "clusterName": cluster.name,
-        "bridgeName": "br0",
-        "isExternal": False,
-        "isAdvancedNetworking": False,
-        "hypervisorType": "acropolis",
-    }
-
-
-def cluster(shown: Cluster, vms: int) -> dict[str, Any]:
-    """One cluster; a Central is one too, and no place for VMs."""
-    config = {
-        **typed("clustermgmt.v4.config.ClusterConfigReference"),
-        "clusterFunction": ["PRISM_CENTRAL"] if shown.is_central else ["AOS"],
-        "hypervisorTypes": [] if shown.is_central else ["AHV"],
-        "isAvailable": True,
-        "timezone": "UTC",
-    }
-    name = typed("clustermgmt.v4.config.Cluster")
-    return {**name, "extId": shown.uuid, "name": shown.name, "config": config, "vmCount": vms}
-
-
-def host(shown: Host, cluster: Cluster) -> dict[str, Any]:
-    """One host."""
-    where = {**typed("clustermgmt.v4.config.ClusterReference"), "uuid": cluster.uuid, "name": cluster.name}
-    return {
-        **typed("clustermgmt.v4.config.Host"),
-        "extId": shown.uuid,
-        "hostName": shown.name,
-        "cluster": where,
-        "memorySizeBytes": shown.memory_bytes,
-        "numberOfCpuCores": 32,
-        "numberOfCpuSockets": 2,
-        "nodeStatus": "NORMAL",
-    }
-
-
-def storage_container(shown: Container, cluster: Cluster) -> dict[str, Any]:
-    """One storage container, whose id has a name of its own."""
-    return {
-        **typed("clustermgmt.v4.config.StorageContainer"),
-        "extId": shown.uuid,
-        "containerExtId": shown.uuid,
-        "name": shown.name,
-        "clusterExtId": shown.cluster,
-        "clusterName": cluster.name,
-        "isMarkedForRemoval": False,
-        "maxCapacityBytes": 1 << 44,
-        "replicationFactor": 2,
-    }
 
 
 def _parts(machine: Machine) -> Mapping[str, object]:
