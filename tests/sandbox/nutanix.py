@@ -39,7 +39,7 @@ class Caller:
         """One call; parameters of the query with a dollar are given with an underscore before their name."""
         params: dict[str, Any] = {name.replace("_", "$", 1) if name[0] == "_" else name: v for name, v in query.items()}
         return self.session.request(
-            method, self.url + path, json=json, headers=headers, params=params, verify=self.ca_file, timeout=10
+            method, self.url + path, json=json, headers=headers, params=params, verify=self.ca_file, timeout=30
         )
 
     def data(self, method: str, path: str, json: object = None, **query: Any) -> Any:
@@ -85,7 +85,7 @@ class Caller:
 
 def ended(look: Callable[[], Any], status: str) -> Any:
     """A task, when it has ended."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while time.monotonic() < until:
         task = look()
         if task[status].upper() not in {"QUEUED", "RUNNING"}:

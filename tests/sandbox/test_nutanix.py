@@ -89,8 +89,13 @@ def test_session_is_its_users_whatever_password_comes_with_it(element: NutanixSa
 
 def test_log_ins_at_once_fail_above_the_directorys_limit(element: NutanixSandbox, ca_file: str) -> None:
     """With a session they do not."""
-    element.knobs.login_seconds, element.knobs.parallel_logins = 0.3, 2
-    statuses = at_once(6, lambda _: Caller(element.url, ca_file).call("GET", f"{V2}/cluster").status_code)
+    callers = [Caller(element.url, ca_file, None) for _ in range(6)]
+    for caller in callers:
+        # So that they are connected before they all log in.
+        assert caller.call("GET", f"{V2}/cluster").status_code == 401
+        caller.session.auth = (USER, PASSWORD)
+    element.knobs.login_seconds, element.knobs.parallel_logins = 0.4, 2
+    statuses = at_once(6, lambda number: callers[number].call("GET", f"{V2}/cluster").status_code)
     assert sorted(statuses) == [200, 200, 401, 401, 401, 401]
 
 
@@ -180,7 +185,7 @@ def test_seed_of_5000_vms_is_quick_and_listed_whole(element: NutanixSandbox, ca_
     start = time.monotonic()
     seeded = element.seed(5000)
     listed = Caller(element.url, ca_file).data("GET", f"{V2}/vms")["entities"]
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
     assert [vm["uuid"] for vm in listed] == seeded
     assert {vm.host for vm in element.vms()} == set(HOSTS)
     (pinned,) = element.seed(1, prefix="pinned", host=HOSTS[1], state="PAUSED")

@@ -84,7 +84,7 @@ def test_list_shows_vms_of_all_hosts_on_or_off(prism: NutanixSandbox, user: Call
 
 def test_task_tells_its_vm_once_it_runs(prism: NutanixSandbox, user: Caller) -> None:
     """Queued without one, then running with it."""
-    prism.knobs.queue_seconds, prism.knobs.task_seconds = 0.2, 0.2
+    prism.knobs.queue_seconds, prism.knobs.task_seconds = 0.4, 0.4
     task = user.data("POST", f"{V2}/vms", v2_vm())["task_uuid"]
     queued = user.data("GET", f"{V2}/tasks/{task}")
     assert (queued["progress_status"], queued["entity_list"], queued["percentage_complete"]) == ("Queued", None, 0)
@@ -248,7 +248,7 @@ def test_resources_are_used_up_and_given_back(prism: NutanixSandbox, user: Calle
 def test_tasks_about_one_vm_come_one_after_the_other(prism: NutanixSandbox, user: Caller) -> None:
     """The second of two deletes finds no VM."""
     (vm,) = prism.seed(1)
-    prism.knobs.task_seconds = 0.1
+    prism.knobs.task_seconds = 0.4
     tasks = [user.data("DELETE", f"{V2}/vms/{vm}")["task_uuid"] for _ in range(2)]
     wait_until(lambda: all(task.status in {"SUCCEEDED", "FAILED"} for task in prism.tasks()))
     statuses = [user.data("GET", f"{V2}/tasks/{task}")["progress_status"] for task in tasks]

@@ -211,7 +211,7 @@ def test_create_that_cannot_be_is_refused(
 
 def test_settings_are_shown_as_they_were_set_and_last(user: Caller) -> None:
     """Over an update that does not speak of them."""
-    settings = {"machine_type": "Q35", "disable_branding": True, "guest_os_id": "x"}
+    settings: dict[str, Any] = {"machine_type": "Q35", "disable_branding": True, "guest_os_id": "x"}
     vm = v3_made(user, v3_vm(**settings))
     body = shown(user, vm)
     for name in settings:

@@ -219,7 +219,7 @@ def test_settings_are_shown_as_they_were_set(user: Caller) -> None:
 def test_etag_that_grows_stale_in_the_queue_fails_the_task(prism: NutanixSandbox, user: Caller) -> None:
     """Two writers at once have the same one: one of them gets through."""
     (vm,) = prism.seed(1)
-    prism.knobs.task_seconds = 0.1
+    prism.knobs.task_seconds = 0.5
     etag = user.etag(vm)
     answers = at_once(2, lambda _: user.write("POST", f"{VMS}/{vm}/$actions/power-off", etag=etag))
     tasks = [user.v4_task(answer.json()["data"]["extId"]) for answer in answers]
