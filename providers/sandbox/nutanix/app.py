@@ -103,7 +103,7 @@ class PrismApp:
 
     def _marked(self, response: Response) -> Response:
         response.headers["X-Ntnx-Env"] = "pc" if self._estate.is_central else "pe"
-        response.headers["X-Ntnx-Product"] = "pc.2024.3.1.1" if self._estate.is_central else "el8.5-release-6.10"
+        response.headers["X-Ntnx-Product"] = self._estate.product
         response.headers["X-Frame-Options"] = "SAMEORIGIN"
         response.headers["Cache-Control"] = "no-cache, no-store, max-age=0"
         return response

@@ -54,6 +54,13 @@ class Estate:
         """The minor versions of v4 that it speaks, oldest first."""
         return sorted(version for version in self.versions if version.startswith("v4"))
 
+    @property
+    def product(self) -> str:
+        """What it calls itself; a Central without v4 is an old one."""
+        if not self.is_central:
+            return "el8.5-release-6.10"
+        return "pc.2024.3.1.1" if self.v4_versions else "pc.2022.6.0.1"
+
     def machine(self, uuid: str) -> Machine:
         """The VM with a uuid; Prism does not mind its case."""
         machine = self.machines.get(uuid.lower())

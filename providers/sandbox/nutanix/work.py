@@ -46,7 +46,7 @@ class Works:
         """Make a VM; its uuid is the task's subject from the start."""
         subject = str(uuid.uuid4())
         return self._estate.submit(
-            Operation.CREATE, subject, spec.cluster, caller, lambda: self._creating(subject, spec, power_on)
+            Operation.CREATE, subject, spec.cluster, caller, lambda: self._creating(subject, spec, power_on=power_on)
         )
 
     def update(self, caller: Caller, machine: Machine, change: Change) -> Task:
@@ -75,7 +75,7 @@ class Works:
     def _submit(self, operation: Operation, caller: Caller, machine: Machine, work: Callable[[], Work]) -> Task:
         return self._estate.submit(operation, machine.uuid, machine.cluster, caller, work)
 
-    def _creating(self, subject: str, spec: MachineSpec, power_on: bool) -> Work:  # noqa: FBT001 - a step's own
+    def _creating(self, subject: str, spec: MachineSpec, *, power_on: bool) -> Work:
         yield self._estate.knobs.task_seconds
         if any(disk.source for disk in spec.disks):
             self._fail("clone")
