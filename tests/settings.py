@@ -3,10 +3,12 @@
 import os
 
 _given = dict(os.environ)
+# What is for tests alone, and no setting: the live tests' token, the interpreter that has Nutanix's own client.
+_FOR_TESTS = {"CLOUDVM_LIVE_TOKEN", "CLOUDVM_NTNX_PYTHON"}
 _NETWORK = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
 
 for _name in list(os.environ):
-    if (_name.startswith(("CLOUDVM_", "AWS_")) and _name != "CLOUDVM_LIVE_TOKEN") or _name.upper() in _NETWORK:
+    if (_name.startswith(("CLOUDVM_", "AWS_")) and _name not in _FOR_TESTS) or _name.upper() in _NETWORK:
         del os.environ[_name]
 os.environ.update(
     CLOUDVM_SECRET_KEY="a key for tests, which signs nothing that anybody else reads",
