@@ -13,6 +13,7 @@ from pytest_django import Settings
 from providers.network import Network
 from tests.conformance.aws import AwsHarness
 from tests.conformance.harness import Harness
+from tests.conformance.nutanix import ElementHarness
 from tests.conformance.proxmox import ProxmoxHarness, ProxmoxTemplateHarness
 from tests.support.api import Api, bearer
 from tests.support.impostor import Impostor, running_impostor
@@ -20,6 +21,7 @@ from vms.service import current_service
 
 HARNESSES: dict[str, Callable[[], Harness]] = {
     "aws": AwsHarness,
+    "nutanix-v2": ElementHarness,
     "proxmox": ProxmoxHarness,
     "proxmox-7": ProxmoxTemplateHarness,
 }

@@ -1,0 +1,38 @@
+"""Which Prism a host is, and which of the three APIs is spoken with it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from providers.nutanix.answers import answer_of
+from providers.nutanix.client import PrismClient
+from providers.nutanix.naming import V2, VMM_INFO
+from providers.nutanix.session import PrismSession
+from providers.nutanix.v2 import ElementClient
+
+_CLIENTS: Final[dict[str, type[PrismClient]]] = {client.name: client for client in (ElementClient,)}
+
+
+def client_for(api: str, session: PrismSession) -> PrismClient:
+    """A client for the API that the environment names, or that the host is found to speak."""
+    return _CLIENTS[api or found_api(session)](session)
+
+
+def found_api(session: PrismSession) -> str:
+    """The newest API that the host speaks. One call, or two to a Prism Central.
+
+    `cluster_functions` of v2.0's `GET /cluster` has MULTICLUSTER on a Central; the header says it without its
+    rights or its v2.0.
+    """
+    response = session.send("GET", f"{V2}/cluster")
+    kind = response.headers.get("X-Ntnx-Env", "").lower() if response.status_code != 401 else ""
+    if kind not in {"pc", "pe"}:
+        functions = answer_of(response).read(lambda said: [str(one) for one in said["cluster_functions"]])
+        kind = "pc" if "MULTICLUSTER" in functions else "pe"
+    if kind == "pe":
+        return "v2"
+    info = session.send("OPTIONS", VMM_INFO)
+    if info.status_code in {404, 405}:
+        return "v3"
+    answer_of(info)
+    return "v4"

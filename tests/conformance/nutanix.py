@@ -1,0 +1,160 @@
+"""Nutanix in the suite: a Prism Element by v2.0, a Prism Central by v4, and one by v3."""
+
+import tempfile
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from providers.sandbox import nutanix
+from providers.sandbox.authority import Authority
+from providers.sandbox.faults import Cut, Fault
+from tests.conformance.harness import Budgets, Features, Harness, Trouble
+from tests.support.api import Api
+
+FAULTS = {
+    Trouble.PERMISSION_DENIED: Fault(status=403, message="No permission to access the resource."),
+    Trouble.THROTTLED: Fault(status=429, message="Too many requests."),
+    Trouble.NO_CAPACITY: Fault(status=500, message="NoHostResources: No host has enough available memory for VM"),
+    Trouble.SERVER_ERROR: Fault(status=500, message="An unexpected error has occurred."),
+    Trouble.HTML: Fault(status=200, body=b"<html><body>Welcome to Prism</body></html>"),
+    Trouble.CUT: Fault(cut=Cut.ANSWER),
+    Trouble.LOST_ANSWER: Fault(cut=Cut.ANSWER, after=True),
+    Trouble.SLOW: Fault(delay_seconds=20.0),
+}
+STATES = {"ON": "running", "OFF": "stopped"}
+SEEDED = {"running": "ON", "stopped": "OFF"}
+
+
+class NutanixHarness(Harness):
+    """What the three have in common."""
+
+    cloud = "Nutanix"
+    access_key = nutanix.USER
+    secret = nutanix.PASSWORD
+    features = Features(quotas=False)
+    unknown_id = "00000000-0000-4000-8000-000000000000"
+    malformed_ids = ("1", "vm-1", "5021c8f53b1a4a5e9a526d1b9c1f0d11", "g021c8f5-3b1a-4a5e-9a52-6d1b9c1f0d11")
+    kind: ClassVar[Literal["element", "central"]]
+    versions: ClassVar[tuple[str, ...] | None] = None
+    clusters: ClassVar[int] = 1
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="conformance-")
+        self._authority = Authority(Path(self._folder.name) / "ca.pem")
+        self.sandbox = nutanix.NutanixSandbox(
+            self._authority, kind=self.kind, versions=self.versions, clusters=self.clusters, task_seconds=0.05
+        )
+        self._turn_knobs()
+        self._retry_after = 7
+
+    def start(self) -> None:
+        self.sandbox.start()
+
+    def stop(self) -> None:
+        self.sandbox.stop()
+        self._folder.cleanup()
+
+    def reset(self) -> None:
+        self._retry_after = 7
+        self.sandbox.reset()
+        self._turn_knobs()
+
+    def _turn_knobs(self) -> None:
+        self.sandbox.knobs.task_seconds = 0.05
+        self.sandbox.knobs.guest_seconds = 0.1
+
+    @property
+    def url(self) -> str:
+        return self.sandbox.url
+
+    @property
+    def ca_file(self) -> str:
+        return str(self._authority.ca_file)
+
+    @property
+    def offer(self) -> dict[str, object]:
+        return {"instance_type": "ecs.g1.c2m4", "image": nutanix.IMAGE_NAME}
+
+    def seed(self, count: int, *, state: str = "running") -> list[str]:
+        return self.sandbox.seed(count, state=SEEDED[state])
+
+    def warm_up(self, api: Api) -> None:
+        # A session looks at an image and a network once in a while.
+        vm_id = api.create("first").json["id"]
+        assert api.delete(vm_id).status == 204
+
+    def trouble(self, trouble: Trouble, operation: str = "*", *, times: int | None = None, skip: int = 0) -> None:
+        match trouble:
+            case Trouble.GUEST_DEAF:
+                for vm in self.sandbox.vms():
+                    self.sandbox.ignore_shutdown(vm.uuid)
+            case Trouble.BOOT_FAILS:
+                self.sandbox.fail_next_task("power", "InternalException: qemu-kvm exited with code 1")
+            case _:
+                fault = replace(FAULTS[trouble], operation=operation, times=times, skip=skip)
+                if trouble is Trouble.THROTTLED:
+                    fault = replace(fault, headers={"Retry-After": str(self._retry_after)})
+                self.sandbox.faults.add(fault)
+
+    def reset_trouble(self) -> None:
+        self.sandbox.faults.clear()
+
+    def retry_after(self, seconds: int) -> None:
+        self._retry_after = seconds
+
+    def echo_in_errors(self, text: str) -> None:
+        self.sandbox.faults.add(Fault(times=None, status=500, message=text))
+
+    def operations(self) -> list[str]:
+        return [call.operation for call in self.sandbox.calls.list()]
+
+    def costly(self) -> list[str]:
+        # Several tasks are waited for in the course of a create, and the goal of a stop is seen at the VM.
+        called = [operation for operation in self.operations() if operation not in self.poll_operations]
+        while called and called[-1] == self.verb_operations["get"] and len(called) > 1:
+            called.pop()
+        return called
+
+    def forget_operations(self) -> None:
+        self.sandbox.calls.clear()
+
+    def connections(self) -> int:
+        return self.sandbox.server.connections
+
+    def user_data(self, vm_id: str) -> bytes | None:
+        return self.sandbox.user_data(vm_id)
+
+    def objects(self) -> frozenset[str]:
+        disks = (f"disk {disk.uuid}" for disk in self.sandbox.disks())
+        unmade = (f"intent {one}" for one in self.sandbox.unmade())
+        return frozenset([*(f"vm {vm.uuid}" for vm in self.sandbox.vms()), *disks, *unmade])
+
+    def states(self) -> dict[str, str]:
+        return {vm.uuid: STATES.get(vm.state, vm.state) for vm in self.sandbox.vms()}
+
+
+class ElementHarness(NutanixHarness):
+    """A Prism Element, whose API is found out."""
+
+    name = "nutanix-v2"
+    kind = "element"
+    budgets = Budgets(list_page=1, list_page_size=100_000, get=1, start=1, stop=1, restart=1, delete=1, create=3)
+    verb_operations = {  # noqa: RUF012 - a constant
+        "list": "v2.0 GET /vms",
+        "get": "v2.0 GET /vms/{uuid}",
+        "create": "v2.0 POST /vms",
+        "start": "v2.0 POST /vms/{uuid}/set_power_state",
+        "stop": "v2.0 POST /vms/{uuid}/set_power_state",
+        "restart": "v2.0 POST /vms/{uuid}/set_power_state",
+        "delete": "v2.0 DELETE /vms/{uuid}",
+    }
+    poll_operations = frozenset({"v2.0 GET /tasks/{uuid}"})
+
+    @property
+    def environment(self) -> dict[str, object]:
+        return {"cloud": "nutanix", "project": "", "region": "Nutanix/1", "vpc_id": nutanix.NETWORK}
+
+    def seed_elsewhere(self) -> str:
+        # A Prism Element has but one cluster, and shows nothing of others.
+        return str(uuid.uuid4())
