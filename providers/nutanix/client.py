@@ -23,6 +23,7 @@ class PrismClient(ABC):
         host: what `X-Ntnx-Env` says of a host that speaks the API.
         on: the API's own word for a VM that runs; `off` for one that does not.
         starts: whether a VM is started by its making.
+        resumes: whether a paused or suspended VM can be resumed by the API.
         remembers_requests: whether a request with the id of an earlier one is answered with that one's task.
         create_operation, delete_operation, get_operation: by which a VM is made, deleted and shown.
 
@@ -33,6 +34,7 @@ class PrismClient(ABC):
     on: ClassVar[str]
     off: ClassVar[str]
     starts: ClassVar[bool] = False
+    resumes: ClassVar[bool] = False
     remembers_requests: ClassVar[bool] = False
     create_operation: ClassVar[str]
     delete_operation: ClassVar[str]

@@ -9,8 +9,12 @@ from providers.nutanix.client import PrismClient
 from providers.nutanix.naming import V2, VMM_INFO
 from providers.nutanix.session import PrismSession
 from providers.nutanix.v2 import ElementClient
+from providers.nutanix.v3 import IntentClient
+from providers.nutanix.v4 import CentralClient
 
-_CLIENTS: Final[dict[str, type[PrismClient]]] = {client.name: client for client in (ElementClient,)}
+_CLIENTS: Final[dict[str, type[PrismClient]]] = {
+    client.name: client for client in (ElementClient, IntentClient, CentralClient)
+}
 
 
 def client_for(api: str, session: PrismSession) -> PrismClient:

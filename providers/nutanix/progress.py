@@ -119,19 +119,13 @@ class Progress:
             return replace(operation, done=True, failure=not_running(machine, failure))
         if machine.status is action.goal:
             return replace(operation, done=True, vm=self._in_goal(operation, step))
-        if action is Action.ON and machine.status is VMStatus.SUSPENDED and not step.again:
-            return self._resumed(operation, failure)
+        if action is Action.ON and machine.status is VMStatus.SUSPENDED and self._client.resumes:
+            task_id = self._client.power(machine.id, Action.RESUME)
+            return replace(operation, handle=str(Step(Action.RESUME, task_id)))
         if action is Action.SHUTDOWN and machine.status is VMStatus.SUSPENDED:
             # Its guest does not run, and cannot obey. Its time is what the caller gave it.
             return replace(operation, handle=str(replace(step, task="")))
         return replace(operation, done=True, failure=failure)
-
-    def _resumed(self, operation: Operation, failure: ProviderError) -> Operation:
-        try:
-            task_id = self._client.power(operation.vm_id or "", Action.RESUME)
-        except NotImplementedError:
-            return replace(operation, done=True, failure=failure)
-        return replace(operation, handle=str(Step(Action.RESUME, task_id, again=1)))
 
     def _settled(self, operation: Operation, step: Step) -> Operation:
         """Done when a task that makes a VM has ended, well or not, or the time is up."""

@@ -41,6 +41,7 @@ class ElementClient(PrismClient):
     host: ClassVar[str] = "pe"
     on: ClassVar[str] = "on"
     off: ClassVar[str] = "off"
+    resumes: ClassVar[bool] = True
     create_operation: ClassVar[str] = "v2.0 POST /vms"
     delete_operation: ClassVar[str] = "v2.0 DELETE /vms/{uuid}"
     get_operation: ClassVar[str] = "v2.0 GET /vms/{uuid}"

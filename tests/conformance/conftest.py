@@ -13,7 +13,7 @@ from pytest_django import Settings
 from providers.network import Network
 from tests.conformance.aws import AwsHarness
 from tests.conformance.harness import Harness
-from tests.conformance.nutanix import ElementHarness
+from tests.conformance.nutanix import CentralHarness, ElementHarness, OldCentralHarness
 from tests.conformance.proxmox import ProxmoxHarness, ProxmoxTemplateHarness
 from tests.support.api import Api, bearer
 from tests.support.impostor import Impostor, running_impostor
@@ -22,6 +22,8 @@ from vms.service import current_service
 HARNESSES: dict[str, Callable[[], Harness]] = {
     "aws": AwsHarness,
     "nutanix-v2": ElementHarness,
+    "nutanix-v4": CentralHarness,
+    "nutanix-v3": OldCentralHarness,
     "proxmox": ProxmoxHarness,
     "proxmox-7": ProxmoxTemplateHarness,
 }

@@ -158,3 +158,62 @@ class ElementHarness(NutanixHarness):
     def seed_elsewhere(self) -> str:
         # A Prism Element has but one cluster, and shows nothing of others.
         return str(uuid.uuid4())
+
+
+class CentralHarness(NutanixHarness):
+    """A Prism Central of today, with two clusters of which the environment names one."""
+
+    name = "nutanix-v4"
+    kind = "central"
+    clusters = 2
+    features = Features(quotas=False, cloud_init_limit_bytes=96_000)
+    budgets = Budgets(list_page=1, list_page_size=100, get=1, start=2, stop=2, restart=2, delete=2, create=3)
+    verb_operations = {  # noqa: RUF012 - a constant
+        "list": "v4 GET /ahv/config/vms",
+        "get": "v4 GET /ahv/config/vms/{extId}",
+        "create": "v4 POST /ahv/config/vms",
+        "start": "v4 POST /ahv/config/vms/{extId}/$actions/power-on",
+        "stop": "v4 POST /ahv/config/vms/{extId}/$actions/shutdown",
+        "restart": "v4 POST /ahv/config/vms/{extId}/$actions/reboot",
+        "delete": "v4 DELETE /ahv/config/vms/{extId}",
+    }
+    poll_operations = frozenset({"v4 GET /config/tasks/{extId}"})
+
+    @property
+    def environment(self) -> dict[str, object]:
+        return {
+            "cloud": "Nutanix",
+            "api_version": "v4",
+            "project": nutanix.CLUSTER,
+            "network_id": nutanix.NETWORK,
+            "storage_external_id": nutanix.CONTAINER,
+        }
+
+    def _turn_knobs(self) -> None:
+        super()._turn_knobs()
+        self.sandbox.knobs.enforces_rate_limits = False
+
+    def seed_elsewhere(self) -> str:
+        return self.sandbox.seed(1, prefix="elsewhere", cluster=nutanix.SECOND_CLUSTER)[0]
+
+
+class OldCentralHarness(CentralHarness):
+    """A Prism Central that is too old for v4."""
+
+    name = "nutanix-v3"
+    versions = ("v3",)
+    budgets = Budgets(list_page=1, list_page_size=500, get=1, start=2, stop=2, restart=2, delete=2, create=2)
+    verb_operations = {  # noqa: RUF012 - a constant
+        "list": "v3 POST /vms/list",
+        "get": "v3 GET /vms/{uuid}",
+        "create": "v3 POST /vms",
+        "start": "v3 PUT /vms/{uuid}",
+        "stop": "v3 POST /vms/{uuid}/acpi_shutdown",
+        "restart": "v3 POST /vms/{uuid}/acpi_reboot",
+        "delete": "v3 DELETE /vms/{uuid}",
+    }
+    poll_operations = frozenset({"v3 GET /tasks/{uuid}"})
+
+    @property
+    def environment(self) -> dict[str, object]:
+        return {**super().environment, "api_version": "v3"}
