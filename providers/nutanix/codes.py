@@ -30,7 +30,14 @@ def _any(*patterns: str) -> re.Pattern[str]:
 MISSING: Final = _any(r"\bvm [0-9a-f-]{36} does not exist", r"\bVM_NOT_FOUND\b", r"\bENTITY_NOT_FOUND\b")
 # What Acropolis says of a power state that does not fit, with the state.
 WRONG_STATE: Final = _any(r"InvalidVmState", r"Cannot complete request in state", r"VM_INVALID_POWER_STATE")
-STALE: Final = _any(r"PLAT-10005", r"spec.?version", r"logical.?timestamp", r"CONCURRENT_REQUESTS_NOT_ALLOWED")
+STALE: Final = _any(
+    r"PLAT-10005",
+    # https://github.com/nutanix/terraform-provider-nutanix/issues/1089
+    r"If-Match header value",
+    r"spec.?version",
+    r"logical.?timestamp",
+    r"CONCURRENT_REQUESTS_NOT_ALLOWED",
+)
 NOT_SPOKEN: Final = _any(r"requested URL was not found", r"\bURL_NOT_FOUND\b")
 
 # The first that is found counts, so exceptions stand before the rule.

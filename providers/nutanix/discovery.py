@@ -25,12 +25,12 @@ def client_for(api: str, session: PrismSession) -> PrismClient:
 def found_api(session: PrismSession) -> str:
     """The newest API that the host speaks. One call, or two to a Prism Central.
 
-    `cluster_functions` of v2.0's `GET /cluster` has MULTICLUSTER on a Central; the header says it without its
-    rights or its v2.0.
+    `cluster_functions` of v2.0's `GET /cluster` has MULTICLUSTER on a Central. To a caller who may not see that,
+    or on a Central that knows no v2.0 any more, a header says it.
     """
     response = session.send("GET", f"{V2}/cluster")
-    kind = response.headers.get("X-Ntnx-Env", "").lower() if response.status_code != 401 else ""
-    if kind not in {"pc", "pe"}:
+    kind = response.headers.get("X-Ntnx-Env", "").lower()
+    if response.ok or response.status_code == 401 or kind not in {"pc", "pe"}:
         functions = answer_of(response).read(lambda said: [str(one) for one in said["cluster_functions"]])
         kind = "pc" if "MULTICLUSTER" in functions else "pe"
     if kind == "pe":

@@ -10,8 +10,9 @@ from typing import ClassVar, Final, Self
 from providers.credentials import Credentials
 from providers.domain import VM, Environment, Manner, Operation, Verb, VMSpec, VMStatus
 from providers.driver import Driver, Work
-from providers.errors import AlreadyInStateError, ConflictError, ProviderError
+from providers.errors import AlreadyInStateError, BackendFailureError, ConflictError, ProviderError
 from providers.network import Network
+from providers.nutanix.answers import PrismError
 from providers.nutanix.client import Check, PrismClient
 from providers.nutanix.creation import Creation
 from providers.nutanix.discovery import client_for
@@ -100,8 +101,13 @@ class NutanixDriver(Driver):
         return Removal(self._client, work).vm(vm_id, self._scope_check(self._client.delete_operation))
 
     def poll(self, operation: Operation) -> Operation:
-        """See `Driver`."""
-        return self._progress.look(operation)
+        """See `Driver`. A Prism that is busy just now is looked at again, as one that cannot be reached is."""
+        try:
+            return self._progress.look(operation)
+        except PrismError as error:
+            if error.status == 503:
+                raise _lost_look(error) from error
+            raise
 
     def close(self) -> None:
         """See `Driver`."""
@@ -141,3 +147,8 @@ class NutanixDriver(Driver):
             yield
         finally:
             turn.release()
+
+
+def _lost_look(error: PrismError) -> BackendFailureError:
+    failure = translate(error)
+    return BackendFailureError(failure.detail, backend=failure.backend, retry_after_seconds=failure.retry_after_seconds)

@@ -30,12 +30,15 @@ FRESH_TRIES: Final = 3
 class Step:
     """One task, or what is waited for. `Operation.handle` is its text: the next look may be another process's.
 
-    `mark` is the creation of the VM that is looked for, `name` its name, `until` when the search ends (Unix time).
+    `again` is how often the same was asked for before, `cut` whether the VM's power was cut so that it can be deleted,
+    `mark` the creation of the VM that is looked for, `name` its name,
+    `until` when the search ends (Unix time).
     """
 
     do: str
     task: str = ""
     again: int = 0
+    cut: bool = False
     name: str = ""
     mark: str = ""
     until: float = 0.0
@@ -79,7 +82,7 @@ class Progress:
     def _succeeded(self, operation: Operation, step: Step, task: TaskState) -> Operation:
         if step.do == OFF_TO_DELETE:
             task_id = self._client.delete_vm(operation.vm_id or "")
-            return replace(operation, handle=str(Step(DELETE, task_id, again=1)))
+            return replace(operation, handle=str(Step(DELETE, task_id, cut=True)))
         if step.action is Action.SHUTDOWN:
             # The button is pressed. Whether the guest heeds it is seen at the VM alone.
             return self._obeyed(replace(operation, handle=str(replace(step, task=""))))
@@ -98,14 +101,22 @@ class Progress:
 
     def _failed(self, operation: Operation, step: Step, task: TaskState) -> Operation:
         said = f"{task.code} {task.message}"
-        if WRONG_STATE.search(said) and step.do == DELETE and not step.again:
+        if WRONG_STATE.search(said) and step.do == DELETE and not step.cut:
             return self._off_to_delete(operation)
         if WRONG_STATE.search(said) and step.action is not None:
             return self._in_wrong_state(operation, step, step.action, task)
-        if STALE.search(said) and step.action is not None and step.again < FRESH_TRIES:
-            task_id = self._client.power(operation.vm_id or "", step.action)
-            return replace(operation, handle=str(replace(step, task=task_id, again=step.again + 1)))
+        if STALE.search(said) and step.do != CREATE and step.again < FRESH_TRIES:
+            return self._anew(operation, step)
         return replace(operation, done=True, failure=self._failure(operation, step, task))
+
+    def _anew(self, operation: Operation, step: Step) -> Operation:
+        """The same asked for again: somebody has changed the VM while the task was waiting for its turn."""
+        vm_id = operation.vm_id or ""
+        if step.do == DELETE:
+            task_id = self._client.delete_vm(vm_id)
+        else:
+            task_id = self._client.power(vm_id, step.action or Action.OFF)
+        return replace(operation, handle=str(replace(step, task=task_id, again=step.again + 1)))
 
     def _off_to_delete(self, operation: Operation) -> Operation:
         task_id = self._client.power(operation.vm_id or "", Action.OFF)
