@@ -103,11 +103,14 @@ class NutanixDriver(Driver):
     def poll(self, operation: Operation) -> Operation:
         """See `Driver`. A Prism that is busy just now is looked at again, as one that cannot be reached is."""
         try:
-            return self._progress.look(operation)
+            seen = self._progress.look(operation)
         except PrismError as error:
             if error.status == 503:
                 raise _lost_look(error) from error
             raise
+        if seen.failure is not None and seen.verb is Verb.CREATE:
+            self._lookups.forget()
+        return seen
 
     def close(self) -> None:
         """See `Driver`."""

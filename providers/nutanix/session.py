@@ -21,7 +21,8 @@ from providers.network import Network
 from providers.nutanix.answers import Answer, answer_of
 from providers.nutanix.naming import operation_of
 
-_UNPROVEN: Final = frozenset({401, 429})
+# Whoever answers so may not have looked at the password.
+_UNPROVEN: Final = frozenset({401, 429, 502, 503, 504})
 _KINDS: Final = {"pc": "a Prism Central", "pe": "a Prism Element"}
 
 
@@ -75,9 +76,11 @@ class PrismSession:
         """Close the connections. Prism's sessions end by themselves; v4 and Basic know no log-out."""
         self._http.close()
 
-    def _sent(self, request: requests.Request) -> requests.Response:
-        """The response to a request with a cookie, or with the password where no cookie is for it."""
+    def _sent(self, request: requests.Request, *, anew: bool = False) -> requests.Response:
+        """The response to a request with a cookie; with the password where no cookie is for it, or to log in anew."""
         prepared = self._http.prepare_request(request)
+        if anew:
+            prepared.headers.pop("Cookie", None)
         if "Cookie" not in prepared.headers:
             prepared.headers["Authorization"] = self._password
         return self._http.send(prepared)
@@ -91,8 +94,7 @@ class PrismSession:
             if self._rejected is not None:
                 return self._rejected
             if self._log_ins == log_ins:
-                self._http.cookies.clear()
-                response = self._sent(request)
+                response = self._sent(request, anew=True)
                 if response.status_code == 401:
                     self._rejected = response
                 elif response.status_code not in _UNPROVEN or "Set-Cookie" in response.headers:
