@@ -27,7 +27,11 @@ def _any(*patterns: str) -> re.Pattern[str]:
     return re.compile("|".join(patterns), re.IGNORECASE)
 
 
-MISSING: Final = _any(r"\bvm [0-9a-f-]{36} does not exist", r"\bVM_NOT_FOUND\b", r"\bENTITY_NOT_FOUND\b")
+MISSING: Final = _any(
+    r"\bvm (with (uuid|id) )?'?[0-9a-f-]{36}'?,? (because it )?(does not exist|((is|was|could) )?not (be )?found)",
+    r"\bVM_NOT_FOUND\b",
+    r"\bENTITY_NOT_FOUND\b",
+)
 # What Acropolis says of a power state that does not fit, with the state.
 WRONG_STATE: Final = _any(r"InvalidVmState", r"Cannot complete request in state", r"VM_INVALID_POWER_STATE")
 STALE: Final = _any(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import ClassVar, Final, Self
 
 from providers.credentials import Credentials
@@ -35,10 +36,11 @@ class NutanixDriver(Driver):
     vendor_errors: ClassVar[tuple[type[Exception], ...]] = VENDOR_ERRORS
 
     def __init__(self, site: Site, client: PrismClient) -> None:
-        self._site = site
+        # A Prism Element has but one cluster, however it is called.
+        self._site = site if client.host == "pc" else replace(site, cluster="")
         self._client = client
         self._progress = Progress(client)
-        self._lookups = Lookups(client, site)
+        self._lookups = Lookups(client, self._site)
         self._lock = threading.Lock()
         self._keys: dict[str, threading.Lock] = {}
 

@@ -40,7 +40,7 @@ def failure_of(error: Exception) -> ProviderError:
 
 def task_failure(operation: str, vm_id: str, task: TaskState) -> ProviderError:
     """Why a task failed."""
-    kind = _by_text(f"{task.code} {task.message}") or BackendFailureError
+    kind = _about(operation, _by_text(f"{task.code} {task.message}") or BackendFailureError)
     why = _sentence(task.message[:_LONGEST_MESSAGE] or "Prism does not say why")
     about = f" for VM {vm_id}" if vm_id else ""
     detail = f"Nutanix accepted {operation}{about}, and its task failed: {why} {ADVICE.get(kind, '')}"
@@ -61,12 +61,19 @@ def _meaning(refusal: Refusal) -> type[ProviderError]:
     if refusal.status in {404, 405} and NOT_SPOKEN.search(refusal.text):
         return UnprocessableError
     if found := _by_text(refusal.text):
-        return found
-    if refusal.status == 404 and any(part in refusal.operation for part in _VM_OPERATION):
-        return VMNotFoundError
+        return _about(refusal.operation, found)
+    if refusal.status == 404:
+        return _about(refusal.operation, VMNotFoundError)
     if refusal.status >= 500:
         return BackendFailureError
     return BY_STATUS.get(refusal.status, UnprocessableError)
+
+
+def _about(operation: str, kind: type[ProviderError]) -> type[ProviderError]:
+    """What is missing: the VM that an operation is about, a task that Prism has forgotten, or what a VM is made of."""
+    if kind is not VMNotFoundError or any(part in operation for part in _VM_OPERATION):
+        return kind
+    return BackendFailureError if "/tasks/" in operation else UnprocessableError
 
 
 def _by_text(text: str) -> type[ProviderError] | None:

@@ -126,9 +126,9 @@ class Progress:
         """The VM is not in a state for this: it may be where it shall be, or has to be resumed to get there."""
         machine = self._client.get_vm(operation.vm_id or "")
         failure = self._failure(operation, step, task)
-        if operation.verb is Verb.RESTART:
+        if operation.verb is Verb.RESTART and machine.status is not VMStatus.RUNNING:
             return replace(operation, done=True, failure=not_running(machine, failure))
-        if machine.status is action.goal:
+        if operation.verb is not Verb.RESTART and machine.status is action.goal:
             return replace(operation, done=True, vm=self._in_goal(operation, step))
         if action is Action.ON and machine.status is VMStatus.SUSPENDED and self._client.resumes:
             task_id = self._client.power(machine.id, Action.RESUME)
@@ -139,7 +139,7 @@ class Progress:
         return replace(operation, done=True, failure=failure)
 
     def _settled(self, operation: Operation, step: Step) -> Operation:
-        """Done when a task that makes a VM has ended, well or not, or the time is up."""
+        """Done when a task that makes a VM has ended, well or not, or could not be looked at for some time."""
         try:
             task = self._client.task(step.task)
         except FAILURES:

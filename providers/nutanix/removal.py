@@ -16,7 +16,6 @@ from providers.nutanix.records import Action
 
 # How long a VM may take to be there whose making was accepted, or may have been.
 APPEARS_SECONDS: Final = 3.0
-SETTLES_SECONDS: Final = 20.0
 
 
 class Removal:
@@ -39,13 +38,13 @@ class Removal:
         """Remove the VM that a create has made, and no other. `vm_id` is blank as long as nobody has told it."""
         if task:
             vm_id = self.settled(task, vm_id)
-        vm_id = vm_id or self.search(name, creation)
+        vm_id = vm_id or self.search(name, creation, 0.0 if task else APPEARS_SECONDS)
         if vm_id and self._is_ours(vm_id, creation):
             self._work.finish(self.vm(vm_id))
 
     def settled(self, task: str, vm_id: str) -> str:
-        """The id of the VM that a task makes, when it has ended; blank if it does not tell."""
-        step = Step(SETTLE, task, until=time.time() + SETTLES_SECONDS)
+        """The id of the VM that a task makes, when it has ended, or cannot be looked at; blank if it does not tell."""
+        step = Step(SETTLE, task, until=time.time() + APPEARS_SECONDS)
         return self._work.finish(Operation(Verb.CREATE, vm_id or None, str(step))).vm_id or ""
 
     def search(self, name: str, creation: str, seconds: float = 0.0) -> str:

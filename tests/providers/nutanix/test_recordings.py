@@ -51,15 +51,17 @@ def body_of(name: str, part: str) -> Any:
     return next(one["response"]["body"] for one in interactions(name) if part in one["request"]["uri"])
 
 
-def response(
-    status: int, body: object, path: str = "/api/vmm/v4.0/ahv/config/vms/5021c8f5-3b1a-4a5e-9a52-6d1b9c1f0d11"
-) -> requests.Response:
+VM = "GET /api/vmm/v4.0/ahv/config/vms/5021c8f5-3b1a-4a5e-9a52-6d1b9c1f0d11"
+
+
+def response(status: int, body: object, operation: str = VM) -> requests.Response:
     """An answer."""
+    method, path = operation.split(" ")
     answer = requests.Response()
     answer.status_code = status
     answer._content = json.dumps(body).encode()  # requests offers no other way to make one
-    answer.url = "https://prism.example:9440{path}"
-    answer.request = requests.Request("GET", answer.url).prepare()
+    answer.url = f"https://prism.example:9440{path}"
+    answer.request = requests.Request(method, answer.url).prepare()
     return answer
 
 
@@ -141,6 +143,22 @@ def test_refusal_means_what_it_says(status: int, body: object, meaning: type[Pro
     """Also in shapes that nobody has documented."""
     with pytest.raises(PrismError) as caught:
         answer_of(response(status, body))
+    assert type(translate(caught.value)) is meaning
+
+
+@pytest.mark.parametrize(
+    ("operation", "meaning"),
+    [
+        ("GET /api/nutanix/v3/vms/5021c8f5-3b1a-4a5e-9a52-6d1b9c1f0d11", VMNotFoundError),
+        ("POST /api/nutanix/v3/vms", UnprocessableError),
+        ("GET /api/nutanix/v3/tasks/5021c8f5-3b1a-4a5e-9a52-6d1b9c1f0d11", BackendFailureError),
+    ],
+)
+def test_entity_that_is_not_found_is_what_the_operation_is_about(operation: str, meaning: type[ProviderError]) -> None:
+    """The VM; what a VM is to be made of; or a task, which says nothing of its VM."""
+    body = {"state": "ERROR", "message_list": [{"reason": "ENTITY_NOT_FOUND", "message": "It does not exist."}]}
+    with pytest.raises(PrismError) as caught:
+        answer_of(response(404, body, operation))
     assert type(translate(caught.value)) is meaning
 
 
