@@ -7,7 +7,7 @@ from typing import Final
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.driver import Work
 from providers.errors import ConflictError, UnprocessableError
-from providers.nutanix.client import PrismClient
+from providers.nutanix.client import Check, PrismClient
 from providers.nutanix.failures import FAILURES, failure_of
 from providers.nutanix.lookups import Lookups
 from providers.nutanix.progress import CREATE, Step, is_missing
@@ -16,7 +16,15 @@ from providers.nutanix.records import Action, Machine, NewMachine, Submitted, Ta
 from providers.nutanix.removal import APPEARS_SECONDS, Removal
 
 # How many request ids a key leads to: one is spent when the VM that it made has been deleted, or its making failed.
-REQUESTS: Final = 3
+REQUESTS: Final = 5
+
+
+class AnothersVMError(Exception):
+    """A VM is not this try's but that of another with the same key."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine.id)
+        self.machine = machine
 
 
 class Creation:
@@ -40,8 +48,10 @@ class Creation:
     def run_keyed(self) -> Operation:
         """Make a VM, or complete the one that a try with the same key has made: its description says so.
 
-        What Prism offers against two tries at the same moment is v4's request id. With the other two the driver lets
-        the tries of one session follow each other.
+        What Prism promises against two tries at the same moment is v4's request id alone. v2.0's body of a create has
+        a `uuid` of which nothing is said (that of a clone, "for idempotence", makes no VM of an image), and v3 takes
+        only uuids that `POST /idempotence_identifiers` has drawn, and does not say what a second use of one comes
+        to. So with these two the tries of one session follow each other, and each looks for what is there.
         """
         machine = self._made_before()
         return self.complete(machine) if machine else self._run_keyed()
@@ -83,14 +93,13 @@ class Creation:
         else:
             raise ConflictError("What this Idempotency-Key has made was deleted again and again: use a new key.")
         vm_id = self._finished(submitted)
-        if self._client.remembers_requests:
-            machine = self._client.get_vm(vm_id)
-            if machine.notes.creation != self._recipe.creation:
-                self._work.forget(vm_id)
-                return self.complete(machine)
         if self._client.starts:
             return Operation(Verb.CREATE, vm_id, done=True)
-        return self._started(new, vm_id)
+        try:
+            return self._started(new, vm_id)
+        except AnothersVMError as error:
+            self._work.forget(vm_id)
+            return self.complete(error.machine)
 
     def _is_spent(self, submitted: Submitted) -> bool:
         """Whether Prism has answered with the task of an earlier try, of which no VM is left."""
@@ -173,18 +182,32 @@ class Creation:
 
     def _started(self, new: NewMachine, vm_id: str) -> Operation:
         vm = self._shown(new, vm_id)
-        if not self._recipe.spec.start:
-            return Operation(Verb.CREATE, vm_id, done=True, vm=vm)
-        return self._powered_on(vm_id, vm)
+        if self._recipe.spec.start:
+            return self._powered_on(vm_id, vm, self._check_own)
+        if self._recipe.request_key and self._client.remembers_requests:
+            self._check_own(self._client.get_vm(vm_id))
+        return Operation(Verb.CREATE, vm_id, done=True, vm=vm)
 
-    def _powered_on(self, vm_id: str, vm: VM) -> Operation:
+    def _check_own(self, machine: Machine) -> None:
+        """See that Prism has not answered with what another try has made."""
+        if machine.notes.creation != self._recipe.creation:
+            raise AnothersVMError(machine)
+
+    def _powered_on(self, vm_id: str, vm: VM, check: Check | None = None) -> Operation:
         seen: list[Machine] = []
+
+        def look(machine: Machine) -> None:
+            seen.append(machine)
+            if check is not None:
+                check(machine)
+
         try:
-            task = self._client.power(vm_id, Action.ON, seen.append)
+            task = self._client.power(vm_id, Action.ON, look)
         except FAILURES as error:
             if is_missing(error):
                 raise ConflictError(f"VM {vm_id} was deleted before it could be started; try again.") from error
             raise
+        # Where the API was asked for the VM anyway, it tells more than what is known of its making.
         shown = seen[-1].vm if seen else vm
         return Operation(Verb.CREATE, vm_id, str(Step(Action.ON, task)), vm=shown)
 

@@ -133,6 +133,34 @@ def test_delete_by_two_callers_at_once_deletes_once(prism: Prism) -> None:
     assert prism.remains() == []
 
 
+def test_delete_that_is_refused_for_a_running_vm_cuts_its_power_first(prism: Prism) -> None:
+    """Prism deletes running VMs; a release that did not would be told to."""
+    (vm_id,) = prism.sandbox.seed(1)
+    message = "InvalidVmState: Cannot complete request in state On"
+    prism.sandbox.faults.add(Fault(DELETE[prism.api], status=422, message=message))
+    prism.gateway().delete_vm(vm_id)
+    assert prism.remains() == []
+    assert [task.kind for task in prism.sandbox.tasks()][-2:] == ["off" if prism.api != "v3" else "update", "delete"]
+
+
+def test_delete_whose_task_fails_for_a_running_vm_cuts_its_power_first(prism: Prism) -> None:
+    """The same, told by the task."""
+    (vm_id,) = prism.sandbox.seed(1)
+    prism.sandbox.fail_next_task("delete", "InvalidVmState: Cannot complete request in state On")
+    prism.gateway().delete_vm(vm_id)
+    assert prism.remains() == []
+
+
+def test_delete_that_is_refused_again_is_a_conflict(prism: Prism) -> None:
+    """Once is enough."""
+    (vm_id,) = prism.sandbox.seed(1)
+    message = "InvalidVmState: Cannot complete request in state On"
+    prism.sandbox.faults.add(Fault(DELETE[prism.api], times=None, status=422, message=message))
+    with pytest.raises(ConflictError):
+        prism.gateway().delete_vm(vm_id)
+    assert prism.states() == {vm_id: "OFF"}
+
+
 @pytest.mark.parametrize("state", ["PAUSED", "SUSPENDED"])
 def test_start_of_a_paused_vm_resumes_it_by_v2(element: Prism, state: str) -> None:
     """v2.0 knows a transition for it."""

@@ -9,6 +9,7 @@ from providers.errors import (
     BackendFailureError,
     BackendTimeoutError,
     BackendUnreachableError,
+    ConflictError,
     PermissionDeniedError,
     ProviderError,
     UnavailableError,
@@ -118,6 +119,25 @@ def test_create_that_is_refused_at_a_call_leaves_nothing(prism: Prism, operation
         pytest.skip("v3 starts a VM by its making")
     prism.sandbox.faults.add(Fault(operation[prism.api], status=403, message="No permission."))
     with pytest.raises(PermissionDeniedError):
+        prism.create()
+    assert prism.remains() == []
+
+
+def test_create_that_may_look_at_no_task_leaves_nothing(prism: Prism) -> None:
+    """A role without it: the VM is found by its mark, and removed."""
+    prism.sandbox.faults.add(Fault(TASK[prism.api], times=None, status=403, message="No permission."))
+    with pytest.raises(PermissionDeniedError) as caught:
+        prism.create()
+    wait_until(lambda: prism.remains() == [])
+    assert len(caught.value.leftovers) == 1
+
+
+@pytest.mark.parametrize("prism", ["v2", "v4"], indirect=True)
+def test_create_whose_vm_is_deleted_before_its_start_is_a_conflict(prism: Prism) -> None:
+    """By somebody who was faster."""
+    missing = Fault(START[prism.api], status=404, message="vm 5021c8f5-3b1a-4a5e-9a52-6d1b9c1f0d11 does not exist")
+    prism.sandbox.faults.add(missing)
+    with pytest.raises(ConflictError, match="deleted before"):
         prism.create()
     assert prism.remains() == []
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
 import pytest
 
-from providers.errors import BackendUnreachableError, ProviderError, UnprocessableError
+from providers.errors import BackendUnreachableError, ConflictError, ProviderError, UnprocessableError
 from providers.gateway import Backends
 from providers.sandbox.faults import Cut, Fault
-from tests.providers.nutanix.prism import CREATE, LIST, REACHED, START, TASK, Prism
+from tests.providers.nutanix.prism import CREATE, GET, LIST, REACHED, START, TASK, Prism, wait_until
 from tests.support.threads import at_once
 
 KEY = "order-4711"
+STARTED = {"v2": [START["v2"]], "v3": [], "v4": [GET["v4"], START["v4"]]}
 
 
 def test_create_with_a_key_costs_one_list(prism: Prism) -> None:
@@ -19,7 +23,8 @@ def test_create_with_a_key_costs_one_list(prism: Prism) -> None:
     assert LIST[prism.api] not in prism.operations()
     prism.sandbox.calls.clear()
     prism.create(key=KEY)
-    assert prism.operations().count(LIST[prism.api]) == 1
+    called = [operation for operation in prism.operations() if operation != TASK[prism.api]]
+    assert called == [LIST[prism.api], CREATE[prism.api], *STARTED[prism.api]]
 
 
 def test_create_repeated_at_once_makes_one_vm(prism: Prism) -> None:
@@ -56,6 +61,27 @@ def test_create_repeated_after_the_vm_was_deleted_makes_another(prism: Prism) ->
     again = prism.create(key=KEY)
     assert again != first
     assert prism.states() == {again: "ON"}
+
+
+def test_create_repeated_after_many_deletes_asks_for_a_new_key(central: Prism) -> None:
+    """As long as Prism remembers all the request ids that the key leads to."""
+    for _ in range(5):
+        central.gateway().delete_vm(central.create(key=KEY))
+    with pytest.raises(ConflictError, match="new key"):
+        central.create(key=KEY)
+    assert central.remains() == []
+
+
+def test_create_repeated_while_another_process_makes_the_vm_is_a_conflict(old_central: Prism) -> None:
+    """v3 shows the intent at once: it is waited for by who has it, and not made again."""
+    old_central.sandbox.knobs.task_seconds = 0.6
+    with closing(Backends(REACHED)) as process, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(old_central.create, old_central.gateway(backends=process), key=KEY)
+        wait_until(lambda: CREATE["v3"] in old_central.operations())
+        with pytest.raises(ConflictError, match="Another request"):
+            old_central.create(key=KEY)
+        vm_id = first.result()
+    assert old_central.states() == {vm_id: "ON"}
 
 
 @pytest.mark.parametrize("step", ["clone", "power"])
