@@ -89,8 +89,11 @@ class Creation:
             new, submitted = self._submitted(attempt)
             if not self._is_spent(submitted):
                 break
-            self._work.forget(_made_id(submitted))
+            if attempt < REQUESTS - 1:
+                self._work.forget(_made_id(submitted))
         else:
+            # Where the last of them failed, that is what is told.
+            self._work.forget(self._finished(submitted))
             raise ConflictError("What this Idempotency-Key has made was deleted again and again: use a new key.")
         vm_id = self._finished(submitted)
         if self._client.starts:
@@ -106,8 +109,11 @@ class Creation:
         if not self._client.remembers_requests:
             return False
         task = self._client.task(submitted.task)
-        if task.status is not TaskStatus.SUCCEEDED or not task.vm_id:
-            return task.status is TaskStatus.FAILED
+        if task.status is TaskStatus.FAILED:
+            # It may be this try's own, if it has failed at once.
+            return not self._removal.search(self._recipe.spec.name, self._recipe.creation)
+        if task.status is TaskStatus.RUNNING or not task.vm_id:
+            return False
         try:
             self._client.get_vm(task.vm_id)
         except FAILURES as error:

@@ -88,11 +88,23 @@ def test_create_repeated_while_another_process_makes_the_vm_is_a_conflict(old_ce
 def test_create_repeated_after_a_failure_makes_the_vm(prism: Prism, step: str) -> None:
     """The first try came to nothing: the retry is not answered with its failure."""
     prism.sandbox.fail_next_task(step, "It went wrong")
+    # Time for a look at a task that has not failed yet: one that has is taken for an earlier try's.
+    prism.sandbox.knobs.task_seconds = 0.3
     with pytest.raises(ProviderError, match="It went wrong"):
         prism.create(key=KEY)
     assert prism.remains() == []
     vm_id = prism.create(key=KEY)
     assert prism.states() == {vm_id: "ON"}
+
+
+def test_create_that_fails_at_once_again_and_again_tells_why(central: Prism) -> None:
+    """Each new request id is tried, and the last failure is the one that is told; nothing stays behind."""
+    for _ in range(5):
+        central.sandbox.fail_next_task("create", "It went wrong", work_done=True)
+    central.sandbox.knobs.task_seconds = 0.0
+    with pytest.raises(ProviderError, match="It went wrong"):
+        central.create(key=KEY)
+    assert central.remains() == []
 
 
 def test_create_repeated_starts_the_vm_if_it_does_not_run(prism: Prism) -> None:
