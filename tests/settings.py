@@ -3,7 +3,14 @@
 import os
 
 _given = dict(os.environ)
-_KEPT = {"CLOUDVM_LIVE_TOKEN", "CLOUDVM_OAV", "CLOUDVM_VCSIM", "CLOUDVM_REQUIRE_VCSIM"}
+# What is for tests alone, and no setting: the live tests' token, and where programs of others are.
+_KEPT = {
+    "CLOUDVM_LIVE_TOKEN",
+    "CLOUDVM_NTNX_PYTHON",
+    "CLOUDVM_OAV",
+    "CLOUDVM_REQUIRE_VCSIM",
+    "CLOUDVM_VCSIM",
+}
 _NETWORK = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
 
 for _name in list(os.environ):

@@ -14,6 +14,7 @@ from providers.network import Network
 from tests.conformance.aws import AwsHarness
 from tests.conformance.azure import AzureHarness
 from tests.conformance.harness import Harness
+from tests.conformance.nutanix import CentralHarness, ElementHarness, OldCentralHarness
 from tests.conformance.proxmox import ProxmoxHarness, ProxmoxTemplateHarness
 from tests.conformance.vcsim import EsxiHarness, VcenterHarness
 from tests.conformance.vsphere import EsxiSandboxHarness, VSphereHarness
@@ -24,6 +25,9 @@ from vms.service import current_service
 HARNESSES: dict[str, Callable[[], Harness]] = {
     "aws": AwsHarness,
     "azure": AzureHarness,
+    "nutanix-v2": ElementHarness,
+    "nutanix-v4": CentralHarness,
+    "nutanix-v3": OldCentralHarness,
     "proxmox": ProxmoxHarness,
     "proxmox-7": ProxmoxTemplateHarness,
     "vsphere": VSphereHarness,

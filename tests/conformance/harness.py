@@ -42,12 +42,16 @@ class Budgets:
 
 @dataclass(frozen=True)
 class Features:
-    """What a cloud can and cannot do, as far as tests must know it; the contract's words, no cloud's name."""
+    """What a cloud can and cannot do, as far as tests must know it; the contract's words, no cloud's name.
+
+    `cloud_init_limit_bytes` is that of the backend, where its cloud has several with limits of their own.
+    """
 
     unique_names: bool = False
     tags_in_list: bool = True
     quotas: bool = True
     stops_before_delete: bool = False
+    cloud_init_limit_bytes: int | None = None
 
 
 class Harness(ABC):

@@ -52,7 +52,8 @@ def test_create_with_cloud_init_that_is_not_base64_is_refused(api: Api, backend:
 
 def test_create_with_cloud_init_at_the_limit_passes_and_above_is_refused(api: Api, backend: Harness) -> None:
     """The cloud's limit is a limit on decoded bytes, checked before any call."""
-    limit = current_service().environment("main").cloud.cloud_init_limit_bytes
+    cloud = current_service().environment("main").cloud
+    limit = backend.features.cloud_init_limit_bytes or cloud.cloud_init_limit_bytes
     data = (b"#!/bin/sh\n# " + b"x" * limit)[:limit]
     refused = api.create(cloud_init=base64.b64encode(data + b"x").decode())
     assert refused.code == "invalid_request", refused.body

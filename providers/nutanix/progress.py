@@ -1,0 +1,176 @@
+"""How a piece of work on a VM stands, judged by its task and, where a task tells only half, by the VM."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+from providers.domain import VM, Operation, Verb, VMStatus
+from providers.errors import ConflictError, ProviderError, VMNotFoundError
+from providers.nutanix.answers import PrismError
+from providers.nutanix.client import PrismClient
+from providers.nutanix.codes import STALE, WRONG_STATE
+from providers.nutanix.failures import FAILURES, failure_of, task_failure
+from providers.nutanix.records import Action, Machine, TaskState, TaskStatus
+
+CREATE: Final = "create"
+DELETE: Final = "delete"
+# The power is cut because a running VM could not be deleted.
+OFF_TO_DELETE: Final = "off to delete"
+SETTLE: Final = "settle"
+FIND: Final = "find"
+
+# A task that is queued has checked its VM's version when it begins, which may be after another's change.
+FRESH_TRIES: Final = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """One task, or what is waited for. `Operation.handle` is its text: the next look may be another process's.
+
+    `again` is how often the same was asked for before, `cut` whether the VM's power was cut so that it can be deleted,
+    `mark` the creation of the VM that is looked for, `name` its name,
+    `until` when the search ends (Unix time).
+    """
+
+    do: str
+    task: str = ""
+    again: int = 0
+    cut: bool = False
+    name: str = ""
+    mark: str = ""
+    until: float = 0.0
+
+    @classmethod
+    def read(cls, handle: str) -> Step:
+        """The step in a handle."""
+        return cls(**json.loads(handle))
+
+    def __str__(self) -> str:
+        return json.dumps({key: value for key, value in asdict(self).items() if value}, separators=(",", ":"))
+
+    @property
+    def action(self) -> Action | None:
+        """What is done to the VM's power, if that is it."""
+        return Action(self.do) if self.do in set(Action) else None
+
+
+class Progress:
+    """Looks at work."""
+
+    def __init__(self, client: PrismClient) -> None:
+        self._client = client
+
+    def look(self, operation: Operation) -> Operation:
+        """The operation as one look shows it."""
+        step = Step.read(operation.handle)
+        if step.do == SETTLE:
+            return self._settled(operation, step)
+        if step.do == FIND:
+            return self._found(operation, step)
+        if not step.task:
+            return self._obeyed(operation)
+        task = self._client.task(step.task)
+        if task.status is TaskStatus.RUNNING:
+            return operation
+        if task.status is TaskStatus.FAILED:
+            return self._failed(operation, step, task)
+        return self._succeeded(operation, step, task)
+
+    def _succeeded(self, operation: Operation, step: Step, task: TaskState) -> Operation:
+        if step.do == OFF_TO_DELETE:
+            task_id = self._client.delete_vm(operation.vm_id or "")
+            return replace(operation, handle=str(Step(DELETE, task_id, cut=True)))
+        if step.action is Action.SHUTDOWN:
+            # The button is pressed. Whether the guest heeds it is seen at the VM alone.
+            return self._obeyed(replace(operation, handle=str(replace(step, task=""))))
+        vm_id = operation.vm_id or task.vm_id or None
+        return replace(operation, done=True, vm_id=vm_id, vm=self._in_goal(operation, step))
+
+    def _in_goal(self, operation: Operation, step: Step) -> VM | None:
+        """What a create knows of its VM, with the state that it is in now."""
+        if operation.vm is None or step.action is None:
+            return operation.vm
+        return replace(operation.vm, status=VMStatus.RUNNING, provider_status=self._client.on)
+
+    def _obeyed(self, operation: Operation) -> Operation:
+        machine = self._client.get_vm(operation.vm_id or "")
+        return replace(operation, done=machine.status is VMStatus.STOPPED)
+
+    def _failed(self, operation: Operation, step: Step, task: TaskState) -> Operation:
+        said = f"{task.code} {task.message}"
+        if WRONG_STATE.search(said) and step.do == DELETE and not step.cut:
+            return self._off_to_delete(operation)
+        if WRONG_STATE.search(said) and step.action is not None:
+            return self._in_wrong_state(operation, step, step.action, task)
+        if STALE.search(said) and step.do != CREATE and step.again < FRESH_TRIES:
+            return self._anew(operation, step)
+        return replace(operation, done=True, failure=self._failure(operation, step, task))
+
+    def _anew(self, operation: Operation, step: Step) -> Operation:
+        """The same asked for again: somebody has changed the VM while the task was waiting for its turn."""
+        vm_id = operation.vm_id or ""
+        if step.do == DELETE:
+            task_id = self._client.delete_vm(vm_id)
+        else:
+            task_id = self._client.power(vm_id, step.action or Action.OFF)
+        return replace(operation, handle=str(replace(step, task=task_id, again=step.again + 1)))
+
+    def _off_to_delete(self, operation: Operation) -> Operation:
+        task_id = self._client.power(operation.vm_id or "", Action.OFF)
+        return replace(operation, handle=str(Step(OFF_TO_DELETE, task_id)))
+
+    def _in_wrong_state(self, operation: Operation, step: Step, action: Action, task: TaskState) -> Operation:
+        """The VM is not in a state for this: it may be where it shall be, or has to be resumed to get there."""
+        machine = self._client.get_vm(operation.vm_id or "")
+        failure = self._failure(operation, step, task)
+        if operation.verb is Verb.RESTART and machine.status is not VMStatus.RUNNING:
+            return replace(operation, done=True, failure=not_running(machine, failure))
+        if operation.verb is not Verb.RESTART and machine.status is action.goal:
+            return replace(operation, done=True, vm=self._in_goal(operation, step))
+        if action is Action.ON and machine.status is VMStatus.SUSPENDED and self._client.resumes:
+            task_id = self._client.power(machine.id, Action.RESUME)
+            return replace(operation, handle=str(Step(Action.RESUME, task_id)))
+        if action is Action.SHUTDOWN and machine.status is VMStatus.SUSPENDED:
+            # Its guest does not run, and cannot obey. Its time is what the caller gave it.
+            return replace(operation, handle=str(replace(step, task="")))
+        return replace(operation, done=True, failure=failure)
+
+    def _settled(self, operation: Operation, step: Step) -> Operation:
+        """Done when a task that makes a VM has ended, well or not, or could not be looked at for some time."""
+        try:
+            task = self._client.task(step.task)
+        except FAILURES:
+            return replace(operation, done=time.time() >= step.until)
+        ended = task.status is not TaskStatus.RUNNING
+        return replace(operation, done=ended, vm_id=task.vm_id or operation.vm_id)
+
+    def _found(self, operation: Operation, step: Step) -> Operation:
+        """Done when the VM of this creation is there, or the time is up; its id, or None."""
+        for machine in self._client.list_vms(name=step.name):
+            if machine.notes.creation == step.mark:
+                return replace(operation, done=True, vm_id=machine.id)
+        return replace(operation, done=time.time() >= step.until)
+
+    def _failure(self, operation: Operation, step: Step, task: TaskState) -> ProviderError:
+        return task_failure(self._name(step), operation.vm_id or task.vm_id, task)
+
+    def _name(self, step: Step) -> str:
+        if step.action is not None:
+            return self._client.power_operation(step.action)
+        return self._client.create_operation if step.do == CREATE else self._client.delete_operation
+
+
+def not_running(machine: Machine, failure: ProviderError | None = None) -> ConflictError:
+    """The VM is to be restarted, and does not run."""
+    return ConflictError(
+        f"VM {machine.id} is not running ({machine.word}), and cannot be restarted: start it.",
+        backend=failure.backend if failure else None,
+    )
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether an error says that there is no such VM."""
+    return isinstance(error, PrismError | ProviderError) and isinstance(failure_of(error), VMNotFoundError)

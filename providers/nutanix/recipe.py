@@ -1,0 +1,113 @@
+"""From a VM that is wanted to what Prism is asked for, and what it could never make."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from typing import Final
+
+from providers import notes
+from providers.domain import VMSpec
+from providers.errors import FieldFault, InvalidRequestError, UnprocessableError
+from providers.notes import Notes
+from providers.nutanix.records import Image, NewMachine
+from providers.nutanix.site import Site
+
+# `user_data` in v3's description of guest_customization, in base64; v4 takes the same.
+MOST_ENCODED: Final = 128_000
+
+_GIB: Final = 1 << 30
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One VM to be made. `creation` is drawn, and marks what this create makes."""
+
+    site: Site
+    spec: VMSpec
+    creation: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    @property
+    def request_key(self) -> str:
+        """What stands for the idempotency key; empty without one."""
+        return notes.request_key(self.site.name, self.spec.idempotency) if self.spec.idempotency else ""
+
+    @property
+    def request_digest(self) -> str:
+        """What stands for the content of the request; empty without an idempotency key."""
+        return self.spec.idempotency.digest if self.spec.idempotency else ""
+
+    def request(self, attempt: int) -> str:
+        """The uuid that v4 shall know this request by: drawn, or the same for each try with a key."""
+        if not self.request_key:
+            return str(uuid.uuid4())
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"cloudvm:{self.request_key}:{attempt}"))
+
+    def machine(self, image: Image, network: str, cluster: str, attempt: int) -> NewMachine:
+        """What Prism is asked for, with what was looked up."""
+        spec = self.spec
+        wanted = (spec.os.disk_gib or 0) * _GIB
+        return NewMachine(
+            name=spec.name,
+            cpus=spec.offer.cpus or 0,
+            memory_mib=spec.offer.memory_mib or 0,
+            image=image,
+            network=network,
+            description=notes.write(Notes(spec.tags, self.creation, "", self.request_key, self.request_digest)),
+            cluster=cluster,
+            container=self.site.container,
+            # No disk can be smaller than its image.
+            disk_bytes=wanted if wanted > (image.size_bytes or 0) else None,
+            user_data=spec.cloud_init,
+            start=spec.start,
+            request=self.request(attempt),
+        )
+
+
+def recipe_for(site: Site, spec: VMSpec) -> Recipe:
+    """The recipe for a VM.
+
+    Raises:
+        InvalidRequestError: the API of the environment cannot take its user data.
+        UnprocessableError: the machine type is at fault.
+
+    """
+    if not spec.offer.cpus or not spec.offer.memory_mib:
+        raise UnprocessableError(
+            "The machine type does not say how many CPUs and how much memory a VM on Nutanix gets: let its "
+            "`instance_type` end in c2m4, or give `cpus` and `memory_mib`."
+        )
+    if not spec.offer.image:
+        raise UnprocessableError("The machine type names no image for Nutanix: give the uuid or name of a disk image.")
+    check_user_data(site.api, spec.cloud_init)
+    return Recipe(site, spec)
+
+
+def check_user_data(api: str, data: bytes | None) -> None:
+    """Refuse user data that an API has no room or no form for; nothing is known of it as long as the API is not.
+
+    Raises:
+        InvalidRequestError: v2.0 has text for it, the others 128,000 characters of base64.
+
+    """
+    if data is None:
+        return
+    if api == "v2":
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            # "from None": the cause would carry the data into a log.
+            raise _refused("is not UTF-8 text; Prism Element's API v2.0 hands user data over as text only") from None
+    elif api:
+        length = len(base64.b64encode(data))
+        if length > MOST_ENCODED:
+            raise _refused(
+                f"has {len(data):,} bytes, {length:,} in base64; Prism Central takes at most {MOST_ENCODED:,} in "
+                "base64, which are 96,000 bytes"
+            )
+
+
+def _refused(why: str) -> InvalidRequestError:
+    return InvalidRequestError(f"cloud_init {why}.", fields=(FieldFault("cloud_init", why),))

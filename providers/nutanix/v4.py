@@ -1,0 +1,148 @@
+"""Prism Central by its APIs v4.0: https://developers.nutanix.com/api-reference?namespace=vmm&version=v4.0."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final, TypeVar
+
+from providers.nutanix.answers import PrismError
+from providers.nutanix.client import Check, PrismClient
+from providers.nutanix.naming import CLUSTERS, NETWORKING, TASKS, VMM, quoted, with_query
+from providers.nutanix.pages import Pace, all_pages
+from providers.nutanix.records import Action, Image, Machine, NewMachine, Place, Submitted, TaskState
+from providers.nutanix.session import PrismSession
+from providers.nutanix.shapes_v4 import image_of, machine_of, network_of, new_vm, place_of, task_id, task_of
+from providers.nutanix.site import is_uuid
+
+PAGE: Final = 100
+# How often an action is tried anew with the ETag of a VM that has changed since it was looked at.
+FRESH_TRIES: Final = 3
+
+_VMS: Final = f"{VMM}/ahv/config/vms"
+_SELECTED: Final = (
+    "extId,name,description,powerState,cluster/extId,numSockets,numCoresPerSocket,numThreadsPerCore,memorySizeBytes,"
+    "createTime,nics"
+)
+_ACTIONS: Final[Mapping[Action, str]] = {
+    Action.ON: "power-on",
+    Action.OFF: "power-off",
+    Action.SHUTDOWN: "shutdown",
+    Action.REBOOT: "reboot",
+    Action.RESET: "reset",
+}
+
+T = TypeVar("T")
+
+
+class CentralClient(PrismClient):
+    """A Prism Central of pc.2024.3 or newer."""
+
+    name: ClassVar[str] = "v4"
+    host: ClassVar[str] = "pc"
+    on: ClassVar[str] = "ON"
+    off: ClassVar[str] = "OFF"
+    remembers_requests: ClassVar[bool] = True
+    create_operation: ClassVar[str] = "v4 POST /ahv/config/vms"
+    delete_operation: ClassVar[str] = "v4 DELETE /ahv/config/vms/{extId}"
+    get_operation: ClassVar[str] = "v4 GET /ahv/config/vms/{extId}"
+
+    def __init__(self, session: PrismSession) -> None:
+        super().__init__(session)
+        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
+
+    def list_vms(self, cluster: str = "", name: str = "") -> list[Machine]:
+        """See `PrismClient`. One call for each hundred VMs."""
+        wanted = {"cluster/extId": cluster, "name": name}
+        return self._list(_VMS, machine_of, wanted, {"$select": _SELECTED})
+
+    def get_vm(self, vm_id: str) -> Machine:
+        """See `PrismClient`."""
+        return self._seen(vm_id)[0]
+
+    def create_vm(self, new: NewMachine) -> Submitted:
+        """See `PrismClient`."""
+        headers = {"NTNX-Request-Id": new.request}
+        return Submitted(self._session.ask("POST", _VMS, new_vm(new), headers).read(task_id))
+
+    def power(self, vm_id: str, action: Action, check: Check | None = None) -> str:
+        """See `PrismClient`."""
+        return self._changed(vm_id, "POST", f"/$actions/{_ACTIONS[action]}", check)
+
+    def power_operation(self, action: Action) -> str:
+        """See `PrismClient`."""
+        return f"v4 POST /ahv/config/vms/{{extId}}/$actions/{_ACTIONS[action]}"
+
+    def delete_vm(self, vm_id: str, check: Check | None = None) -> str:
+        """See `PrismClient`."""
+        return self._changed(vm_id, "DELETE", "", check)
+
+    def task(self, task_id: str) -> TaskState:
+        """See `PrismClient`."""
+        return self._session.ask("GET", f"{TASKS}/config/tasks/{quoted(task_id)}").read(task_of)
+
+    def images(self, wanted: str) -> list[Image]:
+        """See `PrismClient`."""
+        path = f"{VMM}/content/images"
+        if not is_uuid(wanted):
+            return self._list(path, image_of, {"name": wanted}, {})
+        try:
+            return [self._session.ask("GET", f"{path}/{quoted(wanted)}").read(lambda said: image_of(said["data"]))]
+        except PrismError as error:
+            if error.status == 404:
+                return []
+            raise
+
+    def networks(self) -> list[Place]:
+        """See `PrismClient`."""
+        return self._list(f"{NETWORKING}/config/subnets", network_of, {}, {})
+
+    def clusters(self) -> list[Place]:
+        """See `PrismClient`. A Central is a cluster of its own, on which no VM can be."""
+        found = self._list(f"{CLUSTERS}/config/clusters", place_of, {}, {})
+        return [place for place in found if place is not None]
+
+    def _list(
+        self, path: str, read: Callable[[Mapping[str, Any]], T], wanted: Mapping[str, str], query: Mapping[str, str]
+    ) -> list[T]:
+        """All of a kind of which each of `wanted` is true, where it is not blank."""
+        conditions = [f"{name} eq '{_escaped(value)}'" for name, value in wanted.items() if value]
+        common: dict[str, str | int] = {"$limit": PAGE, **query}
+        if conditions:
+            common["$filter"] = " and ".join(conditions)
+        pace = self._paces[path]
+
+        def fetch(number: int) -> tuple[list[T], int]:
+            pace.take_turn()
+            answer = self._session.ask("GET", with_query(path, {"$page": number, **common}))
+            pace.learn(answer.rate)
+            # A list without entries has no data.
+            entries = answer.read(lambda said: [read(one) for one in said.get("data") or ()])
+            return entries, answer.read(lambda said: int(said["metadata"]["totalAvailableResults"]))
+
+        return all_pages(fetch, PAGE)
+
+    def _seen(self, vm_id: str) -> tuple[Machine, str]:
+        """A VM and its ETag."""
+        answer = self._session.ask("GET", f"{_VMS}/{quoted(vm_id)}")
+        return answer.read(lambda said: machine_of(said["data"])), answer.etag
+
+    def _changed(self, vm_id: str, method: str, ending: str, check: Check | None) -> str:
+        """The task of a change to a VM as it was just seen; where it has changed since, it is seen again."""
+        for tries_left in reversed(range(FRESH_TRIES + 1)):
+            machine, etag = self._seen(vm_id)
+            if check is not None:
+                check(machine)
+            headers = {"If-Match": etag, "NTNX-Request-Id": str(uuid.uuid4())}
+            try:
+                return self._session.ask(method, f"{_VMS}/{quoted(vm_id)}{ending}", None, headers).read(task_id)
+            except PrismError as error:
+                if error.status != 412 or not tries_left:
+                    raise
+        raise AssertionError(vm_id)
+
+
+def _escaped(value: str) -> str:
+    """A value between the quotation marks of OData."""
+    return value.replace("'", "''")

@@ -1,0 +1,1 @@
+"""Prism Element's v2.0 API."""

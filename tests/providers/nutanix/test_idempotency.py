@@ -1,0 +1,165 @@
+"""Creates with an Idempotency-Key: one VM, whatever happens between two tries."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import pytest
+
+from providers.errors import BackendUnreachableError, ConflictError, ProviderError, UnprocessableError
+from providers.gateway import Backends
+from providers.sandbox.faults import Cut, Fault
+from tests.providers.nutanix.prism import CREATE, GET, LIST, REACHED, START, TASK, Prism, wait_until
+from tests.support.threads import at_once
+
+KEY = "order-4711"
+STARTED = {"v2": [START["v2"]], "v3": [], "v4": [GET["v4"], START["v4"]]}
+
+
+def test_create_with_a_key_costs_one_list(prism: Prism) -> None:
+    """A create without one lists nothing."""
+    prism.create()
+    assert LIST[prism.api] not in prism.operations()
+    prism.sandbox.calls.clear()
+    prism.create(key=KEY)
+    called = [operation for operation in prism.operations() if operation != TASK[prism.api]]
+    assert called == [LIST[prism.api], CREATE[prism.api], *STARTED[prism.api]]
+
+
+def test_create_repeated_at_once_makes_one_vm(prism: Prism) -> None:
+    """Eight tries of one session get the same VM, which runs."""
+    made = at_once(8, lambda _: prism.create(key=KEY))
+    assert len(set(made)) == 1
+    assert prism.states() == {made[0]: "ON"}
+
+
+def test_create_repeated_at_once_by_two_processes_makes_one_vm_by_v4(central: Prism) -> None:
+    """The request id follows from the key: Prism makes one of two tries that nothing here could keep apart."""
+    processes = [Backends(REACHED) for _ in range(4)]
+    central.sandbox.knobs.task_seconds = 0.2
+    made = at_once(4, lambda number: central.create(central.gateway(backends=processes[number]), key=KEY))
+    assert len(set(made)) == 1
+    assert central.states() == {made[0]: "ON"}
+    for process in processes:
+        process.close()
+
+
+def test_create_repeated_after_a_lost_answer_makes_one_vm(prism: Prism) -> None:
+    """The retry of a caller who never heard of the first."""
+    prism.sandbox.faults.add(Fault(CREATE[prism.api], cut=Cut.ANSWER, after=True))
+    with pytest.raises(BackendUnreachableError):
+        prism.create(key=KEY)
+    vm_id = prism.create(key=KEY)
+    assert prism.states() == {vm_id: "ON"}
+
+
+def test_create_repeated_after_the_vm_was_deleted_makes_another(prism: Prism) -> None:
+    """Prism remembers v4's request id, and the VM that it led to is gone."""
+    first = prism.create(key=KEY)
+    prism.gateway().delete_vm(first)
+    again = prism.create(key=KEY)
+    assert again != first
+    assert prism.states() == {again: "ON"}
+
+
+def test_create_repeated_after_many_deletes_asks_for_a_new_key(central: Prism) -> None:
+    """As long as Prism remembers all the request ids that the key leads to."""
+    for _ in range(5):
+        central.gateway().delete_vm(central.create(key=KEY))
+    with pytest.raises(ConflictError, match="new key"):
+        central.create(key=KEY)
+    assert central.remains() == []
+
+
+def test_create_repeated_while_another_process_makes_the_vm_is_a_conflict(old_central: Prism) -> None:
+    """v3 shows the intent at once: it is waited for by who has it, and not made again."""
+    old_central.sandbox.knobs.task_seconds = 0.6
+    with closing(Backends(REACHED)) as process, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(old_central.create, old_central.gateway(backends=process), key=KEY)
+        wait_until(lambda: CREATE["v3"] in old_central.operations())
+        with pytest.raises(ConflictError, match="Another request"):
+            old_central.create(key=KEY)
+        vm_id = first.result()
+    assert old_central.states() == {vm_id: "ON"}
+
+
+@pytest.mark.parametrize("step", ["clone", "power"])
+def test_create_repeated_after_a_failure_makes_the_vm(prism: Prism, step: str) -> None:
+    """The first try came to nothing: the retry is not answered with its failure."""
+    prism.sandbox.fail_next_task(step, "It went wrong")
+    # Time for a look at a task that has not failed yet: one that has is taken for an earlier try's.
+    prism.sandbox.knobs.task_seconds = 0.3
+    with pytest.raises(ProviderError, match="It went wrong"):
+        prism.create(key=KEY)
+    assert prism.remains() == []
+    vm_id = prism.create(key=KEY)
+    assert prism.states() == {vm_id: "ON"}
+
+
+def test_create_that_fails_at_once_again_and_again_tells_why(central: Prism) -> None:
+    """Each new request id is tried, and the last failure is the one that is told; nothing stays behind."""
+    for _ in range(5):
+        central.sandbox.fail_next_task("create", "It went wrong", work_done=True)
+    central.sandbox.knobs.task_seconds = 0.0
+    with pytest.raises(ProviderError, match="It went wrong"):
+        central.create(key=KEY)
+    assert central.remains() == []
+
+
+def test_create_repeated_starts_the_vm_if_it_does_not_run(prism: Prism) -> None:
+    """The first try ended between the two steps."""
+    first = prism.create(key=KEY)
+    prism.sandbox.set_state(first, "OFF")
+    assert prism.create(key=KEY) == first
+    assert prism.states() == {first: "ON"}
+
+
+def test_create_repeated_that_cannot_start_the_vm_leaves_it(prism: Prism) -> None:
+    """It is the first try's."""
+    first = prism.create(key=KEY)
+    prism.sandbox.set_state(first, "OFF")
+    prism.sandbox.faults.add(Fault(START[prism.api], times=None, status=403, message="No permission."))
+    with pytest.raises(ProviderError):
+        prism.create(key=KEY)
+    assert prism.states() == {first: "OFF"}
+
+
+def test_create_repeated_with_other_content_is_unprocessable(prism: Prism) -> None:
+    """Whatever differs, the name too; what the first try has made stays."""
+    first = prism.create(key=KEY)
+    with pytest.raises(UnprocessableError, match="Idempotency-Key"):
+        prism.create(key=KEY, digest="digest-2", name="other")
+    assert prism.states() == {first: "ON"}
+
+
+def test_create_with_other_content_at_the_same_time_leaves_the_first(central: Prism) -> None:
+    """v4 answers with the first one's task, and the second must not remove what it finds there."""
+    processes = [Backends(REACHED) for _ in range(2)]
+    central.sandbox.knobs.task_seconds = 0.3
+
+    def create(number: int) -> str | None:
+        try:
+            return central.create(central.gateway(backends=processes[number]), key=KEY, digest=f"digest-{number}")
+        except UnprocessableError:
+            return None
+
+    made = [one for one in at_once(2, create) if one]
+    assert list(central.states()) == made
+    for process in processes:
+        process.close()
+
+
+def test_create_with_the_same_key_in_another_environment_makes_another_vm(prism: Prism) -> None:
+    """A key is a promise about one environment."""
+    first = prism.create(key=KEY)
+    second = prism.create(prism.gateway(name="prism2"), key=KEY)
+    assert set(prism.states()) == {first, second}
+
+
+def test_create_with_a_key_that_fails_to_look_leaves_nothing(prism: Prism) -> None:
+    """The task was accepted, and cannot be looked at."""
+    prism.sandbox.faults.add(Fault(TASK[prism.api], status=403, message="No permission."))
+    with pytest.raises(ProviderError):
+        prism.create(key=KEY)
+    assert prism.remains() == []
