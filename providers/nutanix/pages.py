@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Final, TypeVar
 
@@ -14,7 +15,7 @@ from providers import trace
 from providers.nutanix.answers import Rate
 
 MOST_THREADS: Final = 8
-# Calls reach Prism a little earlier or later than they leave here.
+# Two clocks never run quite alike.
 _MARGIN: Final = 1.05
 
 T = TypeVar("T")
@@ -23,42 +24,55 @@ T = TypeVar("T")
 class Pace:
     """Keeps the calls of one kind within the rate that Prism announces with its answers; used by many threads.
 
-    What other clients use of it is seen in how much is left; what they use at the same moment nobody can see.
+    A call reaches Prism at some moment between its start and its end. So of those under way, and those that have ended
+    within the last period, there are never more than the rate allows, however long each was on its way. What other
+    clients use of it is seen in how much is left; what they use at the same moment nobody can see.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._rate: Rate | None = None
-        self._turns: deque[float] = deque()
+        self._under_way = 0
+        self._ends: deque[float] = deque()
         self._blocked_until = 0.0
 
-    def take_turn(self) -> None:
-        """Wait until another call fits into the rate."""
-        with self._lock:
-            now = time.monotonic()
-            turn = self._next_turn(now)
-            self._turns.append(turn)
-        if turn > now:
-            with trace.current().waiting():
-                time.sleep(turn - now)
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """One call, as soon as it fits into the rate."""
+        with trace.current().waiting(), self._changed:
+            while (pause := self._pause(time.monotonic())) != 0:
+                self._changed.wait(pause)
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._ends.append(time.monotonic())
+                self._changed.notify_all()
 
     def learn(self, rate: Rate | None) -> None:
         """Take note of what an answer has said."""
         if rate is None:
             return
-        with self._lock:
+        with self._changed:
             self._rate = rate
             if rate.remaining == 0:
                 self._blocked_until = time.monotonic() + rate.period_seconds * _MARGIN
 
-    def _next_turn(self, now: float) -> float:
+    def _pause(self, now: float) -> float | None:
+        """How long to wait before the next look at the rate: 0 if a call fits, None until another has ended."""
         if self._rate is None:
-            return now
-        while len(self._turns) > self._rate.limit:
-            self._turns.popleft()
-        if len(self._turns) < self._rate.limit:
-            return max(now, self._blocked_until)
-        return max(now, self._blocked_until, self._turns[0] + self._rate.period_seconds * _MARGIN)
+            self._ends.clear()
+            return 0
+        period = self._rate.period_seconds * _MARGIN
+        while self._ends and self._ends[0] + period <= now:
+            self._ends.popleft()
+        if now < self._blocked_until:
+            return self._blocked_until - now
+        if self._under_way + len(self._ends) < self._rate.limit:
+            return 0
+        return self._ends[0] + period - now if self._ends else None
 
 
 def all_pages(fetch: Callable[[int], tuple[list[T], int]], size: int) -> list[T]:

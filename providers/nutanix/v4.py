@@ -114,9 +114,9 @@ class CentralClient(PrismClient):
         pace = self._paces[path]
 
         def fetch(number: int) -> tuple[list[T], int]:
-            pace.take_turn()
-            answer = self._session.ask("GET", with_query(path, {"$page": number, **common}))
-            pace.learn(answer.rate)
+            with pace.turn():
+                answer = self._session.ask("GET", with_query(path, {"$page": number, **common}))
+                pace.learn(answer.rate)
             # A list without entries has no data.
             entries = answer.read(lambda said: [read(one) for one in said.get("data") or ()])
             return entries, answer.read(lambda said: int(said["metadata"]["totalAvailableResults"]))
