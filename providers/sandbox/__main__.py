@@ -57,6 +57,18 @@ def _esxi(authority: Authority) -> Simulator:
     return VSphereSandbox(authority, kind="esxi")
 
 
+def _nutanix(authority: Authority) -> Simulator:
+    from providers.sandbox.nutanix import NutanixSandbox  # noqa: PLC0415 - as above
+
+    return NutanixSandbox(authority, kind="element")
+
+
+def _nutanix_central(authority: Authority) -> Simulator:
+    from providers.sandbox.nutanix import NutanixSandbox  # noqa: PLC0415 - as above
+
+    return NutanixSandbox(authority, kind="central")
+
+
 def _proxmox(authority: Authority) -> Simulator:
     from providers.sandbox.proxmox import ProxmoxSandbox  # noqa: PLC0415 - as above
 
@@ -68,6 +80,8 @@ SIMULATORS: Mapping[str, Callable[[Authority], Simulator]] = {
     "aws-sandbox": _aws,
     "azure-sandbox": _azure,
     "esxi-sandbox": _esxi,
+    "nutanix-sandbox": _nutanix,
+    "nutanix-central-sandbox": _nutanix_central,
     "proxmox-sandbox": _proxmox,
     "vsphere-sandbox": _vsphere,
 }
