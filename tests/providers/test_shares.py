@@ -1,6 +1,7 @@
 """Each environment's share of the process."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -47,13 +48,15 @@ def test_share_is_given_back_when_its_holder_fails() -> None:
 def test_share_that_many_take_first_is_one_share() -> None:
     """Of those who come at the same moment to a fresh environment, only as many as are allowed get in."""
     shares = Shares(most=1, patience_seconds=0)
+    refused = threading.Semaphore(0)
 
     def take(name: str) -> bool:
         try:
             with shares.taken(name):
-                time.sleep(0.02)
-                return True
+                # Held until all the others have been told.
+                return all(refused.acquire(timeout=5) for _ in range(7))
         except UnavailableError:
+            refused.release()
             return False
 
     for attempt in range(20):
