@@ -21,7 +21,7 @@ from vms.forms import CREATE_FIELDS, create_page, masked
 from vms.pages import SignInForm, list_path, sign_in_page
 from vms.problems import Problem
 from vms.public_views import PublicEndpoint
-from vms.renderers import PageRenderer
+from vms.renderers import PageRenderer, wants_page
 
 
 class SignInPage(PublicEndpoint):
@@ -45,6 +45,8 @@ class SignInPage(PublicEndpoint):
         credentials = typed_credentials(asked.POST.get("access_key", ""), asked.POST.get("secret", ""))
         carried = _carried(asked.POST)
         self._prove(environment, credentials)
+        # Before a page is made with a token in it.
+        rotate_token(asked)
         response: HttpResponse
         if carried:
             response = create_page(asked, environment, carried)
@@ -52,14 +54,13 @@ class SignInPage(PublicEndpoint):
             target = _local(asked.POST.get("next", ""), asked) or list_path(environment.name)
             response = HttpResponseRedirect(target, status=HTTPStatus.SEE_OTHER)
         _put(response, asked, environment.name, credentials)
-        rotate_token(asked)
         return response
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override] # a page is Django's own
         """The form again, with what is wrong; only the secret must be typed anew."""
         problem: HttpResponse = super().handle_exception(exc)
         asked = self.request._request  # noqa: SLF001 - as above
-        if problem.status_code == HTTPStatus.FORBIDDEN or asked.method != "POST":
+        if problem.status_code == HTTPStatus.FORBIDDEN or asked.method != "POST" or not wants_page(asked):
             return problem
         typed = asked.POST
         form = SignInForm(

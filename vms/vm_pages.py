@@ -17,7 +17,7 @@ from vms.endpoint import read_query
 from vms.forms import CREATE_FIELDS, create_page, masked, wanted
 from vms.pages import SignInForm, list_path, sign_in_page
 from vms.problems import Problem, problem_response
-from vms.renderers import PageRenderer
+from vms.renderers import PageRenderer, wants_page
 from vms.serializers import InEnvironment
 from vms.views import VMViewSet
 
@@ -55,7 +55,7 @@ class VMPages(VMViewSet):
         """What was typed comes back with what is wrong; if nobody is signed in any more, through the sign-in page."""
         problem: HttpResponse = super().handle_exception(exc)
         asked = self.request._request  # noqa: SLF001 - DRF's documented way to Django's request
-        if self.action != "submit" or problem.status_code == HTTPStatus.FORBIDDEN:
+        if self.action != "submit" or not wants_page(asked) or problem.status_code == HTTPStatus.FORBIDDEN:
             return problem
         environment = self.service.registries.environments.get(asked.GET.get("environment", ""))
         if environment is None:

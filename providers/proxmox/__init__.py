@@ -22,7 +22,7 @@ CLOUD = Cloud(
         }
     ),
     access_key=CredentialName(
-        "User or API token", "`user@realm`, such as root@pam, or `user@realm!token` for an API token."
+        "User or API token", "user@realm, such as root@pam, or user@realm!token for an API token."
     ),
     secret=CredentialName(
         "Password or token secret", "The user's password, or the UUID that was shown when the token was made."
