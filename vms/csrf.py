@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from rest_framework.authentication import CSRFCheck
@@ -47,7 +47,9 @@ class CsrfCookieMiddleware(CsrfViewMiddleware):
                 path="/",
                 secure=secure,
                 httponly=True,
-                samesite="Strict",
+                # Not Strict: without the cookie, who follows a link to us would get another one, and the forms in all
+                # other tabs would be refused.
+                samesite="Lax",
             )
         return response
 
@@ -86,6 +88,14 @@ def enforce(request: HttpRequest) -> None:
         raise Problem(ErrorCode.INVALID_REQUEST, "The form has too many fields.") from None
     if reason:
         raise Problem(ErrorCode.CROSS_SITE, f"{reason} Open the page again and repeat there.")
+
+
+def sent_form(request: HttpRequest) -> QueryDict:
+    """The form that was sent; an empty one if it cannot be read."""
+    try:
+        return request.POST
+    except (RequestDataTooBig, TooManyFieldsSent, UnreadablePostError):
+        return QueryDict()
 
 
 def _nothing(request: HttpRequest) -> HttpResponse:

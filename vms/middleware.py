@@ -68,8 +68,9 @@ class GuardMiddleware:
         """Pass a request on, or say what is wrong with it."""
         problem = next(_objections(request), None)
         if problem is not None:
-            return problem_response(problem, request)
-        response = _as_problem(self._get_response(request), request)
+            response = problem_response(problem, request)
+        else:
+            response = _as_problem(self._get_response(request), request)
         if response.headers.get("Content-Type") == MEDIA_TYPE and wants_page(request):
             return problem_page(response, request)
         return response

@@ -8,7 +8,6 @@ from ipaddress import ip_address
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
-from django.middleware.csrf import rotate_token
 from django.utils.http import url_has_allowed_host_and_scheme
 from rest_framework.request import Request
 
@@ -45,8 +44,6 @@ class SignInPage(PublicEndpoint):
         credentials = typed_credentials(asked.POST.get("access_key", ""), asked.POST.get("secret", ""))
         carried = _carried(asked.POST)
         self._prove(environment, credentials)
-        # Before a page is made with a token in it.
-        rotate_token(asked)
         response: HttpResponse
         if carried:
             response = create_page(asked, environment, carried)
@@ -62,7 +59,7 @@ class SignInPage(PublicEndpoint):
         asked = self.request._request  # noqa: SLF001 - as above
         if problem.status_code == HTTPStatus.FORBIDDEN or asked.method != "POST" or not wants_page(asked):
             return problem
-        typed = asked.POST
+        typed = csrf.sent_form(asked)
         form = SignInForm(
             environment=typed.get("environment", ""),
             access_key=typed.get("access_key", ""),
@@ -73,8 +70,8 @@ class SignInPage(PublicEndpoint):
 
     def _prove(self, environment: Environment, credentials: Credentials) -> None:
         """List the VMs, which every cloud answers with one or two calls, and only to whom it knows."""
-        key = (environment.name, credentials.access_key)
-        wait = self.service.attempts.admit(key)
+        key = environment.name, credentials.access_key
+        wait = self.service.attempts.admit(*key)
         if wait:
             raise ThrottledError(
                 f"There were several tries to sign in to {environment.name} with this access key. The cloud was not "
@@ -82,7 +79,7 @@ class SignInPage(PublicEndpoint):
                 retry_after_seconds=wait,
             )
         self.service.gateway_of(environment, credentials).list_vms()
-        self.service.attempts.forget(key)
+        self.service.attempts.forget(*key)
 
 
 class SignOutPage(PublicEndpoint):

@@ -37,7 +37,7 @@ class VMPages(VMViewSet):
     def submit(self, request: Request) -> Response:
         """Make the VM that was typed in."""
         environment, typed = self._environment(request), _typed(_asked(request))
-        return self.make(request, wanted(environment.name, typed), _asked(request).POST.get("key"))
+        return self.make(request, wanted(environment.name, typed), csrf.sent_form(_asked(request)).get("key"))
 
     def confirm(self, request: Request, id: str) -> Response:
         """Ask whether the VM shall really be deleted; shows which one it is."""
@@ -78,7 +78,8 @@ def _sign_in_first(request: HttpRequest, environment: Environment, problem: Http
 
 
 def _typed(request: HttpRequest) -> Mapping[str, str]:
-    return masked({name: request.POST[name] for name in CREATE_FIELDS if name in request.POST})
+    sent = csrf.sent_form(request)
+    return masked({name: str(sent[name]) for name in CREATE_FIELDS if name in sent})
 
 
 def _asked(request: Request) -> HttpRequest:

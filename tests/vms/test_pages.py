@@ -258,3 +258,10 @@ def test_pages_of_browsers_alone_take_no_token(cloud: ProxmoxHarness, path: str)
     api = Api("main", f"Bearer {token}")
     assert api.call("POST", path).code == "credentials_missing"
     assert api.call("GET", path).code == "credentials_missing"
+
+
+def test_create_with_a_form_that_is_too_large_is_refused(signed_in: Browser, cloud: ProxmoxHarness) -> None:
+    """Signed in or not, and without a fault of ours."""
+    typed = {**TYPED, "cloud_init": "x" * 1_100_000}
+    for browser in (signed_in, Browser()):
+        assert browser.send("/create?environment=main", typed).status == 400

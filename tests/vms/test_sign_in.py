@@ -306,7 +306,7 @@ def test_csrf_cookie_over_https_is_bound_to_this_host(browser: Browser) -> None:
     token = browser.token()
     ((name, morsel),) = ((name, morsel) for name, morsel in browser.client.cookies.items() if "csrf" in name)
     assert name == "__Host-cloudvm-csrf"
-    assert (morsel["secure"], morsel["httponly"], morsel["samesite"]) == (True, True, "Strict")
+    assert (morsel["secure"], morsel["httponly"], morsel["samesite"]) == (True, True, "Lax")
     browser.client.cookies["cloudvm-csrf"] = morsel.value
     browser.client.cookies[name] = ""
     page = browser.post("/signin", {"csrfmiddlewaretoken": token}, Origin=browser.origin)
