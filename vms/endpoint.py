@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import cast
 
@@ -87,7 +88,9 @@ class Endpoint(ViewSet):
             # The cloud takes them no more; kept, they would be sent again and again, until it locks the account.
             cookies.remove(response, asked, self.signed_in.environment)
         elif self.signed_in.due:
-            cookies.put(response, asked, self.signed_in.environment, self.signed_in)
+            # Beside cookies of others there may be no room for it any more; the one that it has goes on to its end.
+            with suppress(cookies.CookieTooLargeError):
+                cookies.put(response, asked, self.signed_in.environment, self.signed_in)
 
     @property
     def allowed_methods(self) -> list[str]:

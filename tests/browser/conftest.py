@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 
 from providers.sandbox.__main__ import SIMULATORS, Simulator
 from providers.sandbox.authority import Authority
@@ -28,6 +28,9 @@ SCREENSHOTS = ROOT / "artefacts" / "screenshots"
 FIXTURES = ROOT / "fixtures" / "sandbox"
 ENVIRONMENTS: list[dict[str, Any]] = json.loads((FIXTURES / "environments.json").read_text())
 NAMES = [environment["name"] for environment in ENVIRONMENTS]
+# A busy machine takes its time; what is wrong stays wrong that long.
+PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)
 ACCESS_KEY, SECRET = "demo@sandbox", "demo"
 
 
@@ -86,7 +89,7 @@ def site(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def context(chromium: Browser, site: Site) -> Iterator[BrowserContext]:
     """A browser that has never been here."""
     context = chromium.new_context(base_url=site.url, viewport={"width": 1280, "height": 800}, color_scheme="light")
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_MS)
     yield context
     context.close()
 
