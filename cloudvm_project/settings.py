@@ -59,10 +59,12 @@ MIDDLEWARE = [
     "vms.middleware.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "vms.csrf.CsrfCookieMiddleware",
     "vms.middleware.GuardMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
 ]
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+CSRF_COOKIE_NAME = "cloudvm-csrf"
 APPEND_SLASH = False
 USE_I18N = False
 USE_TZ = True
@@ -70,7 +72,7 @@ TIME_ZONE = "UTC"
 # The largest body that is read; cloud-init of every cloud fits in as base64.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
-# ---- Static files: only the documentation's; served from where the packages have them, nothing is collected.
+# ---- Static files: the documentation's and the pages'; served from where the packages have them, nothing is collected.
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
@@ -82,7 +84,8 @@ SECURE_REFERRER_POLICY = "no-referrer"
 SECURE_HSTS_SECONDS = 365 * 24 * 3600
 X_FRAME_OPTIONS = "DENY"
 SILENCED_SYSTEM_CHECKS = [
-    # CSRF protection: callers prove themselves by a header that no other site can send; there are no cookies.
+    # CSRF protection: a Bearer token is a header that no other site can send. Where a cookie lets a browser in,
+    # vms.csrf checks Django's CSRF token and Fetch Metadata; its middleware is Django's under a name of our own.
     "security.W003",
     # Redirecting plain HTTP would come too late, as the token has been sent; CLOUDVM_REQUIRE_HTTPS refuses it instead.
     "security.W008",
@@ -93,7 +96,10 @@ SILENCED_SYSTEM_CHECKS = [
 
 # ---- The API
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["vms.authentication.CloudTokenAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "vms.authentication.CloudTokenAuthentication",
+        "vms.authentication.SignInAuthentication",
+    ],
     "DEFAULT_PERMISSION_CLASSES": ["vms.authentication.HasCredentials"],
     "DEFAULT_RENDERER_CLASSES": ["vms.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["vms.parsers.StrictJSONParser"],
@@ -119,6 +125,9 @@ SPECTACULAR_SETTINGS = {
         {"name": "health", "description": "For whoever watches the process."},
     ],
     "SERVE_INCLUDE_SCHEMA": False,
+    # The schema is for programs: browsers' pages and cookies are none of its business.
+    "AUTHENTICATION_WHITELIST": ["vms.authentication.CloudTokenAuthentication"],
+    "RENDERER_WHITELIST": ["vms.renderers.JSONRenderer", "rest_framework.renderers.TemplateHTMLRenderer"],
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": [],
     "SWAGGER_UI_DIST": "SIDECAR",

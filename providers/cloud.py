@@ -24,6 +24,14 @@ class Option:
 
 
 @dataclass(frozen=True)
+class CredentialName:
+    """What a cloud calls one half of the credentials, and a line of help for whoever types it in."""
+
+    name: str
+    help: str
+
+
+@dataclass(frozen=True)
 class Cloud:
     """What the rest of the service must know of a cloud before it talks to it.
 
@@ -41,6 +49,7 @@ class Cloud:
         url_words: what `url` may say instead of an address.
         required: the keys of an environment without which the cloud cannot be used at all.
         options: keys that this cloud adds to an environment.
+        access_key, secret: what the two halves of the credentials are called there.
         causes: for the pages of errors: the usual cause of an error on this cloud.
 
     """
@@ -56,6 +65,8 @@ class Cloud:
     url_words: frozenset[str] = frozenset()
     required: frozenset[str] = frozenset()
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+    access_key: CredentialName = CredentialName("User name", "A user of the cloud's own.")
+    secret: CredentialName = CredentialName("Password", "The user's password.")
     causes: Mapping[ErrorCode, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property

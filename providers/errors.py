@@ -39,6 +39,7 @@ class ErrorCode(StrEnum):
     CREDENTIALS_REJECTED = "credentials_rejected"
     PERMISSION_DENIED = "permission_denied"
     TLS_REQUIRED = "tls_required"
+    CROSS_SITE = "cross_site"
     VM_NOT_FOUND = "vm_not_found"
     OPERATION_NOT_FOUND = "operation_not_found"
     NOT_FOUND = "not_found"

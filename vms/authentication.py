@@ -1,10 +1,10 @@
-"""The Bearer token: its form, and the credentials in it. Whether they are right, only the cloud can say."""
+"""Who asks: by a Bearer token, or by a browser's cookie. Whether credentials are right, only the cloud can say."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from providers import trace
 from providers.credentials import Credentials
 from providers.errors import ErrorCode
+from vms import cookies, csrf
 from vms.problems import CHALLENGE, Problem
 
 if TYPE_CHECKING:
@@ -32,6 +33,52 @@ class CloudTokenAuthentication(BaseAuthentication):
             return None
         credentials = parse_header(header)
         return None, credentials
+
+    def authenticate_header(self, request: Request) -> str:
+        """The challenge that goes with a 401."""
+        return CHALLENGE
+
+
+class SignInView(Protocol):
+    """What a view must say so that a cookie can count for it."""
+
+    @property
+    def takes_sign_in(self) -> bool:
+        """Whether a browser's cookie counts for the running action."""
+
+    def named_environment(self, request: Request) -> str | None:
+        """The environment that a request names, whose cookie counts then."""
+
+
+class SignInAuthentication(BaseAuthentication):
+    """The cookie of a browser that is signed in, for the one environment that the request names.
+
+    Only where no token was sent, and only for what one of our own pages asked for: `csrf` says how that is known.
+    """
+
+    def authenticate(self, request: Request) -> tuple[None, cookies.SignedIn] | None:
+        """The credentials of the cookie; None when there is none that counts here.
+
+        Raises:
+            Problem: `cross_site`, when something is to be changed and it is not known that our pages ask for it.
+
+        """
+        asked = request._request  # noqa: SLF001 - DRF's documented way to Django's request
+        view = cast("SignInView", request.parser_context["view"])
+        if "HTTP_AUTHORIZATION" in request.META or not view.takes_sign_in or not cookies.brought(asked):
+            return None
+        if csrf.looks_ahead(asked):
+            return None
+        if asked.method in csrf.SAFE_METHODS and not csrf.from_own_pages(asked):
+            return None
+        environment = view.named_environment(request)
+        signed_in = None if environment is None else cookies.read(asked, environment)
+        if signed_in is None:
+            return None
+        _mask(signed_in)
+        if asked.method not in csrf.SAFE_METHODS:
+            csrf.enforce(asked)
+        return None, signed_in
 
     def authenticate_header(self, request: Request) -> str:
         """The challenge that goes with a 401."""
@@ -63,6 +110,31 @@ def parse_header(header: str) -> Credentials:
     if "," in token:
         raise _malformed("was sent more than once, or holds a comma")
     return _parse_token(token)
+
+
+def typed_credentials(access_key: str, secret: str) -> Credentials:
+    """Credentials as somebody typed or pasted them; masked from here on.
+
+    Raises:
+        Problem: `credentials_malformed`, saying what is wrong without quoting it.
+
+    """
+    credentials = Credentials(access_key.strip(), secret)
+    _mask(credentials)
+    if not credentials.access_key or not secret:
+        raise Problem(ErrorCode.CREDENTIALS_MALFORMED, "Both halves of the credentials are needed.")
+    if ":" in credentials.access_key:
+        raise Problem(ErrorCode.CREDENTIALS_MALFORMED, "The first half of the credentials cannot have a colon in it.")
+    if any(ord(character) < 32 or ord(character) == 127 for character in credentials.access_key + secret):
+        raise Problem(
+            ErrorCode.CREDENTIALS_MALFORMED, "The credentials have control characters or line breaks in them."
+        )
+    return credentials
+
+
+def _mask(credentials: Credentials) -> None:
+    text = f"{credentials.access_key}:{credentials.secret}"
+    trace.current().redact.add(text, credentials.secret, *credentials.secret.split(":"))
 
 
 def _parse_token(token: str) -> Credentials:

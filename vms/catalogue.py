@@ -54,6 +54,12 @@ TEXTS: Mapping[ErrorCode, Text] = MappingProxyType(
             "This server takes requests over https only, and this one came over plain http.",
             "Use the https address. Replace the secret, as it has been sent readable.",
         ),
+        ErrorCode.CROSS_SITE: Text(
+            "A browser that is signed in sent this, and nothing proves that one of this server's own pages asked for "
+            "it: its CSRF token is missing or old, or another site is the origin. No cloud was asked.",
+            "Open the page again and repeat there. A program sends its token as `Authorization: Bearer TOKEN`, and "
+            "needs nothing of this.",
+        ),
         ErrorCode.VM_NOT_FOUND: Text(
             "There is no such VM within the environment's scope; it may have been deleted.",
             "`GET /vm?environment=…` lists what there is.",

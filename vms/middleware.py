@@ -16,7 +16,9 @@ from providers.errors import ErrorCode
 from providers.trace import Trace, tracing
 from vms.authentication import LONGEST_HEADER
 from vms.catalogue import TEXTS
+from vms.pages import Page, problem_page
 from vms.problems import MEDIA_TYPE, Problem, problem_response, unexpected
+from vms.renderers import wants_page
 
 _logger = logging.getLogger("cloudvm.request")
 
@@ -66,8 +68,12 @@ class GuardMiddleware:
         """Pass a request on, or say what is wrong with it."""
         problem = next(_objections(request), None)
         if problem is not None:
-            return problem_response(problem, request)
-        return _as_problem(self._get_response(request), request)
+            response = problem_response(problem, request)
+        else:
+            response = _as_problem(self._get_response(request), request)
+        if response.headers.get("Content-Type") == MEDIA_TYPE and wants_page(request):
+            return problem_page(response, request)
+        return response
 
 
 def _request_id(request: HttpRequest) -> str:
@@ -101,7 +107,7 @@ def _objections(request: HttpRequest) -> Iterator[Problem]:
 
 def _as_problem(response: HttpResponse, request: HttpRequest) -> HttpResponse:
     """The answer, made a problem document if Django or a library of ours wrote an error in its own way."""
-    if response.status_code < 400 or response.headers.get("Content-Type") == MEDIA_TYPE:
+    if response.status_code < 400 or isinstance(response, Page) or response.headers.get("Content-Type") == MEDIA_TYPE:
         return response
     code = _CODES.get(response.status_code, ErrorCode.INTERNAL_ERROR)
     problem = problem_response(Problem(code, TEXTS[code].meaning), request)

@@ -47,6 +47,7 @@ KINDS: Mapping[ErrorCode, Kind] = MappingProxyType(
         ErrorCode.CREDENTIALS_REJECTED: Kind(401, "Credentials rejected"),
         ErrorCode.PERMISSION_DENIED: Kind(403, "Permission denied"),
         ErrorCode.TLS_REQUIRED: Kind(403, "TLS required"),
+        ErrorCode.CROSS_SITE: Kind(403, "Cross-site request"),
         ErrorCode.VM_NOT_FOUND: Kind(404, "VM not found"),
         ErrorCode.OPERATION_NOT_FOUND: Kind(404, "Operation not found"),
         ErrorCode.NOT_FOUND: Kind(404, "Not found"),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from django.http import HttpResponseRedirect
 from rest_framework.permissions import AllowAny
 from rest_framework.renderers import BaseRenderer, TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from providers.errors import ErrorCode
-from vms import answers, catalogue
-from vms.endpoint import Endpoint, read_query
+from vms import answers, catalogue, pages
+from vms.endpoint import Endpoint, is_page, read_query
 from vms.problems import Problem
 from vms.renderers import JSONRenderer
 from vms.serializers import MachineTypeQuery, NoQuery
@@ -27,6 +31,11 @@ class EnvironmentViewSet(PublicEndpoint):
 
     lookup_url_kwarg = "name"
     lookup_value_converter = "str"
+    pages: Mapping[str, str] = MappingProxyType({"list": "vms/environments.html", "retrieve": "vms/environments.html"})
+
+    def page_context(self, request: Request, data: object) -> Mapping[str, object]:
+        """One environment is a list of one."""
+        return {"environments": data if isinstance(data, list) else [data]}
 
     def list(self, request: Request) -> Response:
         """Every environment with the machine types that it offers."""
@@ -48,6 +57,11 @@ class MachineTypeViewSet(PublicEndpoint):
 
     lookup_url_kwarg = "name"
     lookup_value_converter = "str"
+    pages: Mapping[str, str] = MappingProxyType({"list": "vms/machinetypes.html", "retrieve": "vms/machinetypes.html"})
+
+    def page_context(self, request: Request, data: object) -> Mapping[str, object]:
+        """One machine type is a list of one."""
+        return {"machine_types": data if isinstance(data, list) else [data]}
 
     def list(self, request: Request) -> Response:
         """Every machine type, or those that an environment offers."""
@@ -87,9 +101,26 @@ class ProblemViewSet(PublicEndpoint):
         return self._answer(request, entry, "vms/problem.html", {"entry": entry})
 
     def _answer(self, request: Request, data: object, template: str, context: dict[str, object]) -> Response:
-        if isinstance(request.accepted_renderer, TemplateHTMLRenderer):
-            return Response(context, template_name=template)
-        return Response(data)
+        if not isinstance(request.accepted_renderer, TemplateHTMLRenderer):
+            return Response(data)
+        # No page of this catalogue needs a script; the frame is the other pages'.
+        asked = request._request  # noqa: SLF001 - DRF's documented way to Django's request
+        response = Response({"signed_in": pages.signed_in(asked), **context}, template_name=template)
+        pages.dress(response)
+        return response
+
+
+class LandingView(PublicEndpoint):
+    """The first page: what this is, and where to go. Programs are led to the documentation."""
+
+    schema = None
+    pages: Mapping[str, str] = MappingProxyType({"show": "vms/landing.html"})
+
+    def show(self, request: Request) -> Response | HttpResponseRedirect:
+        """The page."""
+        if not is_page(request):
+            return HttpResponseRedirect("/docs")
+        return Response({})
 
 
 class HealthViewSet(PublicEndpoint):

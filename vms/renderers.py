@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
+from django.http import HttpRequest
 from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
@@ -42,6 +44,34 @@ class JSONRenderer(BaseRenderer):
         return b"" if data is None else to_json(data)
 
 
+class PageRenderer(BaseRenderer):
+    """The page of an endpoint for a person at a browser; the endpoint says which template and what goes into it."""
+
+    media_type = "text/html"
+    format = "page"
+    charset = "utf-8"
+
+    def render(
+        self,
+        data: object,
+        accepted_media_type: str | None = None,
+        renderer_context: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The page."""
+        assert renderer_context is not None  # noqa: S101 - DRF's promise
+        view, request = renderer_context["view"], renderer_context["request"]
+        return str(view.page(request, data))
+
+
+def wants_page(request: HttpRequest) -> bool:
+    """Whether a person at a browser asks: text/html is named, JSON is not, and there is no token.
+
+    Some programs name text/html without meaning it; what they do not do is to be without a token where it matters.
+    """
+    accepted = [part.partition(";")[0].strip().lower() for part in request.headers.get("Accept", "").split(",")]
+    return "text/html" in accepted and "application/json" not in accepted and "Authorization" not in request.headers
+
+
 class LenientNegotiation(DefaultContentNegotiation):
     """What the caller accepts if we have it, else JSON all the same: better than a refusal that explains nothing."""
 
@@ -49,7 +79,10 @@ class LenientNegotiation(DefaultContentNegotiation):
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         """The renderer and its media type."""
-        available = list(renderers)
+        asked = request._request  # noqa: SLF001 - DRF's documented way to Django's request
+        available = [each for each in renderers if not isinstance(each, PageRenderer) or wants_page(asked)] or [
+            *renderers
+        ]
         try:
             chosen: tuple[BaseRenderer, str] = super().select_renderer(request, available, format_suffix)
         except NotAcceptable:

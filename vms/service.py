@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from providers.errors import ErrorCode
 from providers.gateway import Backends, Gateway, Limits
 from providers.network import Network
 from providers.waiting import Deadline
+from vms.attempts import Attempts
 from vms.problems import Problem
 from vms.registries import Registries, load_registries
 
@@ -25,6 +26,7 @@ class Service:
 
     registries: Registries
     backends: Backends
+    attempts: Attempts = field(default_factory=Attempts)
 
     def environment(self, name: str, *, status: int | None = None) -> Environment:
         """The environment of that name; `status` is the HTTP status if there is none, where it is not the usual one.
@@ -78,8 +80,12 @@ class Service:
     def gateway(self, environment: Environment, request: Request) -> Gateway:
         """The verbs, with the request's credentials and deadline."""
         assert isinstance(request.auth, Credentials)  # noqa: S101 - the permission class has let only those in
+        return self.gateway_of(environment, request.auth)
+
+    def gateway_of(self, environment: Environment, credentials: Credentials) -> Gateway:
+        """The verbs, with these credentials and a request's deadline."""
         deadline = Deadline.after(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS)
-        return self.backends.gateway(environment, request.auth, deadline)
+        return self.backends.gateway(environment, credentials, deadline)
 
 
 def current_service() -> Service:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import cast
 
 from rest_framework import exceptions
@@ -9,13 +11,15 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from providers.domain import StopMode
+from providers.domain import StopMode, VMStatus
 from providers.errors import ErrorCode
 from providers.gateway import Gateway
 from vms import answers
 from vms.creation import Body, spec_from
+from vms.csrf import looks_ahead
 from vms.endpoint import Endpoint, read_preferences, read_query
 from vms.operations import OperationTokenError, unseal
+from vms.pages import ACTIONS, pretty, vm_path
 from vms.problems import Problem
 from vms.serializers import InEnvironment, ListQuery, NoQuery, StopQuery, VMCreate
 
@@ -25,6 +29,34 @@ class VMViewSet(Endpoint):
 
     lookup_url_kwarg = "id"
     lookup_value_converter = "str"
+    pages: Mapping[str, str] = MappingProxyType(
+        {"list": "vms/vms.html", "retrieve": "vms/vm.html", "start": "", "stop": "", "restart": ""}
+    )
+
+    @property
+    def takes_sign_in(self) -> bool:
+        """Whether a browser's cookie counts: never for a GET that changes something."""
+        return self.action not in {"start_by_get", "stop_by_get"}
+
+    def named_environment(self, request: Request) -> str | None:
+        """The environment that a request names: in its query, or in its body when a VM is to be made."""
+        if self.action != "create":
+            return super().named_environment(request)
+        named = request.data.get("environment") if isinstance(request.data, dict) else None
+        return named if isinstance(named, str) else None
+
+    def page_context(self, request: Request, data: object) -> Mapping[str, object]:
+        """The environment, and VMs with what can be asked of them: of a list, or one."""
+        query = request.query_params.dict()
+        environment = {"environment": query["environment"]}
+        if isinstance(data, dict):
+            return {**environment, "vm": data, "verbs": ACTIONS[data["status"]], "pretty": pretty(data)}
+        rows = [{"vm": vm, "verbs": ACTIONS[vm["status"]]} for vm in cast("list[dict[str, str]]", data)]
+        return {**environment, "query": query, "statuses": list(VMStatus), "rows": rows}
+
+    def after(self, request: Request) -> str:
+        """The VM itself."""
+        return vm_path(self.kwargs["id"], request.query_params["environment"])
 
     @property
     def allowed_methods(self) -> list[str]:
@@ -52,12 +84,16 @@ class VMViewSet(Endpoint):
     def create(self, request: Request) -> Response:
         """Make a VM; it runs at the end unless `start` is false."""
         read_query(NoQuery, request)
-        serializer = VMCreate(data=request.data)
+        return self.make(request, request.data, request.headers.get("Idempotency-Key"))
+
+    def make(self, request: Request, wanted: object, idempotency_key: str | None) -> Response:
+        """Make the VM that is wanted."""
+        serializer = VMCreate(data=wanted)
         serializer.is_valid(raise_exception=True)
         body = cast("Body", serializer.validated_data)
         environment = self.service.environment(body["environment"])
         machine_type = self.service.offered(body["machinetype"], environment)
-        spec = spec_from(body, environment, machine_type, request.headers.get("Idempotency-Key"))
+        spec = spec_from(body, environment, machine_type, idempotency_key)
         preferences = read_preferences(request)
         gateway = self.service.gateway(environment, request)
         operation = gateway.create_vm(spec, preferences.wish(always_show=True))
@@ -128,6 +164,14 @@ class OperationViewSet(Endpoint):
 
     lookup_url_kwarg = "token"
     lookup_value_converter = "str"
+    pages: Mapping[str, str] = MappingProxyType({"retrieve": "vms/operation.html"})
+
+    def named_environment(self, request: Request) -> str | None:
+        """The environment in which the work is done."""
+        try:
+            return unseal(self.kwargs["token"]).environment
+        except OperationTokenError:
+            return None
 
     def retrieve(self, request: Request, token: str) -> Response:
         """Where a piece of work stands; asked with the same Bearer token as the verb itself."""
@@ -145,6 +189,5 @@ def _refuse_idle_get(request: Request) -> None:
     """The GET forms act only when somebody means it: not for HEAD, not because a browser looks ahead."""
     if request.method == "HEAD":
         raise exceptions.MethodNotAllowed("HEAD")
-    purpose = " ".join(request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz")).lower()
-    if "prefetch" in purpose or "prerender" in purpose:
+    if looks_ahead(request._request):  # noqa: SLF001 - DRF's documented way to Django's request
         raise Problem(ErrorCode.INVALID_REQUEST, "This changes a VM and is not for looking ahead. Use POST.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from types import MappingProxyType
 
-from providers.cloud import Cloud, Option
+from providers.cloud import Cloud, CredentialName, Option
 from providers.errors import ErrorCode
 
 CLOUD = Cloud(
@@ -25,6 +25,10 @@ CLOUD = Cloud(
                 many=True,
             )
         }
+    ),
+    access_key=CredentialName("Access key ID", "AKIA… for a user, ASIA… for a temporary key."),
+    secret=CredentialName(
+        "Secret access key", "Of a temporary key: the secret access key, a colon, and the session token."
     ),
     causes=MappingProxyType(
         {

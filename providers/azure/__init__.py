@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from types import MappingProxyType
 
-from providers.cloud import Cloud, Option
+from providers.cloud import Cloud, CredentialName, Option
 from providers.errors import ErrorCode
 
 CLOUD = Cloud(
@@ -32,6 +32,8 @@ CLOUD = Cloud(
             ),
         }
     ),
+    access_key=CredentialName("Application (client) ID", "Of a service principal in the tenant of the environment."),
+    secret=CredentialName("Client secret", "The value of the secret, not its id."),
     causes=MappingProxyType(
         {
             ErrorCode.CREDENTIALS_REJECTED: "The access key is not the application (client) id of a service principal "

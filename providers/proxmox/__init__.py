@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from types import MappingProxyType
 
-from providers.cloud import Cloud, Option
+from providers.cloud import Cloud, CredentialName, Option
 from providers.errors import ErrorCode
 
 CLOUD = Cloud(
@@ -20,6 +20,12 @@ CLOUD = Cloud(
             "iso_storage": Option("the storage that holds ISO images", re.compile(r"[A-Za-z][A-Za-z0-9._-]*")),
             "cpu_type": Option("the CPU type of new VMs, such as x86-64-v2-AES", re.compile(r"[A-Za-z0-9._-]+")),
         }
+    ),
+    access_key=CredentialName(
+        "User or API token", "user@realm, such as root@pam, or user@realm!token for an API token."
+    ),
+    secret=CredentialName(
+        "Password or token secret", "The user's password, or the UUID that was shown when the token was made."
     ),
     causes=MappingProxyType(
         {

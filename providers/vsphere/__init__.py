@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from types import MappingProxyType
 
-from providers.cloud import Cloud
+from providers.cloud import Cloud, CredentialName
 from providers.errors import ErrorCode
 
 CLOUD = Cloud(
@@ -17,6 +17,10 @@ CLOUD = Cloud(
     # Decoded; what counts in the end is the size when compressed and encoded, which `guestinfo` checks.
     cloud_init_limit_bytes=512 * 1024,
     required=frozenset({"url"}),
+    access_key=CredentialName(
+        "User name", "With its domain, such as administrator@vsphere.local; on a standalone ESXi host such as root."
+    ),
+    secret=CredentialName("Password", "The user's password. Some tries with a wrong one lock the account."),
     causes=MappingProxyType(
         {
             ErrorCode.CREDENTIALS_REJECTED: "The user name lacks its domain (user@vsphere.local), the password is "

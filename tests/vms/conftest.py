@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from tests.conformance.proxmox import ProxmoxHarness
 from tests.support.api import Api, bearer
+from tests.support.browser import Browser
 from vms.service import current_service
 
 ENVIRONMENTS: list[dict[str, Any]] = [
@@ -67,3 +69,39 @@ def api(files: tuple[Path, Path], settings: Settings) -> Iterator[Api]:
 def stranger(api: Api) -> Api:
     """The API, as a caller without a token."""
     return Api("aws-one", None)
+
+
+@pytest.fixture(scope="session")
+def pve() -> Iterator[ProxmoxHarness]:
+    """A cloud that answers."""
+    harness = ProxmoxHarness()
+    harness.start()
+    yield harness
+    harness.stop()
+
+
+@pytest.fixture
+def cloud(pve: ProxmoxHarness, tmp_path: Path, settings: Settings) -> Iterator[ProxmoxHarness]:
+    """The service with two environments on it, `main` and `other`, and a cloud without a VM."""
+    pve.reset()
+    main = {**pve.environment, "url": pve.url, "ca_file": pve.ca_file}
+    files = tmp_path / "environments.json", tmp_path / "machinetypes.json"
+    files[0].write_text(json.dumps([{**main, "name": "main"}, {**main, "name": "other"}]))
+    os = {"os_type": "Linux", "os_distribution": "Debian", "os_disk_size_gb": 20}
+    files[1].write_text(json.dumps({"small-debian": {"os": os, "clouds": {pve.cloud: pve.offer}}}))
+    settings.CLOUDVM_ENVIRONMENTS_FILE, settings.CLOUDVM_MACHINETYPES_FILE = files
+    yield pve
+    current_service().backends.close()
+
+
+@pytest.fixture
+def browser(cloud: ProxmoxHarness) -> Browser:
+    """A browser that is not signed in."""
+    return Browser()
+
+
+@pytest.fixture
+def signed_in(browser: Browser, cloud: ProxmoxHarness) -> Browser:
+    """A browser that is signed in to `main`."""
+    assert browser.sign_in("main", cloud.access_key, cloud.secret).leads_to == "/vm?environment=main"
+    return browser

@@ -131,3 +131,12 @@ def test_call_for_an_operation_is_logged_without_its_token(api: Api, caplog: pyt
     caplog.set_level(logging.INFO, "cloudvm")
     api.call("GET", "/operation/a-token-of-some-length")
     assert "a-token-of" not in "".join(JSONFormatter().format(record) for record in caplog.records)
+
+
+def test_call_of_a_browser_that_is_refused_before_all_else_gets_a_page(stranger: Api) -> None:
+    """As readable as any other error."""
+    for headers in ({"Host": "evil.example"}, {"X-Anything": "a" * (LONGEST + 1)}):
+        response = Client(raise_request_exception=False).get("/environment", headers={"Accept": "text/html", **headers})
+        assert response.status_code == 400
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert "/problems/invalid_request" in response.content.decode()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -462,3 +464,46 @@ def test_start_in_text_format_writes_no_line_of_a_callers_making(tmp_path: Path)
     assert not [
         line for line in running.log.read_text().splitlines() if line.startswith("2026-01-01") or "\x1b" in line
     ]
+
+
+FORM = "Content-Type: application/x-www-form-urlencoded; charset=utf-8"
+
+
+def form(server: Server, **fields: str) -> Reply:
+    """Send the sign-in form, as a browser that has just opened it."""
+    page = server.request("GET", "/signin", "Accept: text/html")
+    cookie = page.headers["set-cookie"].partition(";")[0]
+    (token,) = re.findall(r'csrfmiddlewaretoken" value="([^"]+)"', page.body.decode())
+    body = urlencode({"csrfmiddlewaretoken": token, **fields}).encode()
+    headers = (f"Cookie: {cookie}", "Origin: http://localhost", "Accept: text/html", f"Content-Length: {len(body)}")
+    return server.request("POST", "/signin", FORM, *headers, body=body)
+
+
+def test_pages_are_served_with_their_assets(server: Server) -> None:
+    """From our own files."""
+    page = server.request("GET", "/signin", "Accept: text/html").body.decode()
+    assets = {part.split('"')[0] for part in page.split('"/static/')[1:]}
+    assert assets == {"vms/pages.css", "vms/pages.js", "vms/icon.svg"}
+    assert {server.request("GET", f"/static/{asset}").status for asset in assets} == {200}
+
+
+@pytest.mark.parametrize("size", [10, 2_000_000])
+def test_sign_in_with_an_odd_form_is_refused(server: Server, size: int) -> None:
+    """One that names nothing, and one that is larger than anything that is read."""
+    reply = form(server, filler="x" * size)
+    assert reply.status == 400
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    assert server.alive()
+
+
+def test_sign_in_by_tries_that_meet_different_workers_asks_the_cloud_three_times(tmp_path: Path) -> None:
+    """The processes count together; where nobody listens every try fails, and might have been a wrong secret."""
+    running = start(tmp_path, "--workers", "2", port=free_port())
+    wait_until_up(running)
+    try:
+        replies = [form(running, environment="esxi-one", access_key="root", secret="canary-s3cr3t") for _ in range(9)]
+    finally:
+        stop(running)
+    assert sorted(reply.status for reply in replies) == [429] * 6 + [502] * 3
+    assert all(int(reply.headers["retry-after"]) > 0 for reply in replies if reply.status == 429)
+    assert "canary-s3cr3t" not in running.log.read_text() + "".join(reply.body.decode() for reply in replies)

@@ -1,0 +1,267 @@
+"""The pages for people: who gets them, what they show, and what is done there."""
+
+import base64
+import html
+import json
+import re
+import time
+
+import pytest
+
+from providers.credentials import Credentials
+from providers.domain import VMStatus
+from tests.conformance.proxmox import ProxmoxHarness
+from tests.support.api import Api
+from tests.support.browser import ACCEPT, Browser
+from vms import cookies
+from vms.pages import ACTIONS
+
+CLOUD_INIT = '#cloud-config\n\npackages: [nginx]\n# <é & "quotes">\n'
+TYPED = {
+    "name": "web1",
+    "machinetype": "small-debian",
+    "cloud_init": CLOUD_INIT,
+    "tags": "team=web\nnote=a=b",
+    "start": "on",
+}
+
+
+def field(page: str, name: str) -> str:
+    """What stands in a text area of a page."""
+    found = re.search(rf'<textarea id="{name}"[^>]*>\n(.*?)</textarea>', page, re.DOTALL)
+    assert found
+    return html.unescape(found[1])
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "application/json", "application/json, text/html", "text/*", ACCEPT])
+@pytest.mark.parametrize("path", ["/environment", "/environment/aws-one", "/machinetype", "/nothing", "/vm"])
+def test_get_gives_a_page_to_who_names_it_and_json_to_all_others(stranger: Api, accept: str, path: str) -> None:
+    """A program's default stays JSON; errors are told in the same form as answers."""
+    response = Browser(headers={"Accept": accept}).go(path)
+    wanted = "text/html; charset=utf-8" if accept == ACCEPT else "application/"
+    assert response.headers["Content-Type"].startswith(wanted)
+    assert response.status == {"/nothing": 404, "/vm": 401}.get(path, 200)
+
+
+def test_get_with_a_token_gives_json_whatever_is_accepted(api: Api) -> None:
+    """Some programs' libraries name text/html without being asked."""
+    answer = api.call("GET", "/environment/none", headers={"Accept": ACCEPT})
+    assert answer.code == "environment_not_found"
+
+
+def test_root_is_a_page_for_people(stranger: Api) -> None:
+    """It says what this is, and every link on it works."""
+    browser = Browser()
+    page = browser.go("/")
+    assert page.status == 200
+    links = set(re.findall(r'<a [^>]*href="(/[^"]*)"', page.text))
+    assert {"/environment", "/docs", "/schema", "/problems", "/signin"} <= links
+    assert {browser.go(link).status for link in links} == {200}
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/signin", "/environment", "/machinetype", "/problems", "/problems/conflict", "/nothing", "/vm"]
+)
+def test_page_has_no_script_or_style_but_from_files_of_ours(stranger: Api, path: str) -> None:
+    """As the policy demands, which allows nothing inline."""
+    page = Browser().go(path)
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:|<script>|https?://(?!testserver)", page.text)
+
+
+def test_error_page_tells_all_that_the_problem_document_does(signed_in: Browser, cloud: ProxmoxHarness) -> None:
+    """Readable, and as programs get it."""
+    page = signed_in.go(f"/vm/{cloud.unknown_id}?environment=main")
+    assert page.status == 404
+    (raw,) = re.findall(r"<pre[^>]*>(.*?)</pre>", page.text, re.DOTALL)
+    problem = json.loads(html.unescape(raw))
+    assert problem["code"] == "vm_not_found"
+    text = html.unescape(page.text)
+    for told in (problem["title"], problem["detail"], problem["request_id"], problem["type"]):
+        assert told in text.replace(raw, "")
+    assert page.headers["X-Request-ID"] == problem["request_id"]
+
+
+def test_list_shows_vms_with_the_buttons_that_their_status_allows(signed_in: Browser, cloud: ProxmoxHarness) -> None:
+    """Nobody is offered what would be refused."""
+    (running,), (stopped,) = cloud.seed(1), cloud.seed(1, state="stopped")
+    page = signed_in.go("/vm?environment=main").text
+    rows = {
+        vm_id: row for row in page.split('<tr role="row">') for vm_id in (running, stopped) if f"/vm/{vm_id}?" in row
+    }
+    assert "status-running" in rows[running]
+    assert "status-stopped" in rows[stopped]
+    offered = {running: {"stop", "restart", "delete"}, stopped: {"start", "delete"}}
+    for vm_id, verbs in offered.items():
+        assert set(re.findall(rf'"/vm/{vm_id}/(\w+)\?environment=main', rows[vm_id])) == verbs
+    assert f"/vm/{running}/stop?environment=main&amp;mode=force" in rows[running]
+    assert set(ACTIONS) == set(VMStatus)
+
+
+def test_list_filters_by_a_form_whose_fields_may_be_empty(signed_in: Browser, cloud: ProxmoxHarness) -> None:
+    """As browsers send them; the status that was chosen stays chosen."""
+    cloud.seed(1)
+    cloud.seed(2, state="stopped")
+    page = signed_in.go("/vm?environment=main&name=&status=stopped").text
+    assert page.count('class="status ') == 2
+    assert "<option selected>stopped</option>" in page
+    assert "No VM is like that" in signed_in.go("/vm?environment=main&name=none&status=").text
+    assert signed_in.go("/vm?environment=main&status=odd").status == 400
+
+
+def test_create_by_the_form_makes_what_was_typed(signed_in: Browser, cloud: ProxmoxHarness) -> None:
+    """cloud-init in plain text reaches the guest with line ends of its own, whatever browsers make of them."""
+    sent = {**TYPED, "cloud_init": CLOUD_INIT.replace("\n", "\r\n"), "key": "k1"}
+    led = signed_in.send("/create?environment=main", sent).leads_to
+    while led.startswith("/operation/"):
+        page = signed_in.go(led)
+        led = next(iter(re.findall(r'href="(/vm/[^"]+)"', page.text)), led)
+        time.sleep(0.05)
+    vm_id = led.removeprefix("/vm/").partition("?")[0]
+    page = signed_in.go(led)
+    assert "web1" in page.text
+    assert "note=a=b" in page.text
+    assert cloud.user_data(vm_id) == CLOUD_INIT.encode()
+    assert cloud.states() == {vm_id: "running"}
+    # Who presses the button twice has one VM.
+    signed_in.send("/create?environment=main", sent)
+    assert len(cloud.states()) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"name": "-web"}, "DNS label"),
+        ({"machinetype": "huge"}, "does not offer|no machine type"),
+        ({"cloud_init": "x" * 600_000}, "cloud_init"),
+        ({"tags": "nothing"}, "key=value"),
+        ({"tags": "a=1\na=2"}, "key=value"),
+    ],
+)
+def test_create_with_something_wrong_brings_the_form_back_filled_in(
+    signed_in: Browser, cloud: ProxmoxHarness, change: dict[str, str], fault: str
+) -> None:
+    """With what is wrong, and nothing was made."""
+    typed = {**TYPED, **change}
+    page = signed_in.send("/create?environment=main", typed)
+    assert page.status == 400
+    assert re.search(fault, html.unescape(page.text))
+    assert field(page.text, "cloud_init") == typed["cloud_init"]
+    assert field(page.text, "tags") == typed["tags"]
+    assert f'value="{typed["name"]}"' in page.text
+    assert cloud.states() == {}
+
+
+def test_create_when_the_sign_in_has_expired_loses_nothing(
+    browser: Browser, cloud: ProxmoxHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was typed waits in the page, also over a wrong secret, and in no cookie and no log."""
+    name = cookies.name_of("main", secure=True)
+    credentials = Credentials(cloud.access_key, cloud.secret)
+    browser.client.cookies[name] = cookies.seal(name, "main", credentials, time.time() - 1)
+    page = browser.send("/create?environment=main", TYPED)
+    assert page.status == 401
+    assert {key: value for key, value in page.hidden().items() if key in TYPED} == TYPED
+    page = browser.sign_in("main", cloud.access_key, "wrong", **page.hidden())
+    assert page.status == 401
+    page = browser.sign_in("main", cloud.access_key, cloud.secret, **page.hidden())
+    assert page.status == 200
+    assert field(page.text, "cloud_init") == CLOUD_INIT
+    assert 'value="web1"' in page.text
+    assert "nginx" not in caplog.text + repr(browser.client.cookies)
+    assert browser.post("/create?environment=main", {**TYPED, **page.hidden()}, Origin=browser.origin).status == 303
+
+
+def test_create_from_another_origin_shows_nothing_of_what_it_sent(browser: Browser, cloud: ProxmoxHarness) -> None:
+    """Signed in or not: another site puts nothing into our forms."""
+    page = browser.post("/create?environment=main", TYPED, Origin="https://evil.example", Sec_Fetch_Site="cross-site")
+    assert page.status == 403
+    assert "nginx" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("verb", "before", "after"),
+    [("start?", "stopped", "running"), ("stop?", "running", "stopped"), ("stop?mode=force&", "running", "stopped"),
+     ("stop?mode=graceful&", "running", "stopped"), ("restart?", "running", "running")],
+)  # fmt: skip
+def test_verb_by_its_button_leads_to_the_vm(
+    signed_in: Browser, cloud: ProxmoxHarness, verb: str, before: str, after: str
+) -> None:
+    """When the cloud has done it."""
+    (vm_id,) = cloud.seed(1, state=before)
+    page = signed_in.send(f"/vm/{vm_id}/{verb}environment=main")
+    assert page.leads_to == f"/vm/{vm_id}?environment=main"
+    assert f"status-{after}" in signed_in.go(page.leads_to).text
+
+
+def test_verb_that_takes_long_leads_to_a_page_that_looks_again_until_it_is_done(
+    signed_in: Browser, cloud: ProxmoxHarness
+) -> None:
+    """Also without scripts."""
+    (vm_id,) = cloud.seed(1)
+    cloud.deafen()
+    path = signed_in.send(f"/vm/{vm_id}/stop?environment=main&timeout=4").leads_to
+    assert path.startswith("/operation/")
+    page = signed_in.go(path)
+    assert "data-poll" in page.text
+    assert '<noscript><meta http-equiv="refresh"' in page.text
+    until = time.monotonic() + 20
+    while "data-poll" in page.text and time.monotonic() < until:
+        time.sleep(0.5)
+        page = signed_in.go(path)
+    assert "Stop: done" in page.text
+    assert cloud.states() == {vm_id: "stopped"}
+
+
+def test_operation_needs_the_cookie_of_its_environment(signed_in: Browser, cloud: ProxmoxHarness) -> None:
+    """As its token says; a token that is none leads to no cookie."""
+    (vm_id,) = cloud.seed(1)
+    cloud.deafen()
+    path = signed_in.send(f"/vm/{vm_id}/stop?environment=main&timeout=60").leads_to
+    assert Browser().go(path).status == 401
+    assert signed_in.go(path).status == 200
+    assert signed_in.go("/operation/nonsense").status == 401
+
+
+def test_delete_asks_first_and_names_the_vm(signed_in: Browser, cloud: ProxmoxHarness) -> None:
+    """Then it is gone."""
+    (vm_id,) = cloud.seed(1)
+    page = signed_in.go(f"/vm/{vm_id}/delete?environment=main")
+    assert "Delete the VM vm-0001?" in page.text
+    assert cloud.states() == {vm_id: "running"}
+    page = signed_in.send(f"/vm/{vm_id}/delete?environment=main")
+    assert page.status == 303
+    until = time.monotonic() + 20
+    while cloud.states() and time.monotonic() < until:
+        signed_in.go(page.leads_to)
+        time.sleep(0.1)
+    assert cloud.states() == {}
+
+
+def test_vm_with_markup_for_a_name_is_shown_as_text(signed_in: Browser, cloud: ProxmoxHarness) -> None:
+    """On every page that names it."""
+    (vm_id,) = map(str, cloud.sandbox.seed(1, prefix="<script>alert(1)</script>\"'&"))
+    for path in ("/vm", f"/vm/{vm_id}", f"/vm/{vm_id}/delete"):
+        page = signed_in.go(f"{path}?environment=main")
+        assert page.status == 200
+        assert "<script>" not in page.text
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page.text
+
+
+@pytest.mark.parametrize("path", ["/create?environment=main", "/vm/100/delete?environment=main"])
+def test_pages_of_browsers_alone_take_no_token(cloud: ProxmoxHarness, path: str) -> None:
+    """The API has its own endpoints for that."""
+    token = base64.b64encode(f"{cloud.access_key}:{cloud.secret}".encode()).decode()
+    api = Api("main", f"Bearer {token}")
+    assert api.call("POST", path).code == "credentials_missing"
+    assert api.call("GET", path).code == "credentials_missing"
+
+
+def test_create_with_a_form_that_is_too_large_is_refused(signed_in: Browser, cloud: ProxmoxHarness) -> None:
+    """Signed in or not, and without a fault of ours."""
+    typed = {**TYPED, "cloud_init": "x" * 1_100_000}
+    for browser in (signed_in, Browser()):
+        assert browser.send("/create?environment=main", typed).status == 400

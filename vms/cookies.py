@@ -1,0 +1,129 @@
+"""The sign-in cookie: the credentials for one environment, encrypted and authenticated, until half an hour unused."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from functools import lru_cache
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from providers.credentials import Credentials
+
+IDLE_SECONDS = 30 * 60
+# A cookie is renewed when it is used, but not by each of many requests in a row.
+RENEWAL_SECONDS = 60
+# What browsers keep of one cookie, its name and attributes included; they drop a larger one in silence.
+LONGEST = 4096
+# All of them come back in one header, of which 8 KiB are taken; a few bytes are left to others.
+LONGEST_TOGETHER = 7 * 1024
+
+_VERSION = "1."
+_NONCE_BYTES = 12
+_STEM = "cloudvm-in-"
+
+
+class CookieTooLargeError(ValueError):
+    """The credentials do not fit into a cookie; the text says why."""
+
+
+@dataclass(frozen=True)
+class SignedIn(Credentials):
+    """Credentials out of a cookie; `expires` is the Unix time until which it counts."""
+
+    environment: str = ""
+    expires: float = 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether the cookie is to be renewed."""
+        return self.expires - time.time() < IDLE_SECONDS - RENEWAL_SECONDS
+
+
+def name_of(environment: str, *, secure: bool) -> str:
+    """The name of an environment's cookie; over https with the prefix that no subdomain can set it under."""
+    digest = hashlib.sha256(environment.encode()).hexdigest()[:16]
+    return f"{'__Host-' if secure else ''}{_STEM}{digest}"
+
+
+def seal(name: str, environment: str, credentials: Credentials, expires: float) -> str:
+    """The cookie's value; it means nothing under another name or for another environment."""
+    content = orjson.dumps([expires, credentials.access_key, credentials.secret])
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    sealed = _cipher(settings.SECRET_KEY).encrypt(nonce, content, _associated(name, environment))
+    return _VERSION + urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
+
+
+def unseal(name: str, environment: str, value: str) -> SignedIn | None:
+    """What is in a cookie; None if it is not ours, was changed, has expired, or was made for something else."""
+    if not value.startswith(_VERSION):
+        return None
+    text = value.removeprefix(_VERSION)
+    try:
+        raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        content = _cipher(settings.SECRET_KEY).decrypt(
+            raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _associated(name, environment)
+        )
+    except (ValueError, InvalidTag):
+        return None
+    expires, access_key, secret = orjson.loads(content)
+    if not time.time() < expires <= time.time() + IDLE_SECONDS:
+        return None
+    return SignedIn(access_key, secret, environment, expires)
+
+
+def read(request: HttpRequest, environment: str) -> SignedIn | None:
+    """The credentials that the browser brings for an environment, if it is signed in there."""
+    name = name_of(environment, secure=request.is_secure())
+    value = request.COOKIES.get(name)
+    return None if value is None else unseal(name, environment, value)
+
+
+def brought(request: HttpRequest) -> bool:
+    """Whether the request has any such cookie, good or not."""
+    return any(_STEM in name for name in request.COOKIES)
+
+
+def put(response: HttpResponseBase, request: HttpRequest, environment: str, credentials: Credentials) -> None:
+    """Sign the browser in, or renew its cookie.
+
+    Raises:
+        CookieTooLargeError: no browser would keep it.
+
+    """
+    secure = request.is_secure()
+    name = name_of(environment, secure=secure)
+    value = seal(name, environment, credentials, time.time() + IDLE_SECONDS)
+    response.set_cookie(name, value, max_age=IDLE_SECONDS, path="/", secure=secure, httponly=True, samesite="Strict")
+    if len(response.cookies[name].OutputString()) > LONGEST:
+        del response.cookies[name]
+        raise CookieTooLargeError("are too long to be kept in a cookie; a program can use them all the same")
+    others = sum(len(key) + len(other) + 3 for key, other in request.COOKIES.items() if key != name)
+    if others + len(name) + len(value) > LONGEST_TOGETHER:
+        del response.cookies[name]
+        raise CookieTooLargeError("do not fit beside the others; sign out of another environment first")
+
+
+def remove(response: HttpResponseBase, request: HttpRequest, environment: str) -> None:
+    """Sign the browser out."""
+    response.delete_cookie(name_of(environment, secure=request.is_secure()), path="/", samesite="Strict")
+
+
+def _associated(name: str, environment: str) -> bytes:
+    return f"{name}\n{environment}".encode()
+
+
+@lru_cache(maxsize=2)
+def _cipher(secret_key: str) -> AESGCM:
+    derived = HKDF(SHA256(), 32, salt=None, info=b"cloudvm sign-in cookie, version 1")
+    return AESGCM(derived.derive(secret_key.encode()))

@@ -1,0 +1,131 @@
+"""Signing in and out in a browser: the credentials are tried on the cloud once, and then only the cookie has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from ipaddress import ip_address
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.utils.http import url_has_allowed_host_and_scheme
+from rest_framework.request import Request
+
+from providers.credentials import Credentials
+from providers.domain import Environment
+from providers.errors import ErrorCode, ThrottledError
+from vms import cookies, csrf
+from vms.authentication import typed_credentials
+from vms.forms import CREATE_FIELDS, create_page, masked
+from vms.pages import SignInForm, list_path, sign_in_page
+from vms.problems import Problem
+from vms.public_views import PublicEndpoint
+from vms.renderers import PageRenderer, wants_page
+
+
+class SignInPage(PublicEndpoint):
+    """The page where somebody signs in to one environment."""
+
+    schema = None
+    renderer_classes = (PageRenderer,)
+
+    def show(self, request: Request) -> HttpResponse:
+        """The form, for an environment if one is named."""
+        asked = request._request  # noqa: SLF001 - DRF's documented way to Django's request
+        form = SignInForm(environment=asked.GET.get("environment", ""), next=_local(asked.GET.get("next", ""), asked))
+        return sign_in_page(asked, form)
+
+    def submit(self, request: Request) -> HttpResponse:
+        """Try the credentials on the cloud, once; then lead on, or give back the form that was waiting for this."""
+        asked = request._request  # noqa: SLF001 - as above
+        csrf.enforce(asked)
+        _refuse_open_lines(asked)
+        environment = self.service.environment(asked.POST.get("environment", ""))
+        credentials = typed_credentials(asked.POST.get("access_key", ""), asked.POST.get("secret", ""))
+        carried = _carried(asked.POST)
+        self._prove(environment, credentials)
+        response: HttpResponse
+        if carried:
+            response = create_page(asked, environment, carried)
+        else:
+            target = _local(asked.POST.get("next", ""), asked) or list_path(environment.name)
+            response = HttpResponseRedirect(target, status=HTTPStatus.SEE_OTHER)
+        _put(response, asked, environment.name, credentials)
+        return response
+
+    def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override] # a page is Django's own
+        """The form again, with what is wrong; only the secret must be typed anew."""
+        problem: HttpResponse = super().handle_exception(exc)
+        asked = self.request._request  # noqa: SLF001 - as above
+        if problem.status_code == HTTPStatus.FORBIDDEN or asked.method != "POST" or not wants_page(asked):
+            return problem
+        typed = csrf.sent_form(asked)
+        form = SignInForm(
+            environment=typed.get("environment", ""),
+            access_key=typed.get("access_key", ""),
+            next=_local(typed.get("next", ""), asked),
+            carried=_carried(typed),
+        )
+        return sign_in_page(asked, form, problem)
+
+    def _prove(self, environment: Environment, credentials: Credentials) -> None:
+        """List the VMs, which every cloud answers with one or two calls, and only to whom it knows."""
+        key = environment.name, credentials.access_key
+        wait = self.service.attempts.admit(*key)
+        if wait:
+            raise ThrottledError(
+                f"There were several tries to sign in to {environment.name} with this access key. The cloud was not "
+                "asked again: it might lock the account.",
+                retry_after_seconds=wait,
+            )
+        self.service.gateway_of(environment, credentials).list_vms()
+        self.service.attempts.forget(*key)
+
+
+class SignOutPage(PublicEndpoint):
+    """Where a browser forgets what it signed in with."""
+
+    schema = None
+    renderer_classes = (PageRenderer,)
+
+    def submit(self, request: Request) -> HttpResponse:
+        """Remove the cookie of one environment."""
+        asked = request._request  # noqa: SLF001 - as above
+        csrf.enforce(asked)
+        response = HttpResponseRedirect("/environment", status=HTTPStatus.SEE_OTHER)
+        cookies.remove(response, asked, asked.POST.get("environment", ""))
+        return response
+
+
+def _put(response: HttpResponse, request: HttpRequest, environment: str, credentials: Credentials) -> None:
+    try:
+        cookies.put(response, request, environment, credentials)
+    except cookies.CookieTooLargeError as error:
+        raise Problem(ErrorCode.INVALID_REQUEST, f"The credentials {error}.") from None
+
+
+def _refuse_open_lines(request: HttpRequest) -> None:
+    """No credentials over plain http, unless nobody can listen: on this machine."""
+    if not (request.is_secure() or settings.DEBUG or _is_loopback(request.get_host())):
+        raise Problem(ErrorCode.TLS_REQUIRED, "Signing in needs https; only on the same machine it does without.")
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    try:
+        return name == "localhost" or ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _local(path: str, request: HttpRequest) -> str:
+    """A path of this server; empty for whatever leads elsewhere."""
+    safe = path.startswith("/") and url_has_allowed_host_and_scheme(path, allowed_hosts=None)
+    return path if safe else ""
+
+
+def _carried(typed: QueryDict) -> Mapping[str, str]:
+    """The create form that was sent when the sign-in had expired."""
+    carried = {name: str(typed[name]) for name in CREATE_FIELDS if name in typed}
+    masked(carried)
+    return carried if "name" in carried else {}
