@@ -58,6 +58,8 @@ class Rule:
     skip: int = 0
 
 
+# What is made of a request before the server reads it.
+Preparation = Callable[[bytes], bytes]
 # What is made of the server's answer to an operation: request, answer -> answer.
 Completion = Callable[[bytes, Reply], Reply]
 
@@ -75,6 +77,7 @@ class SoapProxy(ThreadingHTTPServer):
         self.socket = served.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.trusted = trusted
         self.upstream = ("127.0.0.1", 0)
+        self.preparations: dict[str, Preparation] = {}
         self.completions: dict[str, Completion] = {}
         self.connections = 0
         self._lock = threading.Lock()
@@ -180,8 +183,9 @@ class _Handler(BaseHTTPRequestHandler):
         return rule.reply or self._completed(operation, body)
 
     def _completed(self, operation: str, body: bytes) -> Reply:
+        preparation = self.server.preparations.get(operation)
         completion = self.server.completions.get(operation)
-        reply = self._forwarded(body)
+        reply = self._forwarded(preparation(body) if preparation is not None else body)
         return completion(body, reply) if completion is not None else reply
 
     def _forwarded(self, body: bytes) -> Reply:
