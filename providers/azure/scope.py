@@ -7,12 +7,11 @@ verb goes out at once. What remains is a VM that others delete and make anew els
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterable
 from typing import Final
 
 from providers.azure.records import Machine
+from providers.memory import Memory
 
 MEMORY_SECONDS: Final = 300.0
 MOST_NAMES: Final = 10_000
@@ -23,8 +22,7 @@ class Scope:
 
     def __init__(self, region: str) -> None:
         self._region = region
-        self._lock = threading.Lock()
-        self._seen: dict[str, float] = {}
+        self._seen: Memory[str, bool] = Memory(MOST_NAMES, MEMORY_SECONDS)
 
     def holds(self, machine: Machine) -> bool:
         """Whether a VM is in the region."""
@@ -37,17 +35,12 @@ class Scope:
 
     def saw(self, name: str) -> None:
         """Remember that a VM is here."""
-        with self._lock:
-            if len(self._seen) >= MOST_NAMES:
-                self._seen.clear()
-            self._seen[name.lower()] = time.monotonic()
+        self._seen.remember(name.lower(), True)  # noqa: FBT003 # a set with a time
 
     def forget(self, name: str) -> None:
         """A VM is elsewhere, or goes: whoever has the name next may be anywhere."""
-        with self._lock:
-            self._seen.pop(name.lower(), None)
+        self._seen.forget(name.lower())
 
     def is_here(self, name: str) -> bool:
         """Whether a VM of that name was seen in the region lately."""
-        with self._lock:
-            return self._seen.get(name.lower(), float("-inf")) > time.monotonic() - MEMORY_SECONDS
+        return self._seen.recall(name.lower()) is not None

@@ -21,18 +21,25 @@ from providers.errors import (
     UnprocessableError,
     VMNotFoundError,
 )
+from providers.memory import Memory
 from providers.network import Network
 from providers.proxmox.client import Options, ProxmoxClient
 from providers.proxmox.codes import MISSING, NOT_RUNNING
 from providers.proxmox.creation import Creation, Template, TemplateGoneError
 from providers.proxmox.failures import VENDOR_ERRORS, text_of, translate
-from providers.proxmox.naming import Place, is_iso_of
+from providers.proxmox.naming import Place
 from providers.proxmox.progress import Progress, Step, not_found
-from providers.proxmox.recipe import ImageKind, image_token, recipe_for
+from providers.proxmox.recipe import ImageKind, recipe_for
 from providers.proxmox.records import Config, listed_vm, shown_vm
-from providers.proxmox.removal import DELETE, Removal
+from providers.proxmox.removal import Removable, Removal, removable
 from providers.proxmox.site import Site, site_of
 
+# How long what was seen of a VM is good for its removal. Short, as what others do meanwhile is not noticed before its
+# power is cut; Proxmox itself goes on refusing what is protected.
+SEEN_SECONDS: Final = 10.0
+# How long a guest's agent that did not answer is not asked again.
+SILENT_SECONDS: Final = 15.0
+MOST_VMS: Final = 1000
 CONFIG: Final = "GET /nodes/{node}/qemu/{vmid}/config"
 
 T = TypeVar("T")
@@ -49,6 +56,8 @@ class ProxmoxDriver(Driver):
         self._client = client
         self._progress = Progress(client)
         self._templates: dict[str, Template] = {}
+        self._removables: Memory[str, Removable] = Memory(MOST_VMS, SEEN_SECONDS)
+        self._silent: Memory[str, bool] = Memory(MOST_VMS, SILENT_SECONDS)
         self._lock = threading.Lock()
 
     @classmethod
@@ -71,7 +80,7 @@ class ProxmoxDriver(Driver):
         return (listed_vm(state) for state in self._client.list_vms(self._site.node) if not state.is_template)
 
     def get_vm(self, vm_id: str) -> VM:
-        """See `Driver`. Two calls; one more where an agent is expected in the guest, and silent."""
+        """See `Driver`. Two calls; one more where an agent is expected in the guest, and found silent."""
         return self._on_its_node(vm_id, self._shown)
 
     def create_vm(self, spec: VMSpec, work: Work) -> Operation:
@@ -113,28 +122,22 @@ class ProxmoxDriver(Driver):
             raise
 
     def delete_vm(self, vm_id: str, work: Work) -> Operation:
-        """See `Driver`."""
-        place, config = self._find(vm_id)
-        if config.is_protected:
-            raise ConflictError(
-                f"VM {vm_id} is protected in Proxmox. Protection is not removed silently: switch it off there first, "
-                "if that is meant.",
-                backend=BackendReply("Proxmox", DELETE),
-            )
-        if config.lock:
-            # Said before anything is taken away: what Proxmox itself refuses is only the last step.
-            raise ConflictError(
-                f"VM is locked ({config.lock}): VM {vm_id} can be deleted when Proxmox has done with it.",
-                backend=BackendReply("Proxmox", DELETE),
-            )
-        removal = Removal(self._client, work)
-        removal.stop(place)
-        for volume in config.volumes.values():
-            # A copy of a VM that somebody has made in Proxmox shares its image, and so does a clone of a template that
-            # was a VM of ours: the image stays the original's.
-            if is_iso_of(volume, image_token(config.notes)) and config.notes.vm_id == vm_id:
-                removal.iso(place.node, volume)
-        return removal.vm(place)
+        """See `Driver`. Two calls, and one for the image with its cloud-init.
+
+        One more where this session has not just seen the VM's configuration: it tells what else is to be removed, and
+        that the VM may be removed at all, before its power is cut.
+        """
+        seen = self._removables.recall(vm_id)
+        if seen is None:
+            return self._remove(self._removable(vm_id), work)
+        self._removables.forget(vm_id)
+        try:
+            return self._remove(seen, work)
+        except ResourceException as error:
+            if not MISSING.search(text_of(error)):
+                raise
+        # It has moved since.
+        return self._remove(self._removable(vm_id), work)
 
     def poll(self, operation: Operation) -> Operation:
         """See `Driver`."""
@@ -172,15 +175,35 @@ class ProxmoxDriver(Driver):
         config = self._client.config(place)
         if config.is_template:
             raise not_found(place.vm_id, CONFIG)
+        self._remember(place, config)
         word, addresses = self._asked_guest(place, config) if config.agent_is_on else ("", ())
         return shown_vm(place.vm_id, config, word or self._client.state(place).word, addresses)
+
+    def _remember(self, place: Place, config: Config) -> None:
+        """Keep what a removal needs, of a VM that may be removed."""
+        try:
+            self._removables.remember(place.vm_id, removable(place, config))
+        except ConflictError:
+            self._removables.forget(place.vm_id)
+
+    def _removable(self, vm_id: str) -> Removable:
+        return removable(*self._find(vm_id))
+
+    def _remove(self, found: Removable, work: Work) -> Operation:
+        removal = Removal(self._client, work)
+        removal.stop(found.place)
+        for volume in found.images:
+            removal.iso(found.place.node, volume)
+        return removal.vm(found.place)
 
     def _asked_guest(self, place: Place, config: Config) -> tuple[str, tuple[str, ...]]:
         """The VM's state and addresses, by asking its guest's agent.
 
-        Both are empty where nobody in the guest answers, or the caller may not ask. This comes before asking for the
-        state, as an answer tells that, too.
+        Both are empty where nobody in the guest answers, or the caller may not ask; PVE waits seconds for that, so it
+        is not asked again at once. This comes before asking for the state, as an answer tells that, too.
         """
+        if self._silent.recall(place.vm_id):
+            return "", ()
         try:
             return "running", self._client.addresses(place, config.macs)
         except ResourceException as error:
@@ -190,6 +213,7 @@ class ProxmoxDriver(Driver):
                 raise
         except (BackendTimeoutError, BackendFailureError):
             pass
+        self._silent.remember(place.vm_id, True)  # noqa: FBT003 # a set with a time
         return "", ()
 
     def _power(self, verb: Verb, vm_id: str, action: str, options: Options) -> Operation:

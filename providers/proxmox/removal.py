@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Final
 
 from proxmoxer.core import ResourceException
 
 from providers.domain import Operation, Verb
 from providers.driver import Work
-from providers.errors import ProviderError
+from providers.errors import BackendReply, ConflictError, ProviderError
 from providers.proxmox.client import ProxmoxClient
 from providers.proxmox.codes import MISSING, RUNNING, VOLUME_MISSING
 from providers.proxmox.failures import text_of
-from providers.proxmox.naming import Place
+from providers.proxmox.naming import Place, is_iso_of
 from providers.proxmox.progress import BEING_MADE, Step, task_operation
+from providers.proxmox.recipe import image_token
 from providers.proxmox.records import Config
 
 _logger = logging.getLogger("cloudvm.proxmox")
@@ -23,6 +25,41 @@ DELETE: Final = "DELETE /nodes/{node}/qemu/{vmid}"
 DELETE_VOLUME: Final = "DELETE /nodes/{node}/storage/{storage}/content/{volume}"
 
 _FAILURES: Final = (ResourceException, ProviderError)
+
+
+@dataclass(frozen=True)
+class Removable:
+    """A VM that may be removed, and the images with its cloud-init that go with it."""
+
+    place: Place
+    images: tuple[str, ...]
+
+
+def removable(place: Place, config: Config) -> Removable:
+    """What a VM's configuration says of its removal.
+
+    Raises:
+        ConflictError: it is protected or locked. Said before anything is taken away: what Proxmox itself refuses is
+            only the last step.
+
+    """
+    if config.is_protected:
+        raise _conflict(
+            f"VM {place.vm_id} is protected in Proxmox. Protection is not removed silently: switch it off there first, "
+            "if that is meant."
+        )
+    if config.lock:
+        raise _conflict(f"VM is locked ({config.lock}): VM {place.vm_id} can be deleted when Proxmox has done with it.")
+    if config.notes.vm_id != place.vm_id:
+        # A copy of a VM that somebody has made in Proxmox shares its image, and so does a clone of a template that was
+        # a VM of ours: the image stays the original's.
+        return Removable(place, ())
+    token = image_token(config.notes)
+    return Removable(place, tuple(volume for volume in config.volumes.values() if is_iso_of(volume, token)))
+
+
+def _conflict(words: str) -> ConflictError:
+    return ConflictError(words, backend=BackendReply("Proxmox", DELETE))
 
 
 class Removal:

@@ -32,9 +32,7 @@ class ProxmoxHarness(SimulatedHarness[proxmox.ProxmoxSandbox]):
     secret = proxmox.PASSWORD
     version: ClassVar[str] = "9.0"
     image: ClassVar[str] = proxmox.IMPORT_IMAGE
-    # A delete looks at the configuration first: for what to remove, and so that no template and nothing protected is
-    # stopped.
-    budgets = Budgets(list_page=1, list_page_size=100_000, get=2, start=1, stop=1, restart=1, delete=3, create=6)
+    budgets = Budgets(list_page=1, list_page_size=100_000, get=2, start=1, stop=1, restart=1, delete=2, create=6)
     features = Features(tags_in_list=False, quotas=False, stops_before_delete=True)
     unknown_id = "4711"
     malformed_ids = ("1", "99", "0100", "10000000000", "vm-100", "100.conf", "qemu", "1e3")
@@ -69,6 +67,12 @@ class ProxmoxHarness(SimulatedHarness[proxmox.ProxmoxSandbox]):
 
     def seed(self, count: int, *, state: str = "running") -> list[str]:
         return [str(vm_id) for vm_id in self.sandbox.seed(count, state=state)]
+
+    def acquaint(self, api: Api) -> None:
+        # A delete looks first at the configuration of a VM that was not just shown: for what to remove, and so that
+        # nothing protected loses its power.
+        for vm_id in self.states():
+            assert api.get(vm_id).status == 200
 
     def seed_elsewhere(self) -> str:
         # All VMs of a cluster are reached from each of its nodes; what is no VM is outside.

@@ -9,8 +9,9 @@ from providers.errors import ConflictError, PermissionDeniedError, VMNotFoundErr
 from providers.gateway import Gateway
 from providers.sandbox.faults import Fault
 from providers.sandbox.proxmox import TEMPLATE_ID
-from tests.providers.proxmox.cluster import IMAGES, QEMU, STORAGE, VM, Pve
+from tests.providers.proxmox.cluster import BY_PASSWORD, IMAGES, QEMU, STORAGE, TASK, VM, Pve
 
+POLLS = {TASK, f"GET {VM}/status/current"}
 CONTAINER = 107
 VERBS = {
     "get": lambda gateway, vm_id: gateway.get_vm(vm_id),
@@ -79,6 +80,84 @@ def test_delete_of_a_protected_vm_is_a_conflict_before_anything_is_done(pve: Pve
     with pytest.raises(ConflictError, match="protect"):
         pve.gateway().delete_vm(vm_id)
     assert (pve.made(), pve.sandbox.vm(vm_id).state) == (before, state)
+
+
+@pytest.mark.parametrize(("just_shown", "looks"), [(True, []), (False, [f"GET {VM}/config"])])
+def test_delete_of_a_running_vm_is_two_calls_and_one_for_its_image(
+    pve: Pve,
+    just_shown: bool,
+    looks: list[str],  # noqa: FBT001 - pytest's
+) -> None:
+    """Polls aside; a VM that was not just shown is looked at once."""
+    vm_id = pve.create()
+    gateway = pve.gateway()
+    if just_shown:
+        gateway.get_vm(vm_id)
+    pve.sandbox.calls.clear()
+    gateway.delete_vm(vm_id)
+    assert [call for call in pve.operations() if call not in POLLS] == [
+        *looks,
+        f"POST {VM}/status/stop",
+        f"DELETE {STORAGE}/content/{{volume}}",
+        f"DELETE {VM}",
+    ]
+    assert pve.made() == ([], [])
+
+
+@pytest.mark.parametrize("state", ["running", "stopped"])
+def test_delete_of_a_vm_that_was_shown_as_protected_is_a_conflict(pve: Pve, state: str) -> None:
+    """What was seen of it is no leave to remove it."""
+    vm_id = pve.create(start=state == "running")
+    pve.sandbox.set_config(vm_id, "protection", "1")
+    gateway = pve.gateway()
+    gateway.get_vm(vm_id)
+    with pytest.raises(ConflictError, match="protect"):
+        gateway.delete_vm(vm_id)
+    assert pve.sandbox.vm(vm_id).state == state
+
+
+def test_delete_of_a_vm_that_was_locked_since_it_was_shown_is_a_conflict(pve: Pve) -> None:
+    """Proxmox refuses the first step."""
+    vm_id = pve.create()
+    gateway = pve.gateway()
+    gateway.get_vm(vm_id)
+    pve.sandbox.lock(vm_id, "backup")
+    before = pve.made()
+    with pytest.raises(ConflictError, match=r"locked \(backup\)"):
+        gateway.delete_vm(vm_id)
+    assert (pve.made(), pve.sandbox.vm(vm_id).state) == (before, "running")
+
+
+def test_delete_of_a_vm_that_was_protected_since_it_was_shown_keeps_it(pve: Pve) -> None:
+    """Proxmox refuses the last step: the VM is off, and whole."""
+    vm_id = pve.create()
+    gateway = pve.gateway()
+    gateway.get_vm(vm_id)
+    pve.sandbox.set_config(vm_id, "protection", "1")
+    with pytest.raises(ConflictError, match="protect"):
+        gateway.delete_vm(vm_id)
+    assert [vm.id for vm in pve.sandbox.vms()] == [int(vm_id)]
+
+
+def test_delete_of_a_vm_that_became_a_template_since_it_was_shown_finds_none(pve: Pve) -> None:
+    """Templates are never deleted."""
+    vm_id = pve.create(start=False)
+    gateway = pve.gateway()
+    gateway.get_vm(vm_id)
+    pve.stranger().done("POST", f"{QEMU}/{vm_id}/template")
+    with pytest.raises(VMNotFoundError):
+        gateway.delete_vm(vm_id)
+    assert pve.sandbox.vm(int(vm_id)).config["template"] == "1"
+
+
+def test_delete_of_a_vm_that_went_since_it_was_shown_finds_none(pve: Pve) -> None:
+    """Another deletes it first."""
+    vm_id = pve.create()
+    gateway = pve.gateway()
+    gateway.get_vm(vm_id)
+    pve.gateway(BY_PASSWORD).delete_vm(vm_id)
+    with pytest.raises(VMNotFoundError):
+        gateway.delete_vm(vm_id)
 
 
 @pytest.mark.parametrize("state", ["running", "stopped"])
@@ -166,10 +245,16 @@ def test_verb_on_a_migrated_vm_finds_it_on_its_new_node(pve: Pve, verb: str) -> 
     assert pve.sandbox.vm(vm_id).boots == (2 if "restart" in verb else 1)
 
 
-def test_delete_of_a_migrated_vm_removes_its_image_from_a_shared_storage(pve: Pve) -> None:
+@pytest.mark.parametrize("just_shown", [True, False])
+def test_delete_of_a_migrated_vm_removes_its_image_from_a_shared_storage(
+    pve: Pve,
+    just_shown: bool,  # noqa: FBT001 - pytest's
+) -> None:
     """The new node reaches it, too."""
     gateway: Gateway = pve.gateway(options={"iso_storage": ("nfs",)})
     vm_id = pve.create(gateway=gateway)
+    if just_shown:
+        gateway.get_vm(vm_id)
     pve.sandbox.migrate(vm_id, "pve2")
     gateway.delete_vm(vm_id)
     assert pve.made() == ([], [])
