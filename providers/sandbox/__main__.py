@@ -15,21 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from selectors import EVENT_READ, SelectSelector
-from typing import Protocol, Self
+from typing import Self
 
 from providers.sandbox.authority import Authority
-
-
-class Simulator(Protocol):
-    """What each cloud's simulator offers to be run."""
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *exception: object) -> None: ...
+from providers.sandbox.simulator import Simulator
 
 
 def _aws(authority: Authority) -> Simulator:

@@ -7,7 +7,7 @@ from enum import Enum
 
 from werkzeug.wrappers import Response
 
-from providers.sandbox.server import ConnectionCutError
+from providers.sandbox.connection import ConnectionCutError
 
 ANY = "*"
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 
-from providers.sandbox.__main__ import SIMULATORS, Simulator
+from providers.sandbox.__main__ import SIMULATORS
 from providers.sandbox.authority import Authority
+from providers.sandbox.simulator import Simulator
 from tests.support.sandbox import ROOT, free_port, serving
 
 CHROMIUM = Path("/usr/bin/chromium")

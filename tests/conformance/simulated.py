@@ -5,11 +5,11 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from providers.sandbox.authority import Authority
-from providers.sandbox.faults import Calls, Cut, Fault, Faults
-from providers.sandbox.server import Server
+from providers.sandbox.faults import Cut, Fault
+from providers.sandbox.simulator import Simulator
 from tests.conformance.harness import Harness, Trouble
 
 # What goes wrong on the way to any cloud.
@@ -20,27 +20,6 @@ ON_THE_WAY: Mapping[Trouble, Fault] = {
     Trouble.SLOW: Fault(delay_seconds=20.0),
 }
 USUAL_RETRY_AFTER = 7
-
-
-class Simulator(Protocol):
-    """What every simulator offers."""
-
-    faults: Faults
-    calls: Calls
-    server: Server
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-
-    def start(self) -> object:
-        """Serve."""
-
-    def stop(self) -> None:
-        """End."""
-
-    def reset(self) -> None:
-        """As at the start."""
 
 
 S = TypeVar("S", bound=Simulator)

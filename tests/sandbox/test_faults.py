@@ -5,8 +5,8 @@ import threading
 import pytest
 from werkzeug.wrappers import Response
 
+from providers.sandbox.connection import ConnectionCutError
 from providers.sandbox.faults import Calls, Fault, Faults, answer
-from providers.sandbox.server import ConnectionCutError
 
 
 def test_take_without_faults_is_none() -> None:

@@ -12,7 +12,8 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import pytest
 
 from providers.sandbox.authority import Authority
-from providers.sandbox.server import ConnectionCutError, Server
+from providers.sandbox.connection import ConnectionCutError
+from providers.sandbox.server import Server
 from tests.sandbox.support import wait_until
 
 
@@ -65,6 +66,22 @@ def test_serve_an_unread_body_leaves_the_next_request_alone(connection: http.cli
     """What an application leaves of a body is not taken for the next request."""
     assert ask(connection, "/broken", b"GET / HTTP/1.1\r\n\r\n").read()
     assert ask(connection, "/next").read() == b"POST /next "
+
+
+def test_serve_a_body_in_chunks_reads_it_whole(connection: http.client.HTTPConnection) -> None:
+    """As a client sends what it has no length of; the next request is left alone."""
+    for _ in range(2):
+        connection.request("POST", "/", iter([b"one ", b"two"]), encode_chunked=True)
+        assert connection.getresponse().read() == b"POST / one two"
+
+
+def test_serve_chunks_of_no_size_refuses_them(connection: http.client.HTTPConnection) -> None:
+    """And does not guess where the next request begins."""
+    connection.putrequest("POST", "/")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders(b"so many\r\nbytes\r\n")
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers["Connection"]) == (400, "close")
 
 
 def test_serve_many_clients_at_once_answers_all(server: Server) -> None:

@@ -12,8 +12,8 @@ from providers.sandbox.aws import signature
 from providers.sandbox.aws.actions import Ec2
 from providers.sandbox.aws.backend import REGION
 from providers.sandbox.aws.wire import Ec2Error, Ec2Request, error_answer
+from providers.sandbox.connection import ConnectionCutError
 from providers.sandbox.faults import Calls, Fault, Faults
-from providers.sandbox.server import ConnectionCutError
 
 COMPRESSED_FROM_BYTES = 1024
 

@@ -4,7 +4,6 @@ import base64
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
 
 from moto.ec2.models.instances import Instance
 
@@ -14,8 +13,7 @@ from providers.sandbox.aws.app import Ec2App
 from providers.sandbox.aws.backend import IMAGE_ID, REGION, ROOT_DEVICE, ROOT_GIB, ROOT_VOLUME_TYPE, SUBNET_ID
 from providers.sandbox.aws.lifecycle import Failure
 from providers.sandbox.aws.signature import AccessKey
-from providers.sandbox.faults import Calls, Faults
-from providers.sandbox.server import Server
+from providers.sandbox.simulator import Simulator
 
 ACCESS_KEY = "demo@sandbox"
 SECRET = "demo"  # noqa: S105 - the sandbox's own, known to everybody
@@ -60,7 +58,7 @@ class SimulatedVM:
     volumes: tuple[SimulatedVolume, ...]
 
 
-class AwsSandbox:
+class AwsSandbox(Simulator):
     """EC2 in eu-west-3 at `url`, from `start` to `stop`; may be used as a context manager.
 
     Without an authority it speaks plain HTTP. Each sandbox is an account of its own in moto, and shares
@@ -68,31 +66,15 @@ class AwsSandbox:
     """
 
     def __init__(self, authority: Authority | None = None, *, transition_seconds: float = 1.0, port: int = 0) -> None:
-        self.faults = Faults()
-        self.calls = Calls()
+        super().__init__()
         self._ec2 = Ec2(f"{secrets.randbelow(10**12):012}", transition_seconds)
         self._usual_transition_seconds = transition_seconds
-        self.server = Server(
-            Ec2App(self._ec2, KEYS, self.faults, self.calls),
-            port=port,
-            ssl_context=authority.server_context() if authority else None,
-        )
-
-    def start(self) -> Self:
-        """Serve; on return `url` answers."""
-        self.server.start()
-        return self
+        self.be_served(Ec2App(self._ec2, KEYS, self.faults, self.calls), authority, port)
 
     def stop(self) -> None:
         """End every connection and thread; calls that are being delayed are dropped."""
-        self.faults.clear()
-        self.server.stop()
+        super().stop()
         self._ec2.close()
-
-    @property
-    def url(self) -> str:
-        """The address for an environment's `url` or a client's `endpoint_url`."""
-        return self.server.url
 
     @property
     def transition_seconds(self) -> float:
@@ -159,12 +141,6 @@ class AwsSandbox:
         with self._ec2.lock:
             self._ec2.lifecycle.settle()
             return tuple(self._ec2.backend.enis)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
 
     def _instances(self) -> Iterator[Instance]:
         for reservation in self._ec2.backend.reservations.values():

@@ -22,8 +22,8 @@ from providers.sandbox.azure.resources import Cloud, Request
 from providers.sandbox.azure.routes import Match
 from providers.sandbox.azure.states import Accepted
 from providers.sandbox.azure.wire import ArmError, GatewayError, answer, error_answer, mark
+from providers.sandbox.connection import ConnectionCutError
 from providers.sandbox.faults import Calls, Fault, Faults
-from providers.sandbox.server import ConnectionCutError
 
 Action = Callable[[Request], Response | Accepted]
 _VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(-preview)?")

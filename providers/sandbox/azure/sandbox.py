@@ -1,7 +1,6 @@
 """The Azure simulator's face: started and stopped, given faults and VMs, and looked into, by tests."""
 
 from collections.abc import Collection, Mapping
-from typing import Self
 
 from providers.sandbox.authority import Authority
 from providers.sandbox.azure import ids
@@ -30,15 +29,14 @@ from providers.sandbox.azure.seeds import (
     seed_nic,
     seed_vm,
 )
-from providers.sandbox.faults import Calls, Faults
-from providers.sandbox.server import Server
+from providers.sandbox.simulator import Simulator
 
 CLIENT_ID = "demo@sandbox"
 SECRET = "demo"  # noqa: S105 - the sandbox's own, known to everybody
 EVERYTHING = frozenset({"*"})
 
 
-class AzureSandbox:
+class AzureSandbox(Simulator):
     """A tenant and a subscription at `url`, from `start` to `stop`; may be used as a context manager.
 
     Its address is Entra's as well as ARM's. `knobs` says how long things take and how operations are told; it may be
@@ -46,29 +44,11 @@ class AzureSandbox:
     """
 
     def __init__(self, authority: Authority, *, task_seconds: float = 1.0, port: int = 0) -> None:
-        self.faults = Faults()
-        self.calls = Calls()
+        super().__init__()
         self._usual_task_seconds = task_seconds
         self._cloud = Cloud(TENANT, SUBSCRIPTION, LOCATION)
         self.reset()
-        self.server = Server(
-            AzureApp(self._cloud, self.faults, self.calls), port=port, ssl_context=authority.server_context()
-        )
-
-    def start(self) -> Self:
-        """Serve; on return `url` answers."""
-        self.server.start()
-        return self
-
-    def stop(self) -> None:
-        """End every connection and thread; calls that are being delayed are dropped."""
-        self.faults.clear()
-        self.server.stop()
-
-    @property
-    def url(self) -> str:
-        """The address of both ARM and Entra, such as `https://127.0.0.1:8443`."""
-        return self.server.url
+        self.be_served(AzureApp(self._cloud, self.faults, self.calls), authority, port)
 
     @property
     def knobs(self) -> Knobs:
@@ -237,12 +217,6 @@ class AzureSandbox:
             if running is not None:
                 self._cloud.operations.preempt(running)
             self._cloud.remove_vm(machine)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
 
     def _find(self, name: str, group: str = RESOURCE_GROUP) -> VM:
         self._cloud.operations.settle()

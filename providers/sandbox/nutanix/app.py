@@ -7,12 +7,12 @@ from werkzeug.wrappers import Request as HttpRequest
 from werkzeug.wrappers import Response
 
 from providers.sandbox import faults
+from providers.sandbox.connection import ConnectionCutError
 from providers.sandbox.faults import Calls, Faults
 from providers.sandbox.nutanix.accounts import GATEWAY_COOKIE, SESSION_COOKIE, Caller, Session
 from providers.sandbox.nutanix.estate import Estate
 from providers.sandbox.nutanix.refusals import Reason, Refusal
 from providers.sandbox.nutanix.wire import NOWHERE, Api, Match, Request, answer, find, read
-from providers.sandbox.server import ConnectionCutError
 
 
 class PrismApp:

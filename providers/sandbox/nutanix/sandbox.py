@@ -1,10 +1,9 @@
 """The Nutanix simulator's face: started and stopped, given faults and VMs, and looked into, by tests."""
 
 from collections.abc import Collection
-from typing import Literal, Self
+from typing import Literal
 
 from providers.sandbox.authority import Authority
-from providers.sandbox.faults import Calls, Faults
 from providers.sandbox.nutanix.accounts import RIGHTS
 from providers.sandbox.nutanix.app import PrismApp
 from providers.sandbox.nutanix.estate import Estate
@@ -27,7 +26,7 @@ from providers.sandbox.nutanix.v3.api import V3Api
 from providers.sandbox.nutanix.v4.api import V4Api
 from providers.sandbox.nutanix.v4.showing import ETAG_PREFIX, etag
 from providers.sandbox.nutanix.work import Works
-from providers.sandbox.server import Server
+from providers.sandbox.simulator import Simulator
 
 USER = "demo@sandbox"
 PASSWORD = "demo"  # noqa: S105 - the sandbox's own, known to everybody
@@ -36,7 +35,7 @@ CENTRAL_VERSIONS = ("v3", "v4.0", "v4.1", "v4.2")
 Kind = Literal["element", "central"]
 
 
-class NutanixSandbox:
+class NutanixSandbox(Simulator):
     """A Prism at `url`, from `start` to `stop`; may be used as a context manager.
 
     An `element` speaks v2.0 about its one cluster. A `central` speaks v3 and v4 about its cluster, or its two, and
@@ -54,8 +53,7 @@ class NutanixSandbox:
         task_seconds: float = 1.0,
         port: int = 0,
     ) -> None:
-        self.faults = Faults()
-        self.calls = Calls()
+        super().__init__()
         self._usual_task_seconds = task_seconds
         is_central = kind == "central"
         served = frozenset((CENTRAL_VERSIONS if is_central else ()) if versions is None else versions)
@@ -63,26 +61,7 @@ class NutanixSandbox:
         self._works = Works(self._estate)
         self.reset()
         apis = [api(self._estate, self._works) for api in (V2Api, V3Api, V4Api)]
-        self.server = Server(
-            PrismApp(self._estate, apis, self.faults, self.calls),
-            port=port,
-            ssl_context=authority.server_context() if authority else None,
-        )
-
-    def start(self) -> Self:
-        """Serve; on return `url` answers."""
-        self.server.start()
-        return self
-
-    def stop(self) -> None:
-        """End every connection and thread; calls that are being delayed are dropped."""
-        self.faults.clear()
-        self.server.stop()
-
-    @property
-    def url(self) -> str:
-        """The address for an environment's `url`, such as `https://127.0.0.1:9440`."""
-        return self.server.url
+        self.be_served(PrismApp(self._estate, apis, self.faults, self.calls), authority, port)
 
     @property
     def knobs(self) -> Knobs:
@@ -224,12 +203,6 @@ class NutanixSandbox:
         with self._estate.lock:
             del self._estate.machines[self._machine(uuid).uuid]
             self._estate.intents.pop(uuid, None)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
 
     def _machine(self, uuid: str) -> Machine:
         self._estate.tasks.settle()

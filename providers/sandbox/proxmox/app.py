@@ -15,6 +15,7 @@ from werkzeug.wrappers import Request as HttpRequest
 from werkzeug.wrappers import Response
 
 from providers.sandbox import faults
+from providers.sandbox.connection import ConnectionCutError
 from providers.sandbox.faults import Calls, Fault, Faults
 from providers.sandbox.proxmox import methods
 from providers.sandbox.proxmox import upload as uploads
@@ -32,7 +33,6 @@ from providers.sandbox.proxmox.wire import (
     closing,
     error_answer,
 )
-from providers.sandbox.server import ConnectionCutError
 
 PREFIX: Final = "/api2/json"
 KNOWN: Final = frozenset({"GET", "POST", "PUT", "DELETE"})

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
 
 from providers.sandbox.authority import Authority
-from providers.sandbox.faults import Calls, Faults
 from providers.sandbox.proxmox.accounts import EVERYTHING, Privileges
 from providers.sandbox.proxmox.actions import actions
 from providers.sandbox.proxmox.app import PveApp
@@ -17,7 +15,7 @@ from providers.sandbox.proxmox.seeds import TEMPLATE_ID, equip, seed_container, 
 from providers.sandbox.proxmox.storages import Volume
 from providers.sandbox.proxmox.tasks import PlannedEnd, Task
 from providers.sandbox.proxmox.wire import Version
-from providers.sandbox.server import Server
+from providers.sandbox.simulator import Simulator
 
 USER = "demo@sandbox"
 PASSWORD = "demo"  # noqa: S105 - the sandbox's own, known to everybody
@@ -66,7 +64,7 @@ class SimulatedTask:
     log: tuple[str, ...]
 
 
-class ProxmoxSandbox:
+class ProxmoxSandbox(Simulator):
     """A cluster of two nodes at `url`, from `start` to `stop`; may be used as a context manager.
 
     Without an authority it speaks plain HTTP, which PVE never does. `version` is the PVE that it is, such as `7.4`,
@@ -81,33 +79,13 @@ class ProxmoxSandbox:
         port: int = 0,
         version: str = VERSION,
     ) -> None:
-        self.faults = Faults()
-        self.calls = Calls()
+        super().__init__()
         self._usual_task_seconds = task_seconds
         self._usual_version = _version(version)
         self._cluster = Cluster(self._usual_version, Knobs())
         self.reset()
-        self.server = Server(
-            PveApp(self._cluster, actions(self._cluster), self.faults, self.calls),
-            port=port,
-            ssl_context=authority.server_context() if authority else None,
-            requests_per_connection=REQUESTS_PER_CONNECTION,
-        )
-
-    def start(self) -> Self:
-        """Serve; on return `url` answers."""
-        self.server.start()
-        return self
-
-    def stop(self) -> None:
-        """End every connection and thread; calls that are being delayed are dropped."""
-        self.faults.clear()
-        self.server.stop()
-
-    @property
-    def url(self) -> str:
-        """The address for an environment's `url`, such as `https://127.0.0.1:8006`."""
-        return self.server.url
+        application = PveApp(self._cluster, actions(self._cluster), self.faults, self.calls)
+        self.be_served(application, authority, port, REQUESTS_PER_CONNECTION)
 
     @property
     def knobs(self) -> Knobs:
@@ -291,12 +269,6 @@ class ProxmoxSandbox:
             config.pop(name, None)
             if value is not None:
                 config[name] = value
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
 
     def _is_equipment(self, volume: Volume) -> bool:
         return (volume.node, volume.id) in self._cluster.equipment or volume.vm_id == TEMPLATE_ID

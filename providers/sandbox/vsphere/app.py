@@ -12,8 +12,8 @@ from werkzeug.wrappers import Request as HttpRequest
 from werkzeug.wrappers import Response
 
 from providers.sandbox import faults
+from providers.sandbox.connection import ConnectionCutError
 from providers.sandbox.faults import Calls, Fault, Faults
-from providers.sandbox.server import ConnectionCutError
 from providers.sandbox.vsphere import wire
 from providers.sandbox.vsphere.calls import Call, PendingError
 from providers.sandbox.vsphere.methods import METHODS

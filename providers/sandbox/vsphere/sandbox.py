@@ -4,8 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Literal, Self
 
 from providers.sandbox.authority import Authority
-from providers.sandbox.faults import Calls, Faults
-from providers.sandbox.server import Server
+from providers.sandbox.simulator import Simulator
 from providers.sandbox.vsphere import records, seeds
 from providers.sandbox.vsphere.accounts import EVERYTHING
 from providers.sandbox.vsphere.app import VimApp
@@ -24,7 +23,7 @@ PASSWORD: Final = "demo"  # noqa: S105 - the sandbox's own, known to everybody
 API_VERSION: Final = "8.0.3.0"
 
 
-class VSphereSandbox(Arranging):
+class VSphereSandbox(Simulator, Arranging):
     """vCenter Server, or a standalone ESXi host, at `url`, from `start` to `stop`; also a context manager.
 
     Without an authority it speaks plain HTTP, which vSphere never does. `knobs` says how long things take; it may
@@ -42,35 +41,23 @@ class VSphereSandbox(Arranging):
         api_version: str = API_VERSION,
         prepare: "Callable[[VSphereSandbox], None] | None" = None,
     ) -> None:
-        self.faults = Faults()
-        self.calls = Calls()
+        super().__init__()
         self._usual_task_seconds = task_seconds
         self._prepare = prepare
         self._world = World(Kind(kind), Versions(api_version), Knobs())
         self.reset()
         self._app = VimApp(self._world, self.faults, self.calls)
-        self.server = Server(
-            self._app,
-            port=port,
-            ssl_context=authority.server_context() if authority else None,
-        )
+        self.be_served(self._app, authority, port)
 
     def start(self) -> Self:
         """Serve; on return `url` answers."""
         self._app.is_closing = False
-        self.server.start()
-        return self
+        return super().start()
 
     def stop(self) -> None:
         """End every connection and thread; calls that wait or are being delayed are dropped."""
         self._app.is_closing = True
-        self.faults.clear()
-        self.server.stop()
-
-    @property
-    def url(self) -> str:
-        """The address for an environment's `url`, such as `https://127.0.0.1:8443`."""
-        return self.server.url
+        super().stop()
 
     @property
     def knobs(self) -> Knobs:
@@ -246,12 +233,6 @@ class VSphereSandbox(Arranging):
         """Take a VM out of the inventory behind the API's back; its files stay."""
         with self._world.lock:
             self._world.remove(self._machine(vm))
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
 
     def _is_equipment(self, machine: Machine) -> bool:
         file = machine.datastore.files.find(machine.vmx_path)

@@ -85,8 +85,8 @@ def test_delete_of_a_protected_vm_is_a_conflict_before_anything_is_done(pve: Pve
 @pytest.mark.parametrize(("just_shown", "looks"), [(True, []), (False, [f"GET {VM}/config"])])
 def test_delete_of_a_running_vm_is_two_calls_and_one_for_its_image(
     pve: Pve,
-    just_shown: bool,
-    looks: list[str],  # noqa: FBT001 - pytest's
+    just_shown: bool,  # noqa: FBT001 - pytest's
+    looks: list[str],
 ) -> None:
     """Polls aside; a VM that was not just shown is looked at once."""
     vm_id = pve.create()
