@@ -151,12 +151,17 @@ class VcsimHarness(Harness):
     def _failing(self, request: bytes, reply: Reply) -> Reply:
         """The task of a boot takes effect, and only then says that it failed."""
         del self.proxy.completions[self.boot]
-        task = _task(reply)
-        self.server.client.wait(vim.Task(task, self.server.client.stub))
+        task = self.finish(reply)
         self.proxy.add(
             Rule("RetrievePropertiesEx", about=f">{task}<".encode(), reply=soap(FAILED_TASK.format(task=task)))
         )
         return reply
+
+    def finish(self, reply: Reply) -> str:
+        """Wait for the task that an answer names; its id."""
+        task = _task(reply)
+        self.server.client.wait(vim.Task(task, self.server.client.stub))
+        return task
 
     def reset_trouble(self) -> None:
         self.proxy.clear_rules()
