@@ -1,19 +1,17 @@
-"""A socket between the driver and the simulator that writes down what goes by, and passes it on unchanged."""
+"""What goes by between the driver and the simulator, written down."""
 
 from __future__ import annotations
 
 import json
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPSConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from providers.sandbox.authority import Authority
 from providers.sandbox.azure import AzureSandbox
+from tests.support.between import Between, Passed, serving_between
 
 
 @dataclass(frozen=True)
@@ -31,11 +29,24 @@ class Exchange:
 
 @dataclass
 class Record:
-    """What has gone by so far. `before`, if set, is called with method and path before a request is passed on."""
+    """What has gone by so far."""
 
-    url: str
     exchanges: list[Exchange] = field(default_factory=list)
-    before: Callable[[str, str], None] | None = None
+    between: Between = field(init=False)
+
+    @property
+    def url(self) -> str:
+        """Where the recorder listens."""
+        return self.between.url
+
+    @property
+    def before(self) -> Callable[[str, str], None] | None:
+        """What is called with method and path before a request is passed on; may be set."""
+        return self.between.before
+
+    @before.setter
+    def before(self, call: Callable[[str, str], None] | None) -> None:
+        self.between.before = call
 
     def sent(self, method: str, end: str = "") -> list[Exchange]:
         """The exchanges of a method whose path, without its query, ends so."""
@@ -45,52 +56,19 @@ class Record:
 @contextmanager
 def recording(sandbox: AzureSandbox, authority: Authority) -> Iterator[Record]:
     """A recorder in front of the simulator; links of its answers lead back to the recorder."""
+    record = Record()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if record.before is not None:
-                record.before(self.command, self.path)
-            upstream = HTTPSConnection("127.0.0.1", sandbox.server.port, context=trusting, timeout=20)
-            # With the caller's own Host, of which the simulator makes its links.
-            upstream.request(self.command, self.path, body or None, dict(self.headers.items()))
-            answer = upstream.getresponse()
-            content = answer.read()
-            upstream.close()
-            headers = {name: value for name, value in answer.getheaders() if name.lower() != "connection"}
-            seen = {name.lower(): value for name, value in self.headers.items()}
-            record.exchanges.append(
-                Exchange(self.command, self.path, seen, _read(body), answer.status, headers, _read(content))
+    def passed(by: Passed) -> None:
+        record.exchanges.append(
+            Exchange(
+                by.method, by.path, by.headers, _read(by.body), by.status, by.answer_headers, _read(by.answer_body)
             )
-            self.send_response_only(answer.status, answer.reason)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
+        )
 
-        do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - http.server's names
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    trusting = ssl.create_default_context(cafile=str(authority.ca_file))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    server.socket = authority.server_context().wrap_socket(
-        server.socket, server_side=True, do_handshake_on_connect=False
-    )
-    record = Record(f"https://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    trusted = ssl.create_default_context(cafile=str(authority.ca_file))
+    record.between = Between(sandbox.server.port, trusted, passed, authority.server_context())
+    with serving_between(record.between):
         yield record
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _read(content: bytes) -> Any:

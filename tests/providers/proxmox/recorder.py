@@ -1,21 +1,19 @@
-"""A socket between the driver and the simulator that writes down what goes by, and passes it on unchanged."""
+"""What goes by between the driver and the simulator, written down."""
 
 from __future__ import annotations
 
 import re
 import ssl
-import threading
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.parser import BytesParser
 from email.policy import HTTP
-from http.client import HTTPSConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from providers.domain import Environment
 from tests.providers.proxmox.cluster import Pve
+from tests.support.between import Between, Passed, serving_between
 
 
 @dataclass(frozen=True)
@@ -42,46 +40,16 @@ def recording(pve: Pve) -> Iterator[Record]:
     """A recorder in front of a cluster."""
     record = Record(pve)
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+    def passed(by: Passed) -> None:
+        path, _, query = by.path.partition("?")
+        parameters = {**_form(by.headers, by.body), **dict(urllib.parse.parse_qsl(query, keep_blank_values=True))}
+        path = urllib.parse.unquote(path).removeprefix("/api2/json")
+        record.requests.append(Seen(by.method, path, by.headers, parameters, by.status))
 
-        def handle_any(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            upstream = HTTPSConnection(
-                "127.0.0.1", pve.sandbox.server.port, context=ssl.create_default_context(cafile=pve.ca_file), timeout=20
-            )
-            upstream.request(self.command, self.path, body or None, dict(self.headers.items()))
-            answer = upstream.getresponse()
-            content = answer.read()
-            upstream.close()
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            path, _, query = self.path.partition("?")
-            parameters = {**_form(headers, body), **dict(urllib.parse.parse_qsl(query, keep_blank_values=True))}
-            path = urllib.parse.unquote(path).removeprefix("/api2/json")
-            record.requests.append(Seen(self.command, path, headers, parameters, answer.status))
-            self.send_response_only(answer.status, answer.reason)
-            for name, value in answer.getheaders():
-                if name.lower() != "connection":
-                    self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - http.server's names
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    record.pve = Through(pve.sandbox, pve.ca_file, pve.backends, url=f"http://127.0.0.1:{server.server_address[1]}")
-    try:
+    between = Between(pve.sandbox.server.port, ssl.create_default_context(cafile=pve.ca_file), passed)
+    record.pve = Through(pve.sandbox, pve.ca_file, pve.backends, url=between.url)
+    with serving_between(between):
         yield record
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @dataclass

@@ -24,7 +24,7 @@ from providers.sandbox.vsphere import PASSWORD, TEMPLATE, USER, VMDK_IMAGE, VSph
 from providers.vsphere import CLOUD
 from providers.waiting import Deadline
 from providers.work import Wish
-from tests.sandbox.vsphere import Client
+from tests.sandbox.vsphere.client import Client
 
 Kind = Literal["vcenter", "esxi"]
 T = TypeVar("T")

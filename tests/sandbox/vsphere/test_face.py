@@ -1,7 +1,6 @@
 """The vSphere simulator's face: faults as data, calls, seeds, records, many callers at once and many VMs."""
 
 import time
-from collections.abc import Iterator
 from http.client import HTTPException
 from typing import Any
 from xml.parsers.expat import ExpatError
@@ -12,30 +11,8 @@ from pyVmomi import SoapAdapter, vim, vmodl
 from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Call, Cut, Fault
 from providers.sandbox.vsphere import SOURCE_VM, TEMPLATE, USER, VSphereSandbox
-from tests.sandbox.vsphere import LEAVES, Client, refusal
+from tests.sandbox.vsphere.client import LEAVES, Client, refusal
 from tests.support.threads import at_once
-
-
-@pytest.fixture(scope="module")
-def running(authority: Authority) -> Iterator[VSphereSandbox]:
-    """One simulator for all tests of this module."""
-    with VSphereSandbox(authority, task_seconds=0.02) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def vcenter(running: VSphereSandbox) -> VSphereSandbox:
-    """The simulator, as at its start."""
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def user(vcenter: VSphereSandbox, authority: Authority) -> Iterator[Client]:
-    """The sandbox's user."""
-    client = Client(vcenter, authority).log_in()
-    yield client
-    client.close()
 
 
 def test_planned_fault_is_vspheres_own_and_befalls_once(vcenter: VSphereSandbox, user: Client) -> None:

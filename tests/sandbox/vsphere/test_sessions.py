@@ -3,7 +3,6 @@
 import http.client
 import ssl
 import time
-from collections.abc import Iterator
 
 import pytest
 from pyVim.connect import Disconnect, SmartConnect
@@ -11,35 +10,7 @@ from pyVmomi import vim, vmodl
 
 from providers.sandbox.authority import Authority
 from providers.sandbox.vsphere import CLUSTER, DATACENTER, PASSWORD, TEMPLATE, USER, VSphereSandbox
-from tests.sandbox.vsphere import LEAVES, Client, refusal
-
-
-@pytest.fixture(scope="module")
-def running(authority: Authority) -> Iterator[VSphereSandbox]:
-    """One simulator for all tests of this module."""
-    with VSphereSandbox(authority, task_seconds=0.02) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def vcenter(running: VSphereSandbox) -> VSphereSandbox:
-    """The simulator, as at its start."""
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def stranger(vcenter: VSphereSandbox, authority: Authority) -> Iterator[Client]:
-    """Somebody who has not logged in."""
-    client = Client(vcenter, authority)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def user(stranger: Client) -> Client:
-    """The sandbox's user."""
-    return stranger.log_in()
+from tests.sandbox.vsphere.client import LEAVES, Client, refusal
 
 
 def get(vcenter: VSphereSandbox, authority: Authority, path: str) -> tuple[int, bytes]:

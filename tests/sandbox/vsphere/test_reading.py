@@ -13,29 +13,7 @@ from providers.sandbox.authority import Authority
 from providers.sandbox.vsphere import DATACENTER, DISK_BYTES, SOURCE_VM, TEMPLATE, VSphereSandbox
 from providers.sandbox.vsphere.lookup import SHAPES
 from providers.sandbox.vsphere.shapes import Shape
-from tests.sandbox.vsphere import DEVICE, LEAVES, PC, Client, refusal
-
-
-@pytest.fixture(scope="module")
-def running(authority: Authority) -> Iterator[VSphereSandbox]:
-    """One simulator for all tests of this module."""
-    with VSphereSandbox(authority, task_seconds=0.02) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def vcenter(running: VSphereSandbox) -> VSphereSandbox:
-    """The simulator, as at its start."""
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def user(vcenter: VSphereSandbox, authority: Authority) -> Iterator[Client]:
-    """The sandbox's user."""
-    client = Client(vcenter, authority).log_in()
-    yield client
-    client.close()
+from tests.sandbox.vsphere.client import DEVICE, LEAVES, PC, Client, refusal
 
 
 def test_leaf_paths_of_all_vms_come_in_one_answer(vcenter: VSphereSandbox, user: Client) -> None:

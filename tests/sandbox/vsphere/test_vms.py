@@ -1,7 +1,7 @@
 """The vSphere simulator's VMs: power, guests, tasks, templates, reconfiguration and the end of them."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,31 +10,9 @@ from pyVmomi import vim, vmodl
 from providers.sandbox.authority import Authority
 from providers.sandbox.vsphere import DISK_BYTES, SOURCE_VM, TEMPLATE, VSphereSandbox
 from tests.sandbox.support import wait_until
-from tests.sandbox.vsphere import Client, add, card, disk, edit, refusal, scsi
+from tests.sandbox.vsphere.client import Client, add, card, disk, edit, refusal, scsi
 
 ON, OFF, SUSPENDED = (vim.VirtualMachine.PowerState(name) for name in ("poweredOn", "poweredOff", "suspended"))
-
-
-@pytest.fixture(scope="module")
-def running(authority: Authority) -> Iterator[VSphereSandbox]:
-    """One simulator for all tests of this module."""
-    with VSphereSandbox(authority, task_seconds=0.02) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def vcenter(running: VSphereSandbox) -> VSphereSandbox:
-    """The simulator, as at its start."""
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def user(vcenter: VSphereSandbox, authority: Authority) -> Iterator[Client]:
-    """The sandbox's user."""
-    client = Client(vcenter, authority).log_in()
-    yield client
-    client.close()
 
 
 @pytest.fixture

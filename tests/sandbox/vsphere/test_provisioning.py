@@ -1,6 +1,6 @@
 """The vSphere simulator's vCenter: clones of templates and VMs, and VMs from nothing; what they need, and leave."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,30 +9,8 @@ from pyVmomi import vim, vmodl
 from providers.sandbox.authority import Authority
 from providers.sandbox.vsphere import DISK_BYTES, SOURCE_VM, TEMPLATE, VSphereSandbox
 from tests.sandbox.support import wait_until
-from tests.sandbox.vsphere import DEVICE, Client, card, disk, edit, refusal, scsi
+from tests.sandbox.vsphere.client import DEVICE, Client, card, disk, edit, refusal, scsi
 from tests.support.threads import at_once
-
-
-@pytest.fixture(scope="module")
-def running(authority: Authority) -> Iterator[VSphereSandbox]:
-    """One simulator for all tests of this module."""
-    with VSphereSandbox(authority, task_seconds=0.02) as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def vcenter(running: VSphereSandbox) -> VSphereSandbox:
-    """The simulator, as at its start."""
-    running.reset()
-    return running
-
-
-@pytest.fixture
-def user(vcenter: VSphereSandbox, authority: Authority) -> Iterator[Client]:
-    """The sandbox's user."""
-    client = Client(vcenter, authority).log_in()
-    yield client
-    client.close()
 
 
 def test_clone_of_a_template_has_files_and_identity_of_its_own(vcenter: VSphereSandbox, user: Client) -> None:

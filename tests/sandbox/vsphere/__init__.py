@@ -1,0 +1,1 @@
+"""Tests of the vSphere simulator, over its own protocol."""
