@@ -13,6 +13,7 @@ from providers.domain import Idempotency, Operation, StopMode, Verb
 from providers.errors import (
     BackendFailureError,
     BackendTimeoutError,
+    ConflictError,
     CredentialsRejectedError,
     ProviderError,
     ThrottledError,
@@ -226,6 +227,30 @@ def test_create_without_start_that_may_not_stop_is_removed(sandbox: AzureSandbox
     error = refused(lambda: caller.verbs.create_vm(replace(SPEC, start=False)))
     assert isinstance(error, ThrottledError)
     assert (error.retry_after_seconds, left(error)) == (9, REMOVED)
+    assert objects(sandbox) == []
+
+
+@pytest.mark.parametrize("key", ["", "key-1"])
+def test_create_without_start_waits_for_what_keeps_its_vm_busy(sandbox: AzureSandbox, caller: Caller, key: str) -> None:
+    """A policy puts an extension on every new VM, say: Azure takes no order meanwhile."""
+    sandbox.faults.add(Fault(DEALLOCATE, status=409, code="Conflict", message="An extension is being installed."))
+    spec = replace(SPEC, start=False, idempotency=Idempotency(key, "digest-1") if key else None)
+    made = caller.verbs.create_vm(spec, SHOWN)
+    assert made.vm is not None
+    assert made.vm.provider_status == sandbox.vm("Web-1").power == "deallocated"
+
+
+@pytest.mark.parametrize("key", ["", "key-1"])
+def test_create_without_start_of_a_vm_that_stays_busy_is_a_conflict_and_removed(
+    sandbox: AzureSandbox, caller: Caller, key: str
+) -> None:
+    """Its own VM is not told to be somebody else's, who would have the name."""
+    sandbox.faults.add(Fault(DEALLOCATE, times=None, status=409, code="Conflict", message="An extension is there."))
+    spec = replace(SPEC, start=False, idempotency=Idempotency(key, "digest-1") if key else None)
+    error = refused(lambda: caller.verbs.create_vm(spec))
+    assert isinstance(error, ConflictError)
+    assert "An extension is there." in error.detail
+    assert left(error) == REMOVED
     assert objects(sandbox) == []
 
 
