@@ -99,11 +99,13 @@ def test_list_vms_pages_are_followed() -> None:
         (vms(following="https://elsewhere.example/x"), "elsewhere.example, which is not followed"),
         (vms(following="{url}/again"), "not Azure's"),
         (Reply({"value": None}), "not Azure's"),
+        (Reply({"value": ["vm1", None]}), "not Azure's"),
+        (Reply({"value": [], "nextLink": {"href": "x"}}), "nowhere, which is not followed"),
         (Reply(b"<html>Sign in</html>"), "not Azure's"),
         (Reply(b"[]"), "not Azure's"),
         (Reply(None, 302, {"Location": "https://elsewhere.example/"}), "redirect, which is not followed"),
     ],
-    ids=["other-host", "same-page-twice", "no-list", "html", "json-list", "redirect"],
+    ids=["other-host", "same-page-twice", "no-list", "no-objects", "no-link", "html", "json-list", "redirect"],
 )
 def test_list_vms_answer_that_is_not_azures_fails(page: Reply, words: str) -> None:
     """Never an empty list, and never a call to another host."""
@@ -295,7 +297,15 @@ def test_start_vm_is_followed_by_either_link(links: dict[str, str], looks: list[
 
 @pytest.mark.parametrize("header", ["Azure-AsyncOperation", "Location"])
 @pytest.mark.parametrize(
-    "link", ["https://elsewhere.example/op", "http://127.0.0.1:9/op", "//elsewhere.example/op", "/op", "javascript:x"]
+    "link",
+    [
+        "https://elsewhere.example/op",
+        "http://127.0.0.1:9/op",
+        "//elsewhere.example/op",
+        "/op",
+        "javascript:x",
+        "https://[::1/op",
+    ],
 )
 def test_start_vm_with_a_link_elsewhere_is_refused(header: str, link: str) -> None:
     """The token goes to the management host only."""
