@@ -86,9 +86,9 @@ class Group:
 
     @property
     def nic(self) -> str:
-        """The interface's name: Azure adds something to it."""
+        """The interface's name: Azure adds something to it, and need not keep the case of its letters."""
         profile = self.body["properties"]["networkProfile"]
-        return f"{profile['networkInterfaceConfigurations'][0]['name']}-7d1f"
+        return f"{profile['networkInterfaceConfigurations'][0]['name'].upper()}-7d1f"
 
     def _delete(self, request: Request) -> Reply:
         kinds = {"virtualMachines": "vm", "networkInterfaces": "nic", "disks": "disk"}
