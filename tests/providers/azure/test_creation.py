@@ -154,6 +154,16 @@ def test_create_vm_asks_for_all_in_one_call() -> None:
     assert (created.vm.id, created.vm.status, created.vm.provider_status) == ("vm1", VMStatus.RUNNING, "running")
 
 
+@pytest.mark.parametrize("status", [200, 201])
+def test_create_vm_answered_without_a_link_is_followed_by_its_vm(status: int) -> None:
+    """What the answer shows is the VM at its beginning."""
+    with answering(Group(put=Reply(vm(provisioning="Creating"), status))) as endpoint:
+        created = caller(endpoint).create_vm(SPEC, Wish(representation=True))
+    assert created.vm is not None
+    assert created.vm.status is VMStatus.RUNNING
+    assert endpoint.calls == [GET, PUT, GET]
+
+
 def test_create_vm_with_windows_sends_the_password_once_and_shows_it_nowhere() -> None:
     """No key, no Linux; the password is in the one request and in no text."""
     with answering(script(MISSING, CREATED, DONE)) as endpoint:

@@ -295,6 +295,22 @@ def test_start_vm_is_followed_by_either_link(links: dict[str, str], looks: list[
     assert endpoint.requests[2].query == {"p": "1", "api-version": "2024-07-01", "c": "MIIH"}
 
 
+def test_start_vm_with_braces_in_its_link_follows_it_as_it_is() -> None:
+    """The SDK would take them for places to fill in."""
+    links = {"Azure-AsyncOperation": f"{LINK}&t={{1}}%7B2%7D"}
+    with answering(script(RUNNING, accepted(links), DONE)) as endpoint:
+        caller(endpoint).start_vm("vm1")
+    assert endpoint.requests[2].query["t"] == "{1}{2}"
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_start_vm_answered_without_a_link_is_done(status: int) -> None:
+    """Nobody looks at what is over."""
+    with answering(script(RUNNING, Reply(None, status))) as endpoint:
+        assert caller(endpoint).start_vm("vm1").done
+    assert endpoint.calls == ["GET virtualMachines/vm1", "POST virtualMachines/vm1/start"]
+
+
 @pytest.mark.parametrize("header", ["Azure-AsyncOperation", "Location"])
 @pytest.mark.parametrize(
     "link",
@@ -437,6 +453,16 @@ def test_restart_vm_by_force_of_one_that_is_off_is_a_conflict(power: str) -> Non
     with answering(script(Reply(vm(power=power)))) as endpoint, pytest.raises(ConflictError, match=f"is {power}"):
         caller(endpoint).restart_vm("vm1", StopMode.FORCE, 1)
     assert {request.method for request in endpoint.requests} == {"GET"}
+
+
+def test_restart_vm_by_force_of_one_that_is_turned_off_meanwhile_is_a_conflict() -> None:
+    """Somebody wants it off: it is not started."""
+    refused = failed("OperationNotAllowed", "not allowed, as the VM is deallocated")
+    replies = script(RUNNING, refused, Reply(vm(power="deallocated")))
+    with answering(replies) as endpoint, pytest.raises(ConflictError, match="is deallocated; only one that is running"):
+        caller(endpoint).restart_vm("vm1", StopMode.FORCE, 1)
+    posts = [call.rpartition("/")[2] for call in endpoint.calls if call.startswith("POST")]
+    assert posts == ["powerOff"]
 
 
 def test_delete_vm_that_is_gone_is_not_found() -> None:
