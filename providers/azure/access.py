@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 import urllib.parse
@@ -71,7 +72,8 @@ class Access:
         self._session = session
         self._lock = threading.Lock()
         self._token: AccessToken | None = None
-        self._failure: CredentialsRejectedError | None = None
+        self._failure: ProviderError | None = None
+        self._tries = 0
 
     def get_token(self, *_scopes: str, **_options: Any) -> AccessToken:
         """The token; its scope is always the environment's management endpoint.
@@ -81,9 +83,10 @@ class Access:
             ProviderError: Entra ID cannot be reached, or is in trouble.
 
         """
+        tries = self._tries
         with self._lock:
             if self._token is None or self._token.expires_on - time.time() < SPARE_SECONDS:
-                self._token = self._bought()
+                self._token = self._bought_once(tries)
             return self._token
 
     def renewed(self, refused: str) -> bool:
@@ -93,16 +96,29 @@ class Access:
                 self._token = None
         return self.get_token().token != refused
 
+    def _bought_once(self, tries: int) -> AccessToken:
+        """A new token. Who has waited for a try that failed shares its failure: each would wait as long again.
+
+        `tries` is how many had ended before the wait. A refusal holds for good.
+        """
+        if self._failure is not None and (self._tries > tries or isinstance(self._failure, CredentialsRejectedError)):
+            # Each caller's own, which is told of that caller's leftovers.
+            raise copy.copy(self._failure)
+        try:
+            token, self._failure = self._bought(), None
+        except ProviderError as failure:
+            self._failure = copy.copy(failure)
+            raise
+        finally:
+            self._tries += 1
+        return token
+
     def _bought(self) -> AccessToken:
-        if self._failure is not None:
-            raise self._failure
         try:
             # A new one each time: it would give a token that Azure has refused again, from its memory.
             return self._credential().get_token(self._site.endpoints.scope)
         except ClientAuthenticationError as error:
             failure = error.__cause__ if isinstance(error.__cause__, ProviderError) else None
-            if isinstance(failure, CredentialsRejectedError):
-                self._failure = failure
             raise failure or not_understood(TOKEN, self._session.host) from error
         except ValueError as error:
             raise not_understood(TOKEN, self._session.host) from error

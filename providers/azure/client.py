@@ -160,14 +160,14 @@ class AzureClient:
             BackendFailureError: it leads to another host.
 
         """
-        parts = urllib.parse.urlsplit(url)
+        parts = _split(url)
         # Some of Azure's links name the port of https, which is no other host.
         place = parts.netloc.lower().removesuffix(":443")
         if parts.scheme != "https" or place != self._host.lower().removesuffix(":443"):
             raise BackendFailureError(
                 f"Azure at {self._host} gave a link to {parts.netloc or 'nowhere'}, which is not followed: credentials "
                 "go to the environment's own endpoints only.",
-                backend=BackendReply("Azure", operation_named("GET", url)),
+                backend=BackendReply("Azure", operation_named("GET", parts.path)),
             )
         return urllib.parse.urlunsplit(("", "", parts.path, parts.query, ""))
 
@@ -198,11 +198,11 @@ class AzureClient:
             answer = self._send("GET", url)
             page = answer.object()
             items, following = page.get("value"), page.get("nextLink") or ""
-            if not isinstance(items, list) or url in seen:
+            if not isinstance(items, list) or not all(isinstance(one, dict) for one in items) or url in seen:
                 raise not_understood(answer.operation, answer.host)
             yield from items
             seen.add(url)
-            url = f"{self._site.endpoints.management_url}{self.link(following)}" if following else ""
+            url = f"{self._site.endpoints.management_url}{self.link(str(following))}" if following else ""
 
     def _vm(self, name: str, action: str = "", query: Mapping[str, str] | None = None) -> str:
         return self._url(f"{vm_path(self._site.group_path, name)}{action}", COMPUTE_API, query)
@@ -248,6 +248,14 @@ def _session(kind: type[S], url: str, environment: Environment, network: Network
     session = kind(replace(environment, url=url), network, operation_of)
     session.host = urllib.parse.urlsplit(url).netloc
     return session
+
+
+def _split(url: str) -> urllib.parse.SplitResult:
+    """The parts of a link; none of what is no URL at all."""
+    try:
+        return urllib.parse.urlsplit(url)
+    except ValueError:
+        return urllib.parse.SplitResult("", "", "", "", "")
 
 
 def _quoted(name: str) -> str:

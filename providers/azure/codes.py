@@ -129,6 +129,10 @@ ADVICE: Final[Mapping[type[ProviderError], str]] = {
 
 ADVICE_BY_CODE: Final[Mapping[str, str]] = {
     "ScopeLocked": "A lock is not removed silently: remove it in Azure first, if that is meant.",
+    "RequestDisallowedByPolicy": "A policy forbids it, whatever the service principal's role: ask those who keep it.",
+    "ReadOnlyDisabledSubscription": "The subscription is disabled: enable it in Azure first.",
+    "AADSTS53003": "A conditional access policy of the tenant forbids the log-in: ask those who keep it.",
+    "SubnetIsFull": "Use a subnet with more addresses, or delete what takes them.",
     "ResourceGroupNotFound": "The environment's `project` must be a resource group that exists; none is made here.",
     "SubscriptionNotFound": "Check the subscription in the environment's `vpc_id`, and that the service principal has "
     "a role in it.",

@@ -11,7 +11,7 @@ from azure.core.exceptions import HttpResponseError
 from providers.azure.client import Answer, AzureClient
 from providers.azure.failures import VENDOR_ERRORS, refusal_of, translate
 from providers.azure.images import ImageSizes
-from providers.azure.naming import CREATE, DEALLOCATE
+from providers.azure.naming import CREATE
 from providers.azure.progress import Progress, Step, search_for
 from providers.azure.recipe import Recipe
 from providers.azure.records import DIGEST_TAG, KEY_TAG, Machine, read_machine, shown
@@ -43,12 +43,13 @@ class Creation:
         if found is not None:
             return self._again(found)
         try:
-            return self._begin()
+            answer = self._submitted()
         except HttpResponseError as error:
             found = self._client.machine_or_none(self._recipe.spec.name) if _may_be_taken(error) else None
             if found is None:
                 raise
             return self._again(found)
+        return self._begun(answer)
 
     def _found(self) -> Machine | None:
         """A VM that stands in the way, or was made by an earlier try; with a key it may have any name."""
@@ -59,8 +60,7 @@ class Creation:
         mine = (machine for machine in machines if machine.tags.get(KEY_TAG) == key)
         return next(mine, next((machine for machine in machines if machine.name.lower() == name.lower()), None))
 
-    def _begin(self) -> Operation:
-        answer = self._submitted()
+    def _begun(self, answer: Answer) -> Operation:
         self._removal.promise()
         name, creation = self._recipe.spec.name, self._recipe.creation
         begun = self._progress.begun(Verb.CREATE, name, answer, goal="running", creation=creation)
@@ -72,22 +72,24 @@ class Creation:
         if self._recipe.spec.start:
             return created
         created = created if created.done else self._work.finish(created)
-        name, creation = created.vm_id or self._recipe.spec.name, Step.read(created.handle).creation
         try:
-            answer = self._client.act(name, "deallocate")
+            return self._stopped(created)
         except HttpResponseError as error:
-            if not self._is_stopped_by_another_try(name, error):
+            if error.status_code != 409:
                 raise
-            return replace(created, done=False, handle=str(Step(DEALLOCATE, goal="deallocated", creation=creation)))
-        stopped = self._progress.begun(Verb.CREATE, name, answer, goal="deallocated", creation=creation)
-        return replace(stopped, vm=created.vm)
+        # Azure takes one order at once. It is busy with an extension that a policy puts on each new VM, or with the
+        # stop of another try with this key.
+        idle = Step(CREATE, creation=Step.read(created.handle).creation)
+        return self._stopped(self._work.finish(replace(created, done=False, handle=str(idle))))
 
-    def _is_stopped_by_another_try(self, name: str, error: HttpResponseError) -> bool:
-        """Whether a request with the same key, at work at the same time, was faster: Azure takes one order at once."""
-        if not self._recipe.request_key or error.status_code != 409:
-            return False
-        machine = self._client.machine_or_none(name)
-        return machine is not None and machine.power in {"deallocating", "deallocated"}
+    def _stopped(self, made: Operation) -> Operation:
+        """The stop of a VM that has been made, unless it is stopped already."""
+        if made.vm is not None and made.vm.status is VMStatus.STOPPED:
+            return made
+        name, creation = made.vm_id or self._recipe.spec.name, Step.read(made.handle).creation
+        answer = self._client.act(name, "deallocate")
+        stopped = self._progress.begun(Verb.CREATE, name, answer, goal="deallocated", creation=creation)
+        return replace(stopped, vm=made.vm)
 
     def _again(self, found: Machine) -> Operation:
         """The VM of an earlier try with the same key, once it is ready.
@@ -116,8 +118,7 @@ class Creation:
         ready = Operation(Verb.CREATE, found.name, str(Step(CREATE)))
         if self._recipe.spec.start or _age_seconds(found) > RETRY_SECONDS:
             return ready
-        ready = self._work.finish(ready)
-        return ready if ready.vm and ready.vm.status is VMStatus.STOPPED else self._completed(ready)
+        return self._completed(ready)
 
     def _submitted(self) -> Answer:
         """Azure's answer; if it gets lost, see that the VM is not left behind.

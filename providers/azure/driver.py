@@ -94,7 +94,11 @@ class AzureDriver(Driver):
         return self._act(Verb.STOP, vm_id, "deallocate", "deallocated")
 
     def restart_vm(self, vm_id: str, work: Work, manner: Manner) -> Operation:
-        """See `Driver`. By force: the power is cut and given back; Azure has no call for both."""
+        """See `Driver`. By force: the power is cut and given back; Azure has no call for both.
+
+        A restart that was asked of the guest takes no other order until it is over, as a stop does: its end is awaited
+        beyond the guest's time (`poll`).
+        """
         if not manner.forced:
             return self._act(Verb.RESTART, vm_id, "restart", "running")
         machine = self._find(vm_id)
@@ -116,7 +120,9 @@ class AzureDriver(Driver):
 
     def poll(self, operation: Operation) -> Operation:
         """See `Driver`."""
-        return self._progress.look(operation)
+        seen = self._progress.look(operation)
+        awaited = seen.verb is Verb.RESTART and seen.then_force
+        return replace(seen, guest_until=None) if awaited else seen
 
     def promise_removal(self, operation: Operation, work: Work) -> None:
         """See `Driver`. Another VM may have the name by now, so what is removed is what bears this create's mark."""

@@ -14,6 +14,7 @@ import requests
 from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.rest import HttpResponse
 
+from providers import trace
 from providers.azure.codes import ADVICE, ADVICE_BY_CODE, BY_STATUS, ERROR_CODES, LOG_IN_CODES, VAGUE
 from providers.azure.naming import CREATE, LIST, LIST_ALL, NICS, operation_named
 from providers.errors import (
@@ -40,6 +41,8 @@ _NOISE: Final = re.compile(
     r"|\s*Please read more about quota limits at \S+"
     r"|\s*For more (details|information)[^.]*? (go to|see|visit|refer to) https?://\S+"
 )
+# Names in a message are not Azure's words.
+_QUOTED: Final = re.compile(r"'[^']*'")
 _TRACE_ID: Final = re.compile(r"Trace ID: ([0-9a-fA-F-]{36})")
 _LOG_IN_CODE: Final = re.compile(r"AADSTS\d+")
 
@@ -171,7 +174,7 @@ def _known_kind(refusal: Refusal, status: int | None) -> type[ProviderError]:
     if not refusal.codes and status is not None:
         # Not Azure but a proxy or a load balancer: what it refuses says nothing about the caller's credentials.
         return BackendFailureError
-    if "OperationNotAllowed" in refusal.codes and "quota" in refusal.message.lower():
+    if "OperationNotAllowed" in refusal.codes and "quota" in _QUOTED.sub("", refusal.message).lower():
         return QuotaExceededError
     for code in sorted(refusal.codes, key=VAGUE.__contains__):
         found = next((kind for pattern, kind in ERROR_CODES.items() if fnmatchcase(code, pattern)), None)
@@ -222,5 +225,6 @@ def _odd(error: Exception) -> str:
 
 
 def _sentence(text: str) -> str:
-    text = " ".join(_NOISE.sub("", text).split())[:_LONGEST_MESSAGE]
+    # A secret of which only the beginning was left would not be known again later.
+    text = trace.current().redact(" ".join(_NOISE.sub("", text).split()))[:_LONGEST_MESSAGE]
     return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -17,7 +17,7 @@ from providers.azure.client import Answer, AzureClient
 from providers.azure.failures import Refusal, operation_failure, read_refusal, refusal_of
 from providers.azure.records import STATUSES, shown
 from providers.domain import VM, Operation, Verb
-from providers.errors import BackendReply, VMNotFoundError
+from providers.errors import BackendReply, ConflictError, ProviderError, VMNotFoundError
 
 # How long to look for a VM whose making was not answered: the request may still be on its way.
 SEARCH_SECONDS: Final = 6.0
@@ -134,8 +134,7 @@ class Progress:
         machine = self._client.machine_or_none(vm_id)
         # A create's own bears its mark; another of that name has been made since.
         if machine is None or (step.creation and machine.creation != step.creation):
-            gone = None if operation.verb is Verb.DELETE else not_found(vm_id, step.operation)
-            return replace(operation, done=True, failure=gone, vm=None)
+            return replace(operation, done=True, failure=_gone(operation, step), vm=None)
         if machine.provisioning == "Failed" and operation.verb is not Verb.DELETE:
             return _failed(operation, step, machine.failure)
         done = machine.provisioning == "Succeeded" and operation.verb is not Verb.DELETE
@@ -163,6 +162,20 @@ def not_found(vm_id: str, operation: str) -> VMNotFoundError:
         f"There is no VM {vm_id} in this environment's resource group and region.",
         backend=BackendReply("Azure", operation),
     )
+
+
+def _gone(operation: Operation, step: Step) -> ProviderError | None:
+    """What it means that the VM is not there any more: a delete wants just that."""
+    match operation.verb:
+        case Verb.DELETE:
+            return None
+        case Verb.CREATE:
+            return ConflictError(
+                f"VM {operation.vm_id} was removed by somebody else while it was being made.",
+                backend=BackendReply("Azure", step.operation),
+            )
+        case _:
+            return not_found(operation.vm_id or "", step.operation)
 
 
 def _failed(operation: Operation, step: Step, refusal: Refusal) -> Operation:

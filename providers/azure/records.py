@@ -45,7 +45,7 @@ class Machine:
         region: in Azure's short form.
         provisioning: `Creating`, `Updating`, `Succeeded`, `Failed`, `Deleting` and so on.
         power: `running`, `deallocated` and so on; empty where the answer does not tell, or there is none yet.
-        tags: all of them, ours too.
+        tags: all of them, ours too, and those in small letters.
         failure: why its provisioning failed, where Azure says so.
 
     """
@@ -80,7 +80,7 @@ def read_machine(data: dict[str, Any]) -> Machine:
         power=next((code[1] for code, _ in statuses if code[0] == "PowerState"), ""),
         size=str(_object(properties.get("hardwareProfile")).get("vmSize") or ""),
         made_at=_time(properties.get("timeCreated")),
-        tags={str(key): str(value) for key, value in tags.items()} if tags else NOTHING,
+        tags={_tag_name(str(key)): str(value) for key, value in tags.items()} if tags else NOTHING,
         failure=_failure(statuses),
     )
 
@@ -95,7 +95,7 @@ def shown(machine: Machine, power: str | None = None) -> VM:
         provider_status=_word(machine.provisioning, power),
         instance_type=machine.size or None,
         created_at=machine.made_at,
-        tags={key: value for key, value in machine.tags.items() if not key.lower().startswith(OWN_TAGS)},
+        tags={key: value for key, value in machine.tags.items() if not key.startswith(OWN_TAGS)},
     )
 
 
@@ -118,6 +118,14 @@ def _statuses(properties: dict[str, Any]) -> list[tuple[list[str], dict[str, Any
     items = [_object(one) for one in found] if isinstance(found, list) else []
     codes = [(str(one.get("code") or "").split("/"), one) for one in items]
     return [(code, one) for code, one in codes if len(code) > 1]
+
+
+def _tag_name(name: str) -> str:
+    """Azure may keep the case of a tag's name, and need not; ours are looked up by it.
+
+    https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources
+    """
+    return name.lower() if name.lower().startswith(OWN_TAGS) else name
 
 
 def _failure(statuses: list[tuple[list[str], dict[str, Any]]]) -> Refusal:

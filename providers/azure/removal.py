@@ -39,9 +39,12 @@ class Removal:
             self._delete(machine.name, self._client.delete)
 
     def nic(self) -> None:
-        """Remove the network interface, whatever Azure has added to its name."""
+        """Remove the network interface, whatever Azure has added to its name, and in whatever case it shows it.
+
+        https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
+        """
         for name in self._client.list_nics():
-            if f"{name}-".startswith(f"{self._made.nic}-"):
+            if f"{name}-".lower().startswith(f"{self._made.nic}-".lower()):
                 self._delete(name, self._client.delete_nic)
 
     def disk(self) -> None:

@@ -6,6 +6,8 @@ import gc
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -58,6 +60,16 @@ def refusing(body: object, status: int = 401, **headers: str) -> Answering:
 def posts(endpoint: Endpoint) -> list[Request]:
     """The log-ins that were tried."""
     return [request for request in endpoint.log_ins if request.method == "POST"]
+
+
+@contextmanager
+def access_to(endpoint: Endpoint) -> Iterator[Access]:
+    """What a driver buys its tokens by."""
+    found = environment(endpoint)
+    session = EntraSession(found, NETWORK, operation_of)
+    session.host = endpoint.url.removeprefix("https://")
+    yield Access(site_of(found), Credentials("app-1", SECRET), session)
+    session.close()
 
 
 def test_open_logs_in_once_and_sends_what_entra_asks_for() -> None:
@@ -231,17 +243,51 @@ def test_secret_refused_later_is_not_tried_again() -> None:
         bad = {"error": "invalid_client", "error_description": WRONG}
         return Reply(good) if next(replies) == 0 else Reply(bad, 401)
 
-    with answering(script(RUNNING), log_in) as endpoint:
-        found = environment(endpoint)
-        session = EntraSession(found, NETWORK, operation_of)
-        session.host = endpoint.url.removeprefix("https://")
-        access = Access(site_of(found), Credentials("app-1", SECRET), session)
+    failures = []
+    with answering(script(RUNNING), log_in) as endpoint, access_to(endpoint) as access:
         assert access.get_token().token == "short"
         for _ in range(3):
-            with pytest.raises(CredentialsRejectedError):
+            with pytest.raises(CredentialsRejectedError, match="AADSTS7000215") as raised:
                 access.get_token()
-        session.close()
+            failures.append(raised.value)
     assert len(posts(endpoint)) == 2
+    # The leftovers of one caller are told to no other.
+    assert len({id(one) for one in failures}) == 3
+
+
+def test_callers_who_wait_for_a_log_in_that_fails_share_its_failure() -> None:
+    """Each would wait for Entra ID as long again, one after the other; who comes later tries anew."""
+    asked, go_on = threading.Event(), threading.Event()
+    busy = refusing({"error": "temporarily_unavailable", "error_description": "AADSTS90033: Later."}, 503)
+
+    def log_in(request: Request) -> Reply:
+        asked.set()
+        go_on.wait(20)
+        return busy(request)
+
+    with answering(script(RUNNING), log_in) as endpoint, access_to(endpoint) as access:
+        errors: list[ProviderError] = []
+
+        def attempt(_: int = 0) -> None:
+            with pytest.raises(BackendFailureError) as raised:
+                access.get_token()
+            errors.append(raised.value)
+
+        first = threading.Thread(target=attempt)
+        first.start()
+        assert asked.wait(20)
+        waiting = [threading.Thread(target=attempt) for _ in range(8)]
+        for one in waiting:
+            one.start()
+        go_on.set()
+        for one in (first, *waiting):
+            one.join()
+        tries = len(posts(endpoint))
+        attempt()
+        assert len(posts(endpoint)) == tries + 1
+    # Whoever was not yet waiting when a try ended makes another.
+    assert tries < 1 + len(waiting)
+    assert len({id(one) for one in errors}) == len(errors) == 10
 
 
 def test_verbs_at_any_level_of_logging_tell_no_secret(caplog: pytest.LogCaptureFixture) -> None:

@@ -86,9 +86,9 @@ class Group:
 
     @property
     def nic(self) -> str:
-        """The interface's name: Azure adds something to it."""
+        """The interface's name: Azure adds something to it, and need not keep the case of its letters."""
         profile = self.body["properties"]["networkProfile"]
-        return f"{profile['networkInterfaceConfigurations'][0]['name']}-7d1f"
+        return f"{profile['networkInterfaceConfigurations'][0]['name'].upper()}-7d1f"
 
     def _delete(self, request: Request) -> Reply:
         kinds = {"virtualMachines": "vm", "networkInterfaces": "nic", "disks": "disk"}
@@ -152,6 +152,16 @@ def test_create_vm_asks_for_all_in_one_call() -> None:
     }  # fmt: skip
     assert created.vm is not None
     assert (created.vm.id, created.vm.status, created.vm.provider_status) == ("vm1", VMStatus.RUNNING, "running")
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_create_vm_answered_without_a_link_is_followed_by_its_vm(status: int) -> None:
+    """What the answer shows is the VM at its beginning."""
+    with answering(Group(put=Reply(vm(provisioning="Creating"), status))) as endpoint:
+        created = caller(endpoint).create_vm(SPEC, Wish(representation=True))
+    assert created.vm is not None
+    assert created.vm.status is VMStatus.RUNNING
+    assert endpoint.calls == [GET, PUT, GET]
 
 
 def test_create_vm_with_windows_sends_the_password_once_and_shows_it_nowhere() -> None:

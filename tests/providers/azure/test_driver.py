@@ -99,11 +99,13 @@ def test_list_vms_pages_are_followed() -> None:
         (vms(following="https://elsewhere.example/x"), "elsewhere.example, which is not followed"),
         (vms(following="{url}/again"), "not Azure's"),
         (Reply({"value": None}), "not Azure's"),
+        (Reply({"value": ["vm1", None]}), "not Azure's"),
+        (Reply({"value": [], "nextLink": {"href": "x"}}), "nowhere, which is not followed"),
         (Reply(b"<html>Sign in</html>"), "not Azure's"),
         (Reply(b"[]"), "not Azure's"),
         (Reply(None, 302, {"Location": "https://elsewhere.example/"}), "redirect, which is not followed"),
     ],
-    ids=["other-host", "same-page-twice", "no-list", "html", "json-list", "redirect"],
+    ids=["other-host", "same-page-twice", "no-list", "no-objects", "no-link", "html", "json-list", "redirect"],
 )
 def test_list_vms_answer_that_is_not_azures_fails(page: Reply, words: str) -> None:
     """Never an empty list, and never a call to another host."""
@@ -293,9 +295,33 @@ def test_start_vm_is_followed_by_either_link(links: dict[str, str], looks: list[
     assert endpoint.requests[2].query == {"p": "1", "api-version": "2024-07-01", "c": "MIIH"}
 
 
+def test_start_vm_with_braces_in_its_link_follows_it_as_it_is() -> None:
+    """The SDK would take them for places to fill in."""
+    links = {"Azure-AsyncOperation": f"{LINK}&t={{1}}%7B2%7D"}
+    with answering(script(RUNNING, accepted(links), DONE)) as endpoint:
+        caller(endpoint).start_vm("vm1")
+    assert endpoint.requests[2].query["t"] == "{1}{2}"
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_start_vm_answered_without_a_link_is_done(status: int) -> None:
+    """Nobody looks at what is over."""
+    with answering(script(RUNNING, Reply(None, status))) as endpoint:
+        assert caller(endpoint).start_vm("vm1").done
+    assert endpoint.calls == ["GET virtualMachines/vm1", "POST virtualMachines/vm1/start"]
+
+
 @pytest.mark.parametrize("header", ["Azure-AsyncOperation", "Location"])
 @pytest.mark.parametrize(
-    "link", ["https://elsewhere.example/op", "http://127.0.0.1:9/op", "//elsewhere.example/op", "/op", "javascript:x"]
+    "link",
+    [
+        "https://elsewhere.example/op",
+        "http://127.0.0.1:9/op",
+        "//elsewhere.example/op",
+        "/op",
+        "javascript:x",
+        "https://[::1/op",
+    ],
 )
 def test_start_vm_with_a_link_elsewhere_is_refused(header: str, link: str) -> None:
     """The token goes to the management host only."""
@@ -360,7 +386,7 @@ def test_start_vm_waits_as_long_as_azure_asks() -> None:
         script(RUNNING, accepted({"Azure-AsyncOperation": LINK, "Retry-After": "1"}), waiting, DONE)
     ) as azure:
         caller(azure).start_vm("vm1")
-    assert 2 <= time.monotonic() - begun < 4
+    assert time.monotonic() - begun >= 2
 
 
 def test_start_vm_throttled_is_not_repeated() -> None:
@@ -371,7 +397,7 @@ def test_start_vm_throttled_is_not_repeated() -> None:
         caller(endpoint).start_vm("vm1")
     assert raised.value.retry_after_seconds == 30
     assert len(endpoint.requests) == 2
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 def test_start_vm_lost_answer_is_not_repeated() -> None:
@@ -427,6 +453,16 @@ def test_restart_vm_by_force_of_one_that_is_off_is_a_conflict(power: str) -> Non
     with answering(script(Reply(vm(power=power)))) as endpoint, pytest.raises(ConflictError, match=f"is {power}"):
         caller(endpoint).restart_vm("vm1", StopMode.FORCE, 1)
     assert {request.method for request in endpoint.requests} == {"GET"}
+
+
+def test_restart_vm_by_force_of_one_that_is_turned_off_meanwhile_is_a_conflict() -> None:
+    """Somebody wants it off: it is not started."""
+    refused = failed("OperationNotAllowed", "not allowed, as the VM is deallocated")
+    replies = script(RUNNING, refused, Reply(vm(power="deallocated")))
+    with answering(replies) as endpoint, pytest.raises(ConflictError, match="is deallocated; only one that is running"):
+        caller(endpoint).restart_vm("vm1", StopMode.FORCE, 1)
+    posts = [call.rpartition("/")[2] for call in endpoint.calls if call.startswith("POST")]
+    assert posts == ["powerOff"]
 
 
 def test_delete_vm_that_is_gone_is_not_found() -> None:

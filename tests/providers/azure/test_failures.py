@@ -7,7 +7,8 @@ import json
 import pytest
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from providers.azure.failures import operation_failure, read_refusal, translate
+from providers import trace
+from providers.azure.failures import Refusal, operation_failure, read_refusal, translate
 from providers.azure.naming import operation_named
 from providers.errors import (
     BackendFailureError,
@@ -21,6 +22,7 @@ from providers.errors import (
     UnprocessableError,
     VMNotFoundError,
 )
+from providers.redaction import MASK
 from tests.providers.azure.documents import RUNNING, caller
 from tests.providers.azure.endpoint import Reply, answering, script
 
@@ -38,6 +40,7 @@ CASES: list[tuple[int, str, str, type[ProviderError]]] = [
     (400, "InvalidParameter", "bad", UnprocessableError),
     (409, "OperationNotAllowed", "approved Total Regional Cores quota", QuotaExceededError),
     (409, "OperationNotAllowed", "requires the VM to be running", ConflictError),
+    (409, "OperationNotAllowed", "Operation 'start' is not allowed on VM 'quota-1'.", ConflictError),
     (409, "QuotaExceeded", "limit", QuotaExceededError),
     (409, "Conflict", "concurrent", ConflictError),
     (409, "ScopeLocked", "a lock", ConflictError),
@@ -119,6 +122,32 @@ def test_refusal_without_an_end_is_cut() -> None:
     refusal = read_refusal({"error": error})
     assert len(refusal.codes) < 10
     assert len(read_refusal({"code": "A", "message": "x" * 1_000_000}).message) < 1000
+
+
+def test_refusal_that_quotes_a_long_secret_shows_no_part_of_it() -> None:
+    """A message is cut, and what is left of a secret then is known by nobody."""
+    secret = "canary" * 200
+    with trace.tracing(trace.Trace("r")) as running:
+        running.redact.add(secret)
+        message = read_refusal({"code": "InvalidParameter", "message": f"The value {secret} is bad."}).message
+    assert message == f"The value {MASK} is bad."
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("AuthorizationFailed", "a role with this action"),
+        ("RequestDisallowedByPolicy", "A policy forbids it"),
+        ("ReadOnlyDisabledSubscription", "The subscription is disabled"),
+        ("SubnetIsFull", "Use a subnet with more addresses"),
+    ],
+)
+def test_refusal_says_what_to_do_about_just_that(code: str, words: str) -> None:
+    """A role helps nobody whom a policy stops, nor a quota where a subnet is full."""
+    failure = operation_failure("VirtualMachines_Start", "vm1", Refusal((code,), "No."))
+    assert words in failure.detail
+    assert failure.detail.count("role with this action") == (code == "AuthorizationFailed")
+    assert "quota" not in failure.detail
 
 
 def test_refusal_is_told_without_noise() -> None:

@@ -34,6 +34,9 @@ LEAST = (
 # On the subnet, and on an image of the caller's own.
 JOIN = "Microsoft.Network/virtualNetworks/subnets/join/action"
 IMAGE = "Microsoft.Compute/images/read"
+# Those of Azure's own role for readers of galleries, which are not simulated.
+# https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/compute#compute-gallery-image-reader
+GALLERY = ("Microsoft.Compute/galleries/images/read", "Microsoft.Compute/galleries/images/versions/read")
 
 
 def test_verbs_with_the_least_role_on_the_group_all_work(sandbox: AzureSandbox, another: Callable[..., Caller]) -> None:
@@ -108,4 +111,4 @@ def test_readme_lists_these_actions_and_no_others() -> None:
     section = readme.partition("\n### Azure\n")[2].partition("\n### ")[0]
     table = section.partition("| Actions | Scope | For |")[2].partition("\n\n")[0]
     listed = re.findall(r"`(Microsoft\.[A-Za-z]+/[A-Za-z/]+)`", table)
-    assert sorted(listed) == sorted([*LEAST, JOIN, IMAGE])
+    assert sorted(listed) == sorted([*LEAST, JOIN, IMAGE, *GALLERY])

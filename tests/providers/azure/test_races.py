@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from providers.domain import Idempotency, Operation, Verb, VMSpec
-from providers.errors import NameTakenError, ProviderError, UnprocessableError
+from providers.errors import ConflictError, NameTakenError, ProviderError, UnprocessableError
 from providers.sandbox.azure import AzureSandbox, OperationLinks
 from providers.sandbox.faults import Cut, Fault
 from tests.providers.azure.recorder import Record
@@ -197,7 +197,8 @@ def test_create_whose_operation_is_forgotten_does_not_take_another_vm_for_its_ow
     theirs = objects(sandbox)
     sandbox.faults.add(Fault(POLL, times=None, status=404, code="NotFound", message="The entity was not found."))
     seen = caller.verbs.poll(Operation(Verb.CREATE, begun.vm_id, begun.handle))
-    assert seen.failure is not None
+    assert isinstance(seen.failure, ConflictError)
+    assert "removed by somebody else while it was being made" in seen.failure.detail
     assert objects(sandbox) == theirs
 
 

@@ -40,6 +40,12 @@ def test_shown_status_is_the_power_state_unless_the_vm_comes_or_goes(
     assert (found.status, found.provider_status) == (status, word)
 
 
+def test_read_machine_knows_our_tags_in_any_case() -> None:
+    """Azure need not keep it, and a create knows its own VM by them; those of others stay as they are."""
+    found = read_machine(vm(tags={"CLOUDVM:Creation": "Mark-1", "Team": "Web"}))
+    assert (found.creation, shown(found).tags) == ("Mark-1", {"Team": "Web"})
+
+
 @pytest.mark.parametrize(
     ("text", "time"),
     [

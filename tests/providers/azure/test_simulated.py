@@ -11,6 +11,7 @@ import pytest
 from providers.domain import Idempotency, Offer, Operation, StopMode, VMSpec, VMStatus
 from providers.errors import (
     BackendFailureError,
+    BackendTimeoutError,
     ConflictError,
     CredentialsRejectedError,
     NameTakenError,
@@ -275,3 +276,16 @@ def test_stop_of_a_deaf_guest_is_ended_by_azure_itself(sandbox: AzureSandbox, ca
     sandbox.ignore_shutdown("vm-0001")
     caller.verbs.stop_vm("vm-0001", StopMode.AUTO, 0.5)
     assert sandbox.vm("vm-0001").power == "deallocated"
+
+
+def test_restart_of_a_deaf_guest_is_ended_by_azure_itself(sandbox: AzureSandbox, caller: Caller) -> None:
+    """The same: who does not wish to wait so long is told, not that something else is at work on the VM."""
+    sandbox.knobs.shutdown_timeout_seconds = 2.0
+    sandbox.seed(1)
+    sandbox.ignore_shutdown("vm-0001")
+    with pytest.raises(BackendTimeoutError, match="may still do so"):
+        caller.verbs.restart_vm("vm-0001", StopMode.GRACEFUL, 0.5)
+    sandbox.finish_operations()
+    caller.verbs.restart_vm("vm-0001", StopMode.AUTO, 0.5)
+    assert (sandbox.vm("vm-0001").power, sandbox.vm("vm-0001").boots) == ("running", 3)
+    assert "VirtualMachines_PowerOff" not in operations(sandbox)

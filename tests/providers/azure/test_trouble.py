@@ -13,6 +13,7 @@ from providers.domain import Idempotency, Operation, StopMode, Verb
 from providers.errors import (
     BackendFailureError,
     BackendTimeoutError,
+    ConflictError,
     CredentialsRejectedError,
     ProviderError,
     ThrottledError,
@@ -229,9 +230,33 @@ def test_create_without_start_that_may_not_stop_is_removed(sandbox: AzureSandbox
     assert objects(sandbox) == []
 
 
+@pytest.mark.parametrize("key", ["", "key-1"])
+def test_create_without_start_waits_for_what_keeps_its_vm_busy(sandbox: AzureSandbox, caller: Caller, key: str) -> None:
+    """A policy puts an extension on every new VM, say: Azure takes no order meanwhile."""
+    sandbox.faults.add(Fault(DEALLOCATE, status=409, code="Conflict", message="An extension is being installed."))
+    spec = replace(SPEC, start=False, idempotency=Idempotency(key, "digest-1") if key else None)
+    made = caller.verbs.create_vm(spec, SHOWN)
+    assert made.vm is not None
+    assert made.vm.provider_status == sandbox.vm("Web-1").power == "deallocated"
+
+
+@pytest.mark.parametrize("key", ["", "key-1"])
+def test_create_without_start_of_a_vm_that_stays_busy_is_a_conflict_and_removed(
+    sandbox: AzureSandbox, caller: Caller, key: str
+) -> None:
+    """Its own VM is not told to be somebody else's, who would have the name."""
+    sandbox.faults.add(Fault(DEALLOCATE, times=None, status=409, code="Conflict", message="An extension is there."))
+    spec = replace(SPEC, start=False, idempotency=Idempotency(key, "digest-1") if key else None)
+    error = refused(lambda: caller.verbs.create_vm(spec))
+    assert isinstance(error, ConflictError)
+    assert "An extension is there." in error.detail
+    assert left(error) == REMOVED
+    assert objects(sandbox) == []
+
+
 def test_create_until_the_deadline_goes_on_and_can_be_followed(sandbox: AzureSandbox, caller: Caller) -> None:
     """What Azure has accepted is not taken back; nothing is said to be left over."""
-    sandbox.knobs.task_seconds = 1.0
+    sandbox.knobs.task_seconds = 60
     error = refused(lambda: caller.within(0.3).create_vm(SPEC))
     assert isinstance(error, StillGoingOnError)
     assert error.leftovers == ()
@@ -243,11 +268,17 @@ def test_create_until_the_deadline_goes_on_and_can_be_followed(sandbox: AzureSan
 
 
 def test_create_without_start_until_the_deadline_in_its_first_step_is_removed(
-    sandbox: AzureSandbox, caller: Caller
+    sandbox: AzureSandbox, another: Callable[..., Caller], record: Record
 ) -> None:
     """Nobody would stop it any more."""
-    sandbox.knobs.task_seconds = 1.0
-    error = refused(lambda: caller.within(0.3).create_vm(replace(SPEC, start=False)))
+    sandbox.knobs.task_seconds = 60
+
+    def hurry(method: str, _: str) -> None:
+        if method == "DELETE":
+            sandbox.knobs.task_seconds = 0.05
+
+    record.before = hurry
+    error = refused(lambda: another(url=record.url).within(0.3).create_vm(replace(SPEC, start=False)))
     assert isinstance(error, BackendTimeoutError)
     assert left(error) == REMOVED
     assert objects(sandbox) == []
