@@ -203,6 +203,15 @@ class ProxmoxClient:
             lambda: [str(task["upid"]) for task in entries(running) if task.get("type") in GUEST_TASKS],
         )
 
+    def later_task(self, place: Place, upid: str, kind: str) -> str | None:
+        """The newest task of a type about a VM on a node that began after another task; None when there is none."""
+        found = self._api.nodes(place.node).tasks.get(source="all", vmid=place.vm_id, typefilter=kind)
+        later = read(
+            "GET /nodes/{node}/tasks",
+            lambda: [str(task["upid"]) for task in entries(found) if _is_later(str(task["upid"]), upid)],
+        )
+        return max(later, key=_begun, default=None)
+
     def stop_task(self, upid: str) -> None:
         """Ask a task to end; PVE undoes what a create or a clone has made so far."""
         self._api.nodes(node_of_task(upid)).tasks(upid).delete()
@@ -218,6 +227,18 @@ class ProxmoxClient:
 def node_of_task(upid: str) -> str:
     """The node that a task runs on (`UPID:node:…`)."""
     return upid.split(":", 2)[1]
+
+
+def _begun(upid: str) -> tuple[int, int]:
+    """When a task began: in seconds, and as its node counts from its own start, which is finer."""
+    _, _, _, process_start, seconds, _ = upid.split(":", 5)
+    return int(seconds, 16), int(process_start, 16)
+
+
+def _is_later(one: str, other: str) -> bool:
+    if node_of_task(one) == node_of_task(other):
+        return _begun(one) > _begun(other)
+    return _begun(one)[0] >= _begun(other)[0]
 
 
 def type_of_task(upid: str) -> str:

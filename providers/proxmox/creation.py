@@ -174,7 +174,7 @@ class Creation:
             self._client.configure(place, self._recipe.changed(self._template.config, self._iso))
         if self._recipe.spec.os.disk_gib and self._recipe.image.kind is not ImageKind.INSTALLER:
             self._grow(place, self._template.config if self._template else self._client.config(place))
-        return self._start(place)
+        return self._start(place, self._recipe.creation)
 
     def _complete_again(self, place: Place) -> Operation | None:
         """The same for a VM of an earlier try, which may lack nothing, and may be in use; None if it is gone."""
@@ -193,7 +193,8 @@ class Creation:
             self._client.configure(place, self._recipe.changed(self._template.config, self._iso))
         if self._recipe.spec.os.disk_gib and self._recipe.image.kind is not ImageKind.INSTALLER:
             self._grow(place, config)
-        return self._start(place)
+        # A VM of an earlier try is not this one's to remove, also when nobody is waiting for it to start.
+        return self._start(place, "")
 
     def _grow(self, place: Place, config: Config) -> None:
         """Give the system disk the size that the machine type wants, if it has less."""
@@ -211,7 +212,7 @@ class Creation:
         if upid is not None:
             self._work.finish(task_operation(Verb.CREATE, place.vm_id, RESIZE, upid))
 
-    def _start(self, place: Place) -> Operation:
+    def _start(self, place: Place, creation: str) -> Operation:
         spec = self._recipe.spec
         vm = VM(
             id=place.vm_id,
@@ -225,7 +226,7 @@ class Creation:
         if not spec.start:
             return Operation(Verb.CREATE, place.vm_id, done=True, vm=vm)
         upid = self._client.power(place, "start", {})
-        return Operation(Verb.CREATE, place.vm_id, str(Step.power("start", upid, {})), vm=vm)
+        return Operation(Verb.CREATE, place.vm_id, str(Step.power("start", upid, {}, creation)), vm=vm)
 
 
 def _failure(error: Exception) -> ProviderError:

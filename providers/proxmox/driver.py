@@ -143,6 +143,12 @@ class ProxmoxDriver(Driver):
         """See `Driver`."""
         return self._progress.look(operation)
 
+    def promise_removal(self, operation: Operation, work: Work) -> None:
+        """See `Driver`. Proxmox gives ids anew, so what is removed is what bears this create's mark."""
+        vm_id, creation = operation.vm_id, Step.read(operation.handle).creation
+        if vm_id and creation:
+            work.made("vm", vm_id, lambda: self._remove_created(vm_id, creation, work))
+
     def close(self) -> None:
         """See `Driver`."""
         self._client.close()
@@ -188,6 +194,11 @@ class ProxmoxDriver(Driver):
 
     def _removable(self, vm_id: str) -> Removable:
         return removable(*self._find(vm_id))
+
+    def _remove_created(self, vm_id: str, creation: str, work: Work) -> None:
+        place, config = self._find(vm_id)
+        if config.notes.creation == creation:
+            work.finish(self._remove(removable(place, config), work))
 
     def _remove(self, found: Removable, work: Work) -> Operation:
         removal = Removal(self._client, work)

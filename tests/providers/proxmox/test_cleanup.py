@@ -16,6 +16,7 @@ from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE
 from tests.providers.proxmox.cluster import (
+    AT_ONCE,
     QEMU,
     STORAGE,
     TASK,
@@ -224,6 +225,20 @@ def test_create_whose_clean_up_fails_tells_what_stays(pve: Pve, task: str, kind:
     pve.sandbox.end_next_task(task, "lvremove failed: exit code 5")
     error = failed(pve)
     assert [leftover.kind for leftover in error.leftovers if not leftover.removed] == [kind]
+
+
+def test_create_that_failed_when_followed_spares_the_vm_that_has_its_id_since(pve: Pve) -> None:
+    """The id is given anew at once, and the operation can be looked at for a day."""
+    pve.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")
+    accepted = pve.gateway().create_vm(spec(), AT_ONCE)
+    ended = pve.finished(accepted)
+    assert ended.failure is not None
+    assert ended.failure.leftovers == (Leftover("vm", "100", removed=True),)
+    assert pve.made() == ([], [])
+    assert pve.create() == "100"
+    before = pve.made()
+    assert pve.gateway().poll(accepted).failure is not None
+    assert (pve.made(), pve.sandbox.vm(100).state) == (before, "running")
 
 
 def test_create_that_fails_spares_a_vm_that_somebody_made_at_the_same_id(pve: Pve) -> None:

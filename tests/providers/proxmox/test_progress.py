@@ -231,7 +231,33 @@ def test_operation_that_was_accepted_on_the_wrong_node_goes_on_on_the_right_one(
     accepted = pve.gateway().start_vm(vm_id, AT_ONCE)
     assert not accepted.done
     assert pve.finished(accepted).failure is None
-    assert pve.sandbox.vm(vm_id).state == "running"
+    assert (pve.sandbox.vm(vm_id).state, pve.sandbox.vm(vm_id).boots) == ("running", 1)
+    assert [task.node for task in pve.sandbox.tasks("qmstart")] == ["pve", "pve2"]
+
+
+def test_restart_of_a_deaf_guest_is_forced_once_however_often_it_is_looked_at(pve: Pve) -> None:
+    """Whoever follows it holds its first handle, which tells nothing of the reset."""
+    vm_id = seeded(pve)
+    pve.sandbox.ignore_shutdown(vm_id)
+    accepted = pve.gateway().restart_vm(vm_id, StopMode.AUTO, 1, AT_ONCE)
+    assert pve.finished(accepted).failure is None
+    assert pve.gateway().poll(accepted).done
+    assert pve.sandbox.vm(vm_id).boots == 2
+    assert len(pve.sandbox.tasks("qmreset")) == 1
+
+
+def test_force_stop_on_older_pve_that_is_followed_ends_well(pve: Pve) -> None:
+    """The first task has failed over the guest's, and the second is what counts, for each look."""
+    pve.sandbox.set_version("7.4")
+    pve.sandbox.set_lock_seconds(0.3)
+    vm_id = seeded(pve)
+    pve.sandbox.ignore_shutdown(vm_id)
+    pve.gateway().stop_vm(vm_id, StopMode.GRACEFUL, 60, AT_ONCE)
+    accepted = pve.gateway().stop_vm(vm_id, StopMode.FORCE, 0, AT_ONCE)
+    assert pve.finished(accepted).failure is None
+    assert pve.gateway().poll(accepted).failure is None
+    assert pve.sandbox.vm(vm_id).state == "stopped"
+    assert len(pve.sandbox.tasks("qmstop")) == 2
 
 
 def test_operation_on_a_vm_that_is_deleted_meanwhile_is_not_found(pve: Pve) -> None:
