@@ -23,6 +23,7 @@ from providers.errors import (
 )
 from providers.memory import Memory
 from providers.network import Network
+from providers.proxmox.answers import read
 from providers.proxmox.client import Options, ProxmoxClient
 from providers.proxmox.codes import MISSING, NOT_RUNNING
 from providers.proxmox.creation import Creation, Template, TemplateGoneError
@@ -183,7 +184,8 @@ class ProxmoxDriver(Driver):
             raise not_found(place.vm_id, CONFIG)
         self._remember(place, config)
         word, addresses = self._asked_guest(place, config) if config.agent_is_on else ("", ())
-        return shown_vm(place.vm_id, config, word or self._client.state(place).word, addresses)
+        word = word or self._client.state(place).word
+        return read(CONFIG, lambda: shown_vm(place.vm_id, config, word, addresses))
 
     def _remember(self, place: Place, config: Config) -> None:
         """Keep what a removal needs, of a VM that may be removed."""
