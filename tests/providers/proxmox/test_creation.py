@@ -148,6 +148,38 @@ def test_clone_of_a_template_with_an_image_of_ours_has_one_cloud_init(pve: Pve) 
     assert [volume.id for volume in pve.sandbox.volumes(content="iso")] == [original]
 
 
+@pytest.mark.parametrize("slot", ["ide2", "scsi1"])
+def test_clone_of_a_template_with_a_cloud_init_drive_has_ours_in_its_place(pve: Pve, slot: str) -> None:
+    """A guest that finds two takes either."""
+    pve.stranger().data("PUT", f"{QEMU}/{TEMPLATE_ID}/config", **{slot: "local-lvm:cloudinit"})
+    vm_id = pve.create(TEMPLATE_IMAGE)
+    (seed,) = [volume.id for volume in pve.sandbox.volumes(content="iso")]
+    drives = {name: value for name, value in pve.sandbox.vm(vm_id).config.items() if "media=cdrom" in value}
+    assert [value.split(",")[0] for value in drives.values()] == [seed]
+    assert not [volume.id for volume in pve.sandbox.volumes() if volume.id.endswith(f"vm-{vm_id}-cloudinit")]
+
+
+@pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
+def test_create_gives_the_network_and_the_cpu_of_the_environment(pve: Pve, image: str) -> None:
+    """A bridge with a VLAN, and another type than the usual one."""
+    gateway = pve.gateway(network_id="vmbr1,tag=20", options={"cpu_type": ("x86-64-v2-AES",)})
+    config = pve.sandbox.vm(pve.create(image, gateway, start=False)).config
+    model, *rest = config["net0"].split(",")
+    assert (model.partition("=")[0], sorted(rest)) == ("virtio", ["bridge=vmbr1", "tag=20"])
+    assert config["cpu"] == "x86-64-v2-AES"
+
+
+@pytest.mark.parametrize(
+    ("system", "ostype", "serial"), [("Linux", "l26", "socket"), ("Windows", "win11", None), ("BSD", "other", None)]
+)
+def test_create_suits_the_operating_system(pve: Pve, system: str, ostype: str, serial: str | None) -> None:
+    """On the usual bridge, with the host's CPU and an agent expected."""
+    config = pve.sandbox.vm(pve.create(os=OperatingSystem(system), start=False)).config
+    assert (config["ostype"], config.get("serial0")) == (ostype, serial)
+    assert (config["cpu"], config["agent"], config["scsihw"]) == ("host", "1", "virtio-scsi-single")
+    assert config["net0"].endswith(",bridge=vmbr0")
+
+
 def test_clone_without_cloud_init_leaves_the_image_of_its_template(pve: Pve) -> None:
     """It shares the template's image, which is not its own to remove."""
     vm_id = pve.create()
