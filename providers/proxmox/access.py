@@ -34,10 +34,10 @@ class Ticket:
 
 def read_ticket(answer: Mapping[str, Any]) -> Ticket:
     """The ticket in the answer to a log-in."""
-    ticket = Ticket(answer["ticket"], answer["CSRFPreventionToken"])
-    if not (isinstance(ticket.cookie, str) and isinstance(ticket.csrf, str) and ticket.cookie):
+    cookie, csrf = answer["ticket"], answer["CSRFPreventionToken"]
+    if not (isinstance(cookie, str) and cookie and isinstance(csrf, str)):
         raise TypeError
-    return ticket
+    return Ticket(cookie, csrf)
 
 
 class Access(Protocol):
