@@ -127,7 +127,7 @@ def spec(image: str = IMPORT_IMAGE, key: str = "", digest: str = "digest-1", **f
     return VMSpec(**{**options, **fields})
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 8.0, pause: float = 0.02) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 30.0, pause: float = 0.02) -> None:
     """Wait for a condition to hold."""
     until = time.monotonic() + seconds
     while not condition():

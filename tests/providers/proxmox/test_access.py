@@ -91,7 +91,7 @@ def test_password_that_was_changed_meanwhile_is_tried_once(pve: Pve) -> None:
         return caught.type
 
     # All hold the session before the first of them is refused.
-    pve.sandbox.faults.add(Fault("GET /nodes/{node}/qemu", delay_seconds=0.3, status=401, times=MANY))
+    pve.sandbox.faults.add(Fault("GET /nodes/{node}/qemu", delay_seconds=1.5, status=401, times=MANY))
     assert set(at_once(MANY, call)) == {CredentialsRejectedError}
     assert pve.sandbox.calls.count(LOG_IN) == 1
 
@@ -118,7 +118,8 @@ def test_create_whose_password_was_changed_meanwhile_tells_only_its_own_leftover
 @pytest.mark.parametrize("credentials", [Credentials(USER, "wrong"), Credentials("nobody@sandbox", PASSWORD)])
 def test_wrong_password_is_tried_once(pve: Pve, credentials: Credentials) -> None:
     """Also by many at the same time."""
-    pve.sandbox.knobs.unauthorized_delay_seconds = 0.2
+    # All wait for the one log-in before it is refused.
+    pve.sandbox.knobs.unauthorized_delay_seconds = 1.5
 
     def call(_: int) -> None:
         with pytest.raises(CredentialsRejectedError, match="realm and the password"):

@@ -262,18 +262,11 @@ def test_create_that_fails_spares_a_vm_that_somebody_made_at_the_same_id(pve: Pv
 def test_create_that_got_lost_spares_a_vm_that_somebody_made_at_the_same_id(
     pve: Pve, image: str, operation: str, task_seconds: float
 ) -> None:
-    """Ours never came to be; theirs has the id, and may still be in the making."""
-    stranger = pve.stranger()
-    # The id is told, then a stranger takes it, then our own call gets lost.
-    pve.sandbox.faults.add(Fault(operation, delay_seconds=0.4, cut=Cut.ANSWER))
-    failures: list[ProviderError] = []
-    creating = threading.Thread(target=lambda: failures.append(failed(pve, image, cloud_init=None)))
-    creating.start()
-    wait_until(lambda: NEXT_ID in pve.operations(), pause=0.005)
+    """Ours never came to be; theirs has the id that we were told, and may still be in the making."""
     pve.sandbox.knobs.task_seconds = task_seconds
-    # The fault is taken by now, or is about to be: give our call the time to be first.
-    threading.Event().wait(0.15)
-    assert stranger.call("POST", QEMU, vmid=100, name="theirs", scsi0="local-lvm:1").status_code == 200
-    creating.join()
-    assert [vm.name for vm in pve.sandbox.vms()] == ["theirs"], failures
+    assert pve.stranger().call("POST", QEMU, vmid=100, name="theirs", scsi0="local-lvm:1").status_code == 200
+    pve.sandbox.faults.add(Fault(NEXT_ID, body=b'{"data":"100"}', content_type="application/json"))
+    pve.sandbox.faults.add(Fault(operation, cut=Cut.ANSWER))
+    error = failed(pve, image, cloud_init=None)
+    assert [vm.name for vm in pve.sandbox.vms()] == ["theirs"], error.detail
     assert [volume.vm_id for volume in pve.sandbox.volumes()] == [100]

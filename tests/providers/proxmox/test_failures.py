@@ -220,7 +220,7 @@ def test_configuration_with_values_of_another_form_is_no_fault_of_ours(pve: Pve,
         assert pve.gateway().get_vm(str(vm_id)).name == "a"
     except ProviderError as error:
         told = (error.code, "/config" in error.detail)
-        assert told == (ErrorCode.BACKEND_ERROR, True)  # noqa: PT017 - some can be read
+        assert told == (ErrorCode.BACKEND_ERROR, True)
 
 
 def test_failed_upload_names_the_image_and_no_vm(pve: Pve) -> None:
