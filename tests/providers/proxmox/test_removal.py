@@ -129,7 +129,7 @@ def test_delete_of_a_vm_that_was_locked_since_it_was_shown_is_a_conflict(pve: Pv
 
 
 def test_delete_of_a_vm_that_was_protected_since_it_was_shown_keeps_it(pve: Pve) -> None:
-    """Proxmox refuses the last step: the VM is off, and whole."""
+    """Proxmox refuses the last step: the VM is off, and has its disks; the image with its cloud-init is gone."""
     vm_id = pve.create()
     gateway = pve.gateway()
     gateway.get_vm(vm_id)
@@ -137,6 +137,7 @@ def test_delete_of_a_vm_that_was_protected_since_it_was_shown_keeps_it(pve: Pve)
     with pytest.raises(ConflictError, match="protect"):
         gateway.delete_vm(vm_id)
     assert [vm.id for vm in pve.sandbox.vms()] == [int(vm_id)]
+    assert [volume.content for volume in pve.sandbox.volumes()] == ["images"]
 
 
 def test_delete_of_a_vm_that_became_a_template_since_it_was_shown_finds_none(pve: Pve) -> None:
