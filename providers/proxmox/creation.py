@@ -27,8 +27,9 @@ CLONE: Final = "POST /nodes/{node}/qemu/{vmid}/clone"
 RESIZE: Final = "PUT /nodes/{node}/qemu/{vmid}/resize"
 UPLOAD: Final = "POST /nodes/{node}/storage/{storage}/upload"
 
-# A clone takes its id in its task: how long that may be after the call.
-CLONE_APPEARS_SECONDS: Final = 3.0
+# How long a VM may take to appear after a call that was not answered: a clone takes its id only in its task, and what
+# was asked for over a connection that has ended may yet have to be done.
+APPEARS_SECONDS: Final = 3.0
 
 _GIB: Final = 1 << 30
 _FAILURES: Final[tuple[type[Exception], ...]] = (ProviderError, *VENDOR_ERRORS)
@@ -132,7 +133,7 @@ class Creation:
     def _search_lost(self, place: Place) -> str:
         """Look for a VM whose making was not answered, so that it is removed; what to tell the caller."""
         try:
-            made = self._removal.settled(place, appears_within=CLONE_APPEARS_SECONDS if self._template else 0.0)
+            made = self._removal.settled(place, appears_within=APPEARS_SECONDS, source=self._source)
         except _FAILURES:
             self._made(place, None)
             return (
@@ -145,7 +146,13 @@ class Creation:
 
     def _made(self, place: Place, upid: str | None) -> None:
         creation = self._recipe.creation
-        self._work.made("vm", place.vm_id, lambda: self._removal.half_made(place, upid, creation))
+        source = self._source
+        self._work.made("vm", place.vm_id, lambda: self._removal.half_made(place, upid, creation, source=source))
+
+    @property
+    def _source(self) -> str:
+        """The node on which the VM is made, until it moves to its own; empty where it is made."""
+        return self._template.place.node if self._template else ""
 
     def _upload(self) -> None:
         """Put the VM's cloud-init where Proxmox can attach it, once."""

@@ -90,14 +90,14 @@ class Removal:
         """Remove a VM that is off, with its disks; the work that is left open."""
         return task_operation(Verb.DELETE, place.vm_id, DELETE, self._client.delete(place))
 
-    def half_made(self, place: Place, upid: str | None, creation: str) -> None:
+    def half_made(self, place: Place, upid: str | None, creation: str, *, source: str = "") -> None:
         """Remove the VM that a create has made, and no other: PVE gives an id anew as soon as it is free.
 
-        `upid` is the task that makes it, None where the answer that named it was lost.
+        `upid` is the task that makes it, None where the answer that named it was lost; `source` as for `settled`.
         """
         if upid is not None:
             self._end_task(place.vm_id, upid)
-        config = self.settled(place)
+        config = self.settled(place, source=source)
         if config is None or config.notes.creation != creation:
             return
         if config.is_protected:
@@ -115,11 +115,15 @@ class Removal:
             self.stop(place)
             self._work.finish(self.vm(place))
 
-    def settled(self, place: Place, *, appears_within: float = 0.0) -> Config | None:
+    def settled(self, place: Place, *, appears_within: float = 0.0, source: str = "") -> Config | None:
         """A VM's configuration once nobody is making it any more; None when it is not there then.
 
-        `appears_within` is how many seconds it may take to be there at all.
+        `appears_within` is how many seconds it may take to be there at all. `source` is the node of the template that
+        it is cloned from: it is made there, and comes to its own node at the end.
         """
+        if source not in {"", place.node}:
+            self.settled(Place(source, place.vm_id), appears_within=appears_within)
+            appears_within = 0.0
         config = self.config(place)
         is_settled = config.lock not in BEING_MADE if config is not None else not appears_within
         if is_settled:

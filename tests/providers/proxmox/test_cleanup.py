@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import pytest
 
 from providers.errors import BackendTimeoutError, ErrorCode, Leftover, ProviderError
+from providers.gateway import Backends
+from providers.network import Network
 from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE
@@ -144,6 +146,31 @@ def test_clone_whose_answer_is_lost_before_its_id_is_taken_leaves_nothing(pve: P
     pve.sandbox.faults.add(Fault(CLONE, cut=Cut.ANSWER, after=True))
     error = failed(pve, TEMPLATE_IMAGE)
     assert pve.made() == ([], []), error.detail
+
+
+def test_clone_from_another_node_whose_answer_is_lost_leaves_nothing(pve: Pve) -> None:
+    """It is made on the template's node, where it is looked for, and comes to ours only at the end."""
+    stranger = pve.stranger()
+    stranger.done("POST", "/nodes/pve2/qemu", vmid=9100, name="shared", scsi0="nfs:8", memory=512)
+    assert stranger.done("POST", "/nodes/pve2/qemu/9100/template") == "OK"
+    pve.sandbox.faults.add(Fault(CLONE, cut=Cut.ANSWER, after=True))
+    pve.sandbox.knobs.task_seconds = 9.0
+    with changing_pace(pve, CLONE, 0.02), pytest.raises(ProviderError) as caught:
+        pve.gateway(storage_external_id="").create_vm(spec("template/9100", cloud_init=None))
+    pve.rest()
+    assert [vm.id for vm in pve.sandbox.vms()] == [], caught.value.detail
+    assert [(leftover.kind, leftover.removed) for leftover in caught.value.leftovers] == [("vm", True)]
+
+
+def test_create_that_takes_effect_after_its_time_leaves_nothing(pve: Pve) -> None:
+    """We have given up waiting for the answer, and Proxmox has not begun yet."""
+    hasty = Backends(Network(connect_timeout_seconds=5.0, read_timeout_seconds=3.0))
+    pve.sandbox.faults.add(Fault(CREATE, delay_seconds=4.5))
+    with pytest.raises(BackendTimeoutError, match="removed again"):
+        pve.gateway(backends=hasty).create_vm(spec())
+    hasty.close()
+    pve.rest()
+    assert pve.made() == ([], [])
 
 
 def test_create_whose_answer_is_lost_while_the_work_is_slow_leaves_nothing(pve: Pve) -> None:
