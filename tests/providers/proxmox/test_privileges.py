@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,7 +67,7 @@ def without(role: Role, path: str, privilege: str) -> Role:
     return {**role, path: role[path] - {privilege}}
 
 
-def live(pve: Pve, role: Role, image: str, **environment: object) -> list[str]:
+def live(pve: Pve, role: Role, image: str, **environment: Any) -> list[str]:
     """A VM's life with a token of these privileges; what was denied in its course."""
     pve.sandbox.add_token(TOKEN, TOKEN_SECRET, privileges=role)
     gateway = pve.gateway(Credentials(TOKEN, TOKEN_SECRET), backends=(backends := Backends(NETWORK)), **environment)
