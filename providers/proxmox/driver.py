@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator
 from typing import ClassVar, Final, Self, TypeVar
 
@@ -40,7 +39,10 @@ from providers.proxmox.site import Site, site_of
 SEEN_SECONDS: Final = 10.0
 # How long a guest's agent that did not answer is not asked again.
 SILENT_SECONDS: Final = 15.0
+# How long a template is not looked at again; images are built anew under the same id.
+TEMPLATE_SECONDS: Final = 60.0
 MOST_VMS: Final = 1000
+MOST_TEMPLATES: Final = 100
 CONFIG: Final = "GET /nodes/{node}/qemu/{vmid}/config"
 
 T = TypeVar("T")
@@ -56,10 +58,9 @@ class ProxmoxDriver(Driver):
         self._site = site
         self._client = client
         self._progress = Progress(client)
-        self._templates: dict[str, Template] = {}
+        self._templates: Memory[str, Template] = Memory(MOST_TEMPLATES, TEMPLATE_SECONDS)
         self._removables: Memory[str, Removable] = Memory(MOST_VMS, SEEN_SECONDS)
         self._silent: Memory[str, bool] = Memory(MOST_VMS, SILENT_SECONDS)
-        self._lock = threading.Lock()
 
     @classmethod
     def check_create(cls, environment: Environment, spec: VMSpec) -> None:
@@ -92,10 +93,13 @@ class ProxmoxDriver(Driver):
         try:
             return creation.run()
         except TemplateGoneError:
-            with self._lock:
-                self._templates.pop(recipe.image.name, None)
+            self._templates.forget(recipe.image.name)
             creation.use(self._template(recipe.image.name))
             return creation.run()
+        except (ProviderError, ResourceException):
+            # By now it may be another one with other drives.
+            self._templates.forget(recipe.image.name)
+            raise
 
     def start_vm(self, vm_id: str, work: Work) -> Operation:  # noqa: ARG002 # one step
         """See `Driver`. A paused VM is resumed."""
@@ -234,22 +238,21 @@ class ProxmoxDriver(Driver):
         return Operation(verb, vm_id, str(Step.power(action, upid, options)))
 
     def _template(self, vm_id: str) -> Template:
-        """A template; looked for once in a session.
+        """A template; not looked for again for a while.
 
         Raises:
             UnprocessableError: there is none.
 
         """
-        with self._lock:
-            if vm_id in self._templates:
-                return self._templates[vm_id]
+        seen = self._templates.recall(vm_id)
+        if seen is not None:
+            return seen
         try:
             place, config = self._on_its_node(vm_id, lambda place: (place, self._client.config(place)))
         except VMNotFoundError as error:
             raise _no_template(vm_id) from error
         template = Template(place, config)
-        with self._lock:
-            self._templates[vm_id] = template
+        self._templates.remember(vm_id, template)
         return template
 
 

@@ -20,6 +20,7 @@ from tests.providers.proxmox.cluster import (
     Pve,
     spec,
 )
+from tests.providers.proxmox.recorder import recording
 from tests.support.threads import at_once
 
 MANY = 16
@@ -206,6 +207,39 @@ def test_clone_of_a_template_that_is_gone_is_unprocessable(pve: Pve) -> None:
     assert stranger.done("DELETE", f"{QEMU}/{TEMPLATE_ID}") == "OK"
     with pytest.raises(UnprocessableError, match=str(TEMPLATE_ID)):
         pve.create(TEMPLATE_IMAGE, start=False)
+
+
+def test_clone_of_a_template_that_was_built_anew_is_made_at_the_second_try(pve: Pve) -> None:
+    """The session knows the old one, with other drives: one create fails, and the next looks at the new one."""
+    pve.create(TEMPLATE_IMAGE, start=False)
+    stranger = pve.stranger()
+    assert stranger.done("DELETE", f"{QEMU}/{TEMPLATE_ID}") == "OK"
+    assert stranger.done("POST", QEMU, vmid=TEMPLATE_ID, name="anew", virtio0="local-lvm:8", memory=512) == "OK"
+    assert stranger.done("POST", f"{QEMU}/{TEMPLATE_ID}/template") == "OK"
+    with pytest.raises(UnprocessableError, match="scsi0"):
+        pve.create(TEMPLATE_IMAGE)
+    vm_id = pve.create(TEMPLATE_IMAGE)
+    assert "size=20G" in pve.sandbox.vm(vm_id).config["virtio0"]
+
+
+@pytest.mark.parametrize(
+    ("storage", "wanted"), [("storage/pve/local-lvm", {"full": "1", "storage": "local-lvm"}), ("", {})]
+)
+def test_clone_is_full_where_a_storage_is_named_and_linked_elsewhere(
+    pve: Pve, storage: str, wanted: dict[str, str]
+) -> None:
+    """A linked one lies with its template."""
+    with recording(pve) as record:
+        pve.create(TEMPLATE_IMAGE, record.pve.gateway(storage_external_id=storage), start=False)
+    (cloned,) = [request.parameters for request in record.requests if request.path.endswith("/clone")]
+    assert {name: value for name, value in cloned.items() if name in {"full", "storage"}} == wanted
+
+
+@pytest.mark.parametrize(("gib", "wanted"), [(None, 32), (50, 50)])
+def test_create_with_an_installer_has_an_empty_disk_of_a_size(pve: Pve, gib: int | None, wanted: int) -> None:
+    """Its own, or the usual one."""
+    pve.create(ISO_IMAGE, os=OperatingSystem("Linux", disk_gib=gib), start=False)
+    assert [volume.size_bytes for volume in pve.sandbox.volumes(content="images")] == [wanted << 30]
 
 
 @pytest.mark.parametrize("image", ["template/4711", "4711"])
