@@ -117,6 +117,29 @@ def test_paused_vm_is_suspended_and_resumed_by_start(pve: Pve) -> None:
     assert (pve.sandbox.vm(vm_id).state, pve.sandbox.vm(vm_id).boots) == ("running", 1)
 
 
+def test_paused_vm_runs_in_a_list(pve: Pve) -> None:
+    """Proxmox would have to ask each QEMU, which takes time."""
+    seeded(pve, "paused")
+    assert [vm.status for vm in pve.gateway().list_vms()] == [VMStatus.RUNNING]
+
+
+def test_vm_that_is_suspended_to_disk_is_started(pve: Pve) -> None:
+    """Its lock tells so, and goes."""
+    vm_id = seeded(pve, "stopped")
+    pve.sandbox.lock(vm_id, "suspended")
+    assert pve.gateway().get_vm(vm_id).status is VMStatus.SUSPENDED
+    pve.gateway().start_vm(vm_id)
+    assert pve.gateway().get_vm(vm_id).status is VMStatus.RUNNING
+
+
+def test_vm_without_a_name_is_called_as_in_proxmoxs_list(pve: Pve) -> None:
+    """Listed and by itself."""
+    vm_id = seeded(pve)
+    pve.sandbox.set_config(vm_id, "name", None)
+    assert [vm.name for vm in pve.gateway().list_vms()] == [f"VM {vm_id}"]
+    assert pve.gateway().get_vm(vm_id).name == f"VM {vm_id}"
+
+
 def test_paused_vm_is_stopped_by_auto_and_refused_by_graceful(pve: Pve) -> None:
     """Its guest cannot be asked."""
     vm_id = seeded(pve, "paused")
