@@ -22,6 +22,8 @@ from providers.proxmox.records import Config
 _logger = logging.getLogger("cloudvm.proxmox")
 
 DELETE: Final = "DELETE /nodes/{node}/qemu/{vmid}"
+# The one lock that stays for long and keeps Proxmox from nothing here (`destroy_vm` in qemu-server's QemuServer.pm).
+HIBERNATED: Final = "suspended"
 DELETE_VOLUME: Final = "DELETE /nodes/{node}/storage/{storage}/content/{volume}"
 
 _FAILURES: Final = (ResourceException, ProviderError)
@@ -48,7 +50,7 @@ def removable(place: Place, config: Config) -> Removable:
             f"VM {place.vm_id} is protected in Proxmox. Protection is not removed silently: switch it off there first, "
             "if that is meant."
         )
-    if config.lock:
+    if config.lock and config.lock != HIBERNATED:
         raise _conflict(f"VM is locked ({config.lock}): VM {place.vm_id} can be deleted when Proxmox has done with it.")
     if config.notes.vm_id != place.vm_id:
         # A copy of a VM that somebody has made in Proxmox shares its image, and so does a clone of a template that was

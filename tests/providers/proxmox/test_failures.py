@@ -82,6 +82,8 @@ STATUSES = [
     (596, "Connection timed out", ErrorCode.BACKEND_UNREACHABLE),
     (596, "tls_process_server_certificate: certificate verify failed", ErrorCode.BACKEND_UNREACHABLE),
     (599, "Too many redirections", ErrorCode.BACKEND_UNREACHABLE),
+    (597, "storage 'nfs' does not exist", ErrorCode.BACKEND_UNREACHABLE),
+    (429, "VM is locked (backup)", ErrorCode.THROTTLED),
 ]
 
 

@@ -172,6 +172,14 @@ def test_delete_of_a_locked_vm_is_a_conflict_before_anything_is_done(pve: Pve, s
     assert (pve.made(), pve.sandbox.vm(vm_id).state) == (before, state)
 
 
+def test_delete_of_a_vm_that_is_suspended_to_disk_leaves_nothing(pve: Pve) -> None:
+    """It is locked for as long as nobody starts it, and Proxmox deletes it all the same."""
+    vm_id = pve.create(start=False)
+    pve.sandbox.lock(vm_id, "suspended")
+    pve.gateway().delete_vm(vm_id)
+    assert pve.made() == ([], [])
+
+
 @pytest.mark.parametrize("verb", ["start", "stop", "stop by force", "restart", "restart by force"])
 def test_verb_on_a_locked_vm_names_the_lock(pve: Pve, verb: str) -> None:
     """A conflict in PVE's own word."""
