@@ -296,4 +296,5 @@ def test_create_that_got_lost_spares_a_vm_that_somebody_made_at_the_same_id(
     pve.sandbox.faults.add(Fault(operation, cut=Cut.ANSWER))
     error = failed(pve, image, cloud_init=None)
     assert [vm.name for vm in pve.sandbox.vms()] == ["theirs"], error.detail
+    assert ("No VM of this request" in error.detail, error.leftovers) == (True, ())
     assert [volume.vm_id for volume in pve.sandbox.volumes()] == [100]
