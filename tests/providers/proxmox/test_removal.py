@@ -116,6 +116,19 @@ def test_delete_of_a_vm_that_was_shown_as_protected_is_a_conflict(pve: Pve, stat
     assert pve.sandbox.vm(vm_id).state == state
 
 
+def test_delete_of_a_vm_that_was_shown_again_as_protected_is_a_conflict(pve: Pve) -> None:
+    """The last that was seen of it counts."""
+    vm_id = pve.create()
+    gateway = pve.gateway()
+    gateway.get_vm(vm_id)
+    pve.sandbox.set_config(vm_id, "protection", "1")
+    gateway.get_vm(vm_id)
+    before = pve.made()
+    with pytest.raises(ConflictError, match="protect"):
+        gateway.delete_vm(vm_id)
+    assert (pve.made(), pve.sandbox.vm(vm_id).state) == (before, "running")
+
+
 def test_delete_of_a_vm_that_was_locked_since_it_was_shown_is_a_conflict(pve: Pve) -> None:
     """Proxmox refuses the first step."""
     vm_id = pve.create()
