@@ -88,6 +88,15 @@ def test_create_with_an_installer_has_both_images_in_drives(pve: Pve) -> None:
     assert config["boot"] == "order=scsi0;ide2"
 
 
+@pytest.mark.parametrize("gib", [4, 8])
+@pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
+def test_create_from_an_image_that_is_large_enough_leaves_its_size(pve: Pve, image: str, gib: int) -> None:
+    """What the machine type says is the least; PVE refuses to make a disk smaller."""
+    pve.create(image, os=OperatingSystem("Linux", disk_gib=gib), start=False)
+    assert f"PUT {VM}/resize" not in pve.operations()
+    assert [volume.size_bytes for volume in pve.sandbox.volumes(content="images")] == [8 << 30]
+
+
 def test_create_on_pve_7_heeds_a_resize_that_answers_null(pve: Pve) -> None:
     """No task to wait for, and the disk has its size."""
     pve.sandbox.set_version("7.4")

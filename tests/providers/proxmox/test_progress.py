@@ -14,6 +14,7 @@ from providers.network import Network
 from providers.sandbox.faults import Fault
 from providers.sandbox.proxmox import TEMPLATE_ID
 from tests.providers.proxmox.cluster import AT_ONCE, QEMU, TASK, VM, Pve, wait_until
+from tests.providers.proxmox.recorder import recording
 
 AGENT = f"GET {VM}/agent/network-get-interfaces"
 CONFIG, CURRENT = f"GET {VM}/config", f"GET {VM}/status/current"
@@ -57,10 +58,15 @@ def test_force_stop_after_a_vm_of_the_ha_manager_still_overrules(pve: Pve) -> No
     managed, plain = map(str, pve.sandbox.seed(2))
     pve.sandbox.manage_by_ha(managed)
     pve.sandbox.knobs.ha_seconds = 0.05
-    pve.gateway().stop_vm(managed, StopMode.FORCE, 0)
-    pve.sandbox.calls.clear()
-    pve.gateway().stop_vm(plain, StopMode.FORCE, 0)
-    assert pve.sandbox.calls.count(f"POST {VM}/status/stop") == 1
+    with recording(pve) as record:
+        for vm_id in (managed, plain):
+            record.pve.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
+    asked = [request for request in record.requests if request.path.endswith("/stop")]
+    assert [("overrule-shutdown" in request.parameters, request.status) for request in asked] == [
+        (True, 400),
+        (False, 200),
+        (True, 200),
+    ]
 
 
 def test_force_stop_on_older_pve_is_asked_once(pve: Pve) -> None:
