@@ -254,6 +254,15 @@ def test_create_whose_clean_up_fails_tells_what_stays(pve: Pve, task: str, kind:
     assert [leftover.kind for leftover in error.leftovers if not leftover.removed] == [kind]
 
 
+def test_create_that_fails_tells_of_no_id_that_it_lost(pve: Pve) -> None:
+    """A clone loses its id only in its task; what has that id is not this create's."""
+    pve.sandbox.end_next_task("qmclone", "unable to create VM 100: config file already exists")
+    pve.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")
+    error = failed(pve, TEMPLATE_IMAGE, cloud_init=None)
+    assert [(leftover.kind, leftover.removed) for leftover in error.leftovers] == [("vm", True)]
+    assert len(pve.sandbox.tasks("qmclone")) == 2
+
+
 def test_create_that_failed_when_followed_spares_the_vm_that_has_its_id_since(pve: Pve) -> None:
     """The id is given anew at once, and the operation can be looked at for a day."""
     pve.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")

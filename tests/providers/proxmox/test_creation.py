@@ -169,6 +169,18 @@ def test_clone_of_a_template_with_a_cloud_init_drive_has_ours_in_its_place(pve: 
     assert not [volume.id for volume in pve.sandbox.volumes() if volume.id.endswith(f"vm-{vm_id}-cloudinit")]
 
 
+def test_clone_of_a_template_with_two_cloud_inits_has_one(pve: Pve) -> None:
+    """Proxmox's own, and one of ours that was left in when the template was made."""
+    old = f"local:iso/cloudvm-{'0' * 32}.iso"
+    pve.sandbox.add_volume(old, size_bytes=1 << 20)
+    pve.sandbox.set_config(TEMPLATE_ID, "ide0", f"{old},media=cdrom,size=1M")
+    pve.stranger().data("PUT", f"{QEMU}/{TEMPLATE_ID}/config", ide2="local-lvm:cloudinit")
+    config = pve.sandbox.vm(pve.create(TEMPLATE_IMAGE)).config
+    drives = [value.split(",")[0] for value in config.values() if "media=cdrom" in value]
+    assert len(drives) == 1
+    assert drives != [old]
+
+
 @pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
 def test_create_gives_the_network_and_the_cpu_of_the_environment(pve: Pve, image: str) -> None:
     """A bridge with a VLAN, and another type than the usual one."""

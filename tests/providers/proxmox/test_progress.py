@@ -274,6 +274,17 @@ def test_restart_of_a_deaf_guest_is_forced_once_however_often_it_is_looked_at(pv
     assert len(pve.sandbox.tasks("qmreset")) == 1
 
 
+def test_restart_is_done_when_the_vm_runs_again(pve: Pve) -> None:
+    """Its task ends when the guest is off; who starts it again does so later and unseen."""
+    vm_id = seeded(pve)
+    accepted = pve.gateway().restart_vm(vm_id, StopMode.GRACEFUL, 5, AT_ONCE)
+    pve.sandbox.knobs.task_seconds = 60.0
+    pve.rest()
+    assert (pve.sandbox.vm(vm_id).state, pve.gateway().poll(accepted).done) == ("stopped", False)
+    pve.sandbox.set_state(vm_id, "running")
+    assert pve.gateway().poll(accepted).done
+
+
 def test_force_stop_on_older_pve_that_is_followed_ends_well(pve: Pve) -> None:
     """The first task has failed over the guest's, and the second is what counts, for each look."""
     pve.sandbox.set_version("7.4")
