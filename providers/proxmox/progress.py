@@ -110,9 +110,14 @@ class Progress:
         if state.is_template:
             return replace(operation, done=True, failure=not_found(operation.vm_id or "", step.operation))
         goes_on = type_of_task(step.upid).startswith("ha") or step.action == "reboot"
-        return replace(
-            operation, done=state.word == GOALS[step.action] or not goes_on, vm=_in_state(operation.vm, state)
-        )
+        done = state.word == GOALS[step.action] or not goes_on or self._is_undone(step, operation.vm_id or "")
+        return replace(operation, done=done, vm=_in_state(operation.vm, state))
+
+    def _is_undone(self, step: Step, vm_id: str) -> bool:
+        """Whether somebody has started a VM since the HA manager was told to stop it, which is not to be forced now."""
+        if GOALS[step.action] != "stopped":
+            return False
+        return self._client.later_task(Place(node_of_task(step.upid), vm_id), step.upid, "hastart") is not None
 
     def _state(self, step: Step, vm_id: str) -> State:
         """The VM's state, on the task's node, or on the one that it has moved to since."""

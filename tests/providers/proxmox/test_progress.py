@@ -42,6 +42,19 @@ def test_verbs_on_a_vm_of_the_ha_manager_wait_for_it(pve: Pve, version: str) -> 
     assert {task.type for task in pve.sandbox.tasks()} == {"hastop", "hastart"}
 
 
+def test_stop_of_a_vm_of_the_ha_manager_is_not_forced_on_one_that_was_started_since(pve: Pve) -> None:
+    """Nobody has looked at the operation until the guest's time was long over."""
+    vm_id = seeded(pve)
+    pve.sandbox.manage_by_ha(vm_id)
+    pve.sandbox.knobs.ha_seconds = 0.05
+    accepted = pve.gateway().stop_vm(vm_id, StopMode.AUTO, 0, AT_ONCE)
+    wait_until(lambda: pve.sandbox.vm(vm_id).state == "stopped")
+    pve.gateway().start_vm(vm_id)
+    assert pve.gateway().poll(accepted).done
+    assert (pve.sandbox.vm(vm_id).state, pve.sandbox.vm(vm_id).boots) == ("running", 2)
+    assert len(pve.sandbox.tasks("hastop")) == 1
+
+
 @VERSIONS
 def test_delete_of_a_running_vm_of_the_ha_manager_leaves_nothing(pve: Pve, version: str) -> None:
     """It is off before it is removed, and leaves the manager's list."""
