@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 import threading
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import requests
 
@@ -30,6 +30,14 @@ class Ticket:
 
     cookie: str = field(repr=False)
     csrf: str = field(repr=False)
+
+
+def read_ticket(answer: Mapping[str, Any]) -> Ticket:
+    """The ticket in the answer to a log-in."""
+    cookie, csrf = answer["ticket"], answer["CSRFPreventionToken"]
+    if not (isinstance(cookie, str) and cookie and isinstance(csrf, str)):
+        raise TypeError
+    return Ticket(cookie, csrf)
 
 
 class Access(Protocol):
@@ -87,7 +95,8 @@ class TicketAccess:
         """
         with self._lock:
             if self._failure is not None:
-                raise self._failure
+                # One of its own for each thread: its request adds to it what became of a create.
+                raise CredentialsRejectedError(self._failure.detail, backend=self._failure.backend)
             if refused.headers.get("Cookie") == _cookie(self._ticket):
                 try:
                     self._ticket = self._log_in()

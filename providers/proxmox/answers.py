@@ -78,7 +78,7 @@ def read(operation: str, reader: Callable[[], T]) -> T:
     """What an answer says; one that has not the form of it is the backend's fault, not ours."""
     try:
         return reader()
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise nonsense(operation) from error
 
 
@@ -128,4 +128,4 @@ def _reason(response: requests.Response) -> str:
 
 def _retry_after(response: requests.Response) -> float | None:
     value = response.headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else None
+    return float(value) if value.isdecimal() else None

@@ -6,6 +6,7 @@ from any thread; its resources, which need none of that, are what is used here.
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -15,8 +16,8 @@ from providers.credentials import Credentials
 from providers.domain import Environment
 from providers.errors import BackendReply, CredentialsRejectedError
 from providers.network import Network
-from providers.proxmox.access import Ticket, TicketAccess, TokenAccess, check_form
-from providers.proxmox.answers import Answers, entries, nonsense, read, upid_of
+from providers.proxmox.access import Ticket, TicketAccess, TokenAccess, check_form, read_ticket
+from providers.proxmox.answers import Answers, entries, read, upid_of
 from providers.proxmox.failures import refusal_of, text_of, translate
 from providers.proxmox.naming import API, Place, operation_of
 from providers.proxmox.records import (
@@ -30,6 +31,7 @@ from providers.proxmox.records import (
 )
 from providers.proxmox.session import AGENT_CALL, PveSession, Upload
 
+LOG_IN: Final = "POST /access/ticket"
 OVERRULE: Final = "overrule-shutdown"
 GUEST_TASKS: Final = frozenset({"qmshutdown", "qmreboot"})
 _VM: Final = "/nodes/{node}/qemu/{vmid}"
@@ -79,16 +81,13 @@ class ProxmoxClient:
             answer = self._api.access.ticket.post(username=credentials.access_key, password=credentials.secret)
         except ResourceException as error:
             raise translate(error) from error
-        if not isinstance(answer, dict):
-            raise nonsense("POST /access/ticket")
-        ticket = Ticket(str(answer.get("ticket")), str(answer.get("CSRFPreventionToken")))
-        if answer.get("NeedTFA") or not answer.get("ticket"):
+        if isinstance(answer, dict) and answer.get("NeedTFA"):
             raise CredentialsRejectedError(
                 f"The account {credentials.access_key} asks for a second factor, which this service cannot give. Make "
                 "an API token for it (Datacenter, Permissions, API Tokens) and use that.",
-                backend=BackendReply("Proxmox", "POST /access/ticket", status=200),
+                backend=BackendReply("Proxmox", LOG_IN, status=200),
             )
-        return ticket
+        return read(LOG_IN, lambda: read_ticket(answer))
 
     def list_vms(self, node: str) -> list[State]:
         """A node's VMs and templates."""
@@ -187,12 +186,12 @@ class ProxmoxClient:
 
     def task(self, upid: str) -> TaskState:
         """Where a task stands."""
-        answer = self._api.nodes(node_of_task(upid)).tasks(upid).status.get()
+        answer = self._task(upid).status.get()
         return read("GET /nodes/{node}/tasks/{upid}/status", lambda: read_task(answer))
 
     def task_log(self, upid: str) -> list[str]:
         """What a task has said, line by line."""
-        lines = self._api.nodes(node_of_task(upid)).tasks(upid).log.get(limit=200)
+        lines = self._task(upid).log.get(limit=200)
         return read("GET /nodes/{node}/tasks/{upid}/log", lambda: [str(line.get("t", "")) for line in entries(lines)])
 
     def tasks_of_guests(self, place: Place) -> list[str]:
@@ -203,9 +202,18 @@ class ProxmoxClient:
             lambda: [str(task["upid"]) for task in entries(running) if task.get("type") in GUEST_TASKS],
         )
 
+    def later_task(self, place: Place, upid: str, kind: str) -> str | None:
+        """The newest task of a type about a VM on a node that began after another task; None when there is none."""
+        found = self._api.nodes(place.node).tasks.get(source="all", vmid=place.vm_id, typefilter=kind)
+        later = read(
+            "GET /nodes/{node}/tasks",
+            lambda: [str(task["upid"]) for task in entries(found) if _is_later(str(task["upid"]), upid)],
+        )
+        return max(later, key=_begun, default=None)
+
     def stop_task(self, upid: str) -> None:
         """Ask a task to end; PVE undoes what a create or a clone has made so far."""
-        self._api.nodes(node_of_task(upid)).tasks(upid).delete()
+        self._task(upid).delete()
 
     def close(self) -> None:
         """Close the connections. A ticket cannot be given back: it ends by itself, after two hours."""
@@ -214,10 +222,26 @@ class ProxmoxClient:
     def _vm(self, place: Place) -> Any:
         return self._api.nodes(place.node).qemu(place.vm_id)
 
+    def _task(self, upid: str) -> Any:
+        # A user's name, which is a part of it, may hold signs that end a path.
+        return self._api.nodes(node_of_task(upid)).tasks(urllib.parse.quote(upid, safe=":@!"))
+
 
 def node_of_task(upid: str) -> str:
     """The node that a task runs on (`UPID:node:…`)."""
     return upid.split(":", 2)[1]
+
+
+def _begun(upid: str) -> tuple[int, int]:
+    """When a task began: in seconds, and as its node counts from its own start, which is finer."""
+    _, _, _, process_start, seconds, _ = upid.split(":", 5)
+    return int(seconds, 16), int(process_start, 16)
+
+
+def _is_later(one: str, other: str) -> bool:
+    if node_of_task(one) == node_of_task(other):
+        return _begun(one) > _begun(other)
+    return _begun(one)[0] >= _begun(other)[0]
 
 
 def type_of_task(upid: str) -> str:

@@ -50,7 +50,8 @@ ERROR_TEXTS: Final[tuple[tuple[re.Pattern[str], type[ProviderError]], ...]] = (
     (MISSING, VMNotFoundError),
     (_any(r"you can't start a vm if it's a template"), VMNotFoundError),
     (_any(r"(VM|CT) \d+ already exists", r"VM \d+: config file already exists"), IdTakenError),
-    (_any(r"permission (check failed|denied)[^)]*\)?"), PermissionDeniedError),
+    # "Permission denied" alone is what a node's own file system says, and no role of the caller's would help.
+    (_any(r"permission check failed[^)]*\)?"), PermissionDeniedError),
     (GUEST_SILENT, BackendTimeoutError),
     (
         _any(

@@ -27,8 +27,9 @@ CLONE: Final = "POST /nodes/{node}/qemu/{vmid}/clone"
 RESIZE: Final = "PUT /nodes/{node}/qemu/{vmid}/resize"
 UPLOAD: Final = "POST /nodes/{node}/storage/{storage}/upload"
 
-# A clone takes its id in its task: how long that may be after the call.
-CLONE_APPEARS_SECONDS: Final = 3.0
+# How long a VM may take to appear after a call that was not answered: a clone takes its id only in its task, and what
+# was asked for over a connection that has ended may yet have to be done.
+APPEARS_SECONDS: Final = 3.0
 
 _GIB: Final = 1 << 30
 _FAILURES: Final[tuple[type[Exception], ...]] = (ProviderError, *VENDOR_ERRORS)
@@ -132,7 +133,7 @@ class Creation:
     def _search_lost(self, place: Place) -> str:
         """Look for a VM whose making was not answered, so that it is removed; what to tell the caller."""
         try:
-            made = self._removal.settled(place, appears_within=CLONE_APPEARS_SECONDS if self._template else 0.0)
+            made = self._removal.settled(place, appears_within=APPEARS_SECONDS, source=self._source)
         except _FAILURES:
             self._made(place, None)
             return (
@@ -145,7 +146,13 @@ class Creation:
 
     def _made(self, place: Place, upid: str | None) -> None:
         creation = self._recipe.creation
-        self._work.made("vm", place.vm_id, lambda: self._removal.half_made(place, upid, creation))
+        source = self._source
+        self._work.made("vm", place.vm_id, lambda: self._removal.half_made(place, upid, creation, source=source))
+
+    @property
+    def _source(self) -> str:
+        """The node on which the VM is made, until it moves to its own; empty where it is made."""
+        return self._template.place.node if self._template else ""
 
     def _upload(self) -> None:
         """Put the VM's cloud-init where Proxmox can attach it, once."""
@@ -174,7 +181,7 @@ class Creation:
             self._client.configure(place, self._recipe.changed(self._template.config, self._iso))
         if self._recipe.spec.os.disk_gib and self._recipe.image.kind is not ImageKind.INSTALLER:
             self._grow(place, self._template.config if self._template else self._client.config(place))
-        return self._start(place)
+        return self._start(place, self._recipe.creation)
 
     def _complete_again(self, place: Place) -> Operation | None:
         """The same for a VM of an earlier try, which may lack nothing, and may be in use; None if it is gone."""
@@ -193,7 +200,8 @@ class Creation:
             self._client.configure(place, self._recipe.changed(self._template.config, self._iso))
         if self._recipe.spec.os.disk_gib and self._recipe.image.kind is not ImageKind.INSTALLER:
             self._grow(place, config)
-        return self._start(place)
+        # A VM of an earlier try is not this one's to remove, also when nobody is waiting for it to start.
+        return self._start(place, "")
 
     def _grow(self, place: Place, config: Config) -> None:
         """Give the system disk the size that the machine type wants, if it has less."""
@@ -211,7 +219,7 @@ class Creation:
         if upid is not None:
             self._work.finish(task_operation(Verb.CREATE, place.vm_id, RESIZE, upid))
 
-    def _start(self, place: Place) -> Operation:
+    def _start(self, place: Place, creation: str) -> Operation:
         spec = self._recipe.spec
         vm = VM(
             id=place.vm_id,
@@ -225,7 +233,7 @@ class Creation:
         if not spec.start:
             return Operation(Verb.CREATE, place.vm_id, done=True, vm=vm)
         upid = self._client.power(place, "start", {})
-        return Operation(Verb.CREATE, place.vm_id, str(Step.power("start", upid, {})), vm=vm)
+        return Operation(Verb.CREATE, place.vm_id, str(Step.power("start", upid, {}, creation)), vm=vm)
 
 
 def _failure(error: Exception) -> ProviderError:

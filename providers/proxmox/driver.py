@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Iterator
 from typing import ClassVar, Final, Self, TypeVar
 
@@ -23,6 +22,7 @@ from providers.errors import (
 )
 from providers.memory import Memory
 from providers.network import Network
+from providers.proxmox.answers import read
 from providers.proxmox.client import Options, ProxmoxClient
 from providers.proxmox.codes import MISSING, NOT_RUNNING
 from providers.proxmox.creation import Creation, Template, TemplateGoneError
@@ -39,7 +39,10 @@ from providers.proxmox.site import Site, site_of
 SEEN_SECONDS: Final = 10.0
 # How long a guest's agent that did not answer is not asked again.
 SILENT_SECONDS: Final = 15.0
+# How long a template is not looked at again; images are built anew under the same id.
+TEMPLATE_SECONDS: Final = 60.0
 MOST_VMS: Final = 1000
+MOST_TEMPLATES: Final = 100
 CONFIG: Final = "GET /nodes/{node}/qemu/{vmid}/config"
 
 T = TypeVar("T")
@@ -55,10 +58,9 @@ class ProxmoxDriver(Driver):
         self._site = site
         self._client = client
         self._progress = Progress(client)
-        self._templates: dict[str, Template] = {}
+        self._templates: Memory[str, Template] = Memory(MOST_TEMPLATES, TEMPLATE_SECONDS)
         self._removables: Memory[str, Removable] = Memory(MOST_VMS, SEEN_SECONDS)
         self._silent: Memory[str, bool] = Memory(MOST_VMS, SILENT_SECONDS)
-        self._lock = threading.Lock()
 
     @classmethod
     def check_create(cls, environment: Environment, spec: VMSpec) -> None:
@@ -91,10 +93,13 @@ class ProxmoxDriver(Driver):
         try:
             return creation.run()
         except TemplateGoneError:
-            with self._lock:
-                self._templates.pop(recipe.image.name, None)
+            self._templates.forget(recipe.image.name)
             creation.use(self._template(recipe.image.name))
             return creation.run()
+        except (ProviderError, ResourceException):
+            # By now it may be another one with other drives.
+            self._templates.forget(recipe.image.name)
+            raise
 
     def start_vm(self, vm_id: str, work: Work) -> Operation:  # noqa: ARG002 # one step
         """See `Driver`. A paused VM is resumed."""
@@ -143,6 +148,12 @@ class ProxmoxDriver(Driver):
         """See `Driver`."""
         return self._progress.look(operation)
 
+    def promise_removal(self, operation: Operation, work: Work) -> None:
+        """See `Driver`. Proxmox gives ids anew, so what is removed is what bears this create's mark."""
+        vm_id, creation = operation.vm_id, Step.read(operation.handle).creation
+        if vm_id and creation:
+            work.made("vm", vm_id, lambda: self._remove_created(vm_id, creation, work))
+
     def close(self) -> None:
         """See `Driver`."""
         self._client.close()
@@ -177,7 +188,8 @@ class ProxmoxDriver(Driver):
             raise not_found(place.vm_id, CONFIG)
         self._remember(place, config)
         word, addresses = self._asked_guest(place, config) if config.agent_is_on else ("", ())
-        return shown_vm(place.vm_id, config, word or self._client.state(place).word, addresses)
+        word = word or self._client.state(place).word
+        return read(CONFIG, lambda: shown_vm(place.vm_id, config, word, addresses))
 
     def _remember(self, place: Place, config: Config) -> None:
         """Keep what a removal needs, of a VM that may be removed."""
@@ -188,6 +200,11 @@ class ProxmoxDriver(Driver):
 
     def _removable(self, vm_id: str) -> Removable:
         return removable(*self._find(vm_id))
+
+    def _remove_created(self, vm_id: str, creation: str, work: Work) -> None:
+        place, config = self._find(vm_id)
+        if config.notes.creation == creation:
+            work.finish(self._remove(removable(place, config), work))
 
     def _remove(self, found: Removable, work: Work) -> Operation:
         removal = Removal(self._client, work)
@@ -221,22 +238,21 @@ class ProxmoxDriver(Driver):
         return Operation(verb, vm_id, str(Step.power(action, upid, options)))
 
     def _template(self, vm_id: str) -> Template:
-        """A template; looked for once in a session.
+        """A template; not looked for again for a while.
 
         Raises:
             UnprocessableError: there is none.
 
         """
-        with self._lock:
-            if vm_id in self._templates:
-                return self._templates[vm_id]
+        seen = self._templates.recall(vm_id)
+        if seen is not None:
+            return seen
         try:
             place, config = self._on_its_node(vm_id, lambda place: (place, self._client.config(place)))
         except VMNotFoundError as error:
             raise _no_template(vm_id) from error
         template = Template(place, config)
-        with self._lock:
-            self._templates[vm_id] = template
+        self._templates.remember(vm_id, template)
         return template
 
 

@@ -53,19 +53,20 @@ def translate(error: Exception) -> ProviderError:
     return failure
 
 
-def task_failure(operation: str, vm_id: str, exit_status: str, log: Iterable[str] = ()) -> ProviderError:
-    """Why a task failed; `log` is what it has said, where that tells more."""
+def task_failure(operation: str, subject: str, exit_status: str, log: Iterable[str] = ()) -> ProviderError:
+    """Why a task about a VM or a volume failed; `log` is what it has said, where that tells more."""
     said = [line.strip()[:_LONGEST_LINE] for line in log if line.strip() and not _is_noise(line, exit_status)]
     said = said[-_LINES_SHOWN:]
     kind, words = _meaning(" ".join([exit_status, *said]), status=None)
     why = _sentence("; ".join([exit_status, *said]))
+    named = subject if ":" in subject else f"VM {subject}"
     if kind is BackendTimeoutError:
         return BackendTimeoutError(
-            f"The guest of VM {vm_id} was asked and did not obey within its time ({why}) It may still do so. Use "
+            f"The guest of {named} was asked and did not obey within its time ({why}) It may still do so. Use "
             "mode=auto or mode=force to cut its power.",
             backend=BackendReply("Proxmox", operation, exit_status[:_LONGEST_LINE]),
         )
-    detail = f"Proxmox VE accepted {operation} for VM {vm_id}, and its task failed: {why} {ADVICE.get(kind, '')}"
+    detail = f"Proxmox VE accepted {operation} for {named}, and its task failed: {why} {ADVICE.get(kind, '')}"
     return kind(detail.strip(), backend=BackendReply("Proxmox", operation, words or exit_status[:_LONGEST_LINE]))
 
 

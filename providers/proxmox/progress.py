@@ -46,11 +46,12 @@ class Step:
     upid: str = ""
     node: str = ""
     options: Options = field(default_factory=lambda: MappingProxyType({}))
+    creation: str = ""
 
     @classmethod
-    def power(cls, action: str, upid: str, options: Options) -> Step:
-        """The step of starting, stopping and so on."""
-        return cls(_POWER + action, upid, options=options)
+    def power(cls, action: str, upid: str, options: Options, creation: str = "") -> Step:
+        """The step of starting, stopping and so on; `creation` is the mark of the create that it belongs to."""
+        return cls(_POWER + action, upid, options=options, creation=creation)
 
     @classmethod
     def settle(cls, place: Place, appears_within: float = 0.0) -> Step:
@@ -72,7 +73,11 @@ class Step:
 
 
 class Progress:
-    """Looks at work."""
+    """Looks at work.
+
+    The same step may be looked at many times: a caller who follows an operation always holds its first handle. What a
+    look has done to go on with the work is therefore searched for before it is done.
+    """
 
     def __init__(self, client: ProxmoxClient) -> None:
         self._client = client
@@ -105,9 +110,14 @@ class Progress:
         if state.is_template:
             return replace(operation, done=True, failure=not_found(operation.vm_id or "", step.operation))
         goes_on = type_of_task(step.upid).startswith("ha") or step.action == "reboot"
-        return replace(
-            operation, done=state.word == GOALS[step.action] or not goes_on, vm=_in_state(operation.vm, state)
-        )
+        done = state.word == GOALS[step.action] or not goes_on or self._is_undone(step, operation.vm_id or "")
+        return replace(operation, done=done, vm=_in_state(operation.vm, state))
+
+    def _is_undone(self, step: Step, vm_id: str) -> bool:
+        """Whether somebody has started a VM since the HA manager was told to stop it, which is not to be forced now."""
+        if GOALS[step.action] != "stopped":
+            return False
+        return self._client.later_task(Place(node_of_task(step.upid), vm_id), step.upid, "hastart") is not None
 
     def _state(self, step: Step, vm_id: str) -> State:
         """The VM's state, on the task's node, or on the one that it has moved to since."""
@@ -128,8 +138,7 @@ class Progress:
         if step.action == "start" and ALREADY_RUNNING.search(exit_status):
             return self._running_already(operation, step)
         if step.action == "reboot" and GUEST_SILENT.search(exit_status) and operation.then_force:
-            # The gateway forces the guest when its time is over, which is now.
-            return operation
+            return self._forced(operation, step)
         if step.action == "stop" and VM_IN_USE.search(exit_status):
             again = self._stopped_over_guest(operation, step)
             if again is not None:
@@ -137,13 +146,29 @@ class Progress:
         log = self._client.task_log(step.upid) if "QEMU exited" in exit_status else ()
         return replace(operation, done=True, failure=task_failure(step.operation, vm_id, exit_status, log))
 
+    def _forced(self, operation: Operation, step: Step) -> Operation:
+        """The guest did not reboot: the reset by which the gateway, whose time for it is over now, has forced it."""
+        place = Place(node_of_task(step.upid), operation.vm_id or "")
+        reset = self._client.later_task(place, step.upid, "qmreset")
+        if reset is None:
+            return operation
+        handle = str(Step.power("reset", reset, {}))
+        return self.look(replace(operation, handle=handle, guest_until=None, then_force=False))
+
     def _elsewhere(self, operation: Operation, step: Step) -> Operation:
         """The VM is not on the node that was asked: ask the one that it has moved to."""
         vm_id = operation.vm_id or ""
         node = self._client.node_of(vm_id)
         if node is None or node == node_of_task(step.upid):
             return replace(operation, done=True, failure=not_found(vm_id, step.operation))
-        upid = self._client.power(Place(node, vm_id), step.action, step.options)
+        return self._asked_again(operation, step, Place(node, vm_id))
+
+    def _asked_again(self, operation: Operation, step: Step, place: Place) -> Operation:
+        """The step as it stands after it was asked for once more, by this look or by one before."""
+        later = self._client.later_task(place, step.upid, type_of_task(step.upid))
+        if later is not None:
+            return self.look(replace(operation, handle=str(replace(step, upid=later))))
+        upid = self._client.power(place, step.action, step.options)
         return replace(operation, handle=str(replace(step, upid=upid)))
 
     def _stopped_over_guest(self, operation: Operation, step: Step) -> Operation | None:
@@ -155,10 +180,9 @@ class Progress:
         waiting = self._client.tasks_of_guests(place)
         for upid in waiting:
             self._client.stop_task(upid)
-        if not waiting:
+        if not waiting and self._client.later_task(place, step.upid, type_of_task(step.upid)) is None:
             return None
-        upid = self._client.power(place, step.action, step.options)
-        return replace(operation, handle=str(replace(step, upid=upid)))
+        return self._asked_again(operation, step, place)
 
     def _running_already(self, operation: Operation, step: Step) -> Operation:
         """A VM that is paused has a process, and does not run."""
@@ -166,7 +190,8 @@ class Progress:
         state = self._client.state(place)
         if state.word not in {"paused", "suspended"}:
             return replace(operation, done=True, vm=_in_state(operation.vm, state))
-        return replace(operation, handle=str(Step.power("resume", self._client.power(place, "resume", {}), {})))
+        upid = self._client.power(place, "resume", {})
+        return replace(operation, handle=str(Step.power("resume", upid, {}, step.creation)))
 
 
 def _in_state(vm: VM | None, state: State) -> VM | None:

@@ -70,7 +70,7 @@ class Config:
 
     @property
     def name(self) -> str:
-        """The VM's name; empty while it is being made."""
+        """The VM's name; empty where it has none, or is being made."""
         return self.options.get("name", "")
 
     @property
@@ -235,7 +235,8 @@ def shown_vm(vm_id: str, config: Config, word: str, addresses: tuple[str, ...]) 
     """A VM as its configuration describes it; `word` is its state in QEMU's or PVE's words."""
     return VM(
         id=vm_id,
-        name=config.name,
+        # As Proxmox's list calls one without a name.
+        name=config.name or f"VM {vm_id}",
         status=status_of(word, config.lock),
         provider_status=config.lock if config.lock in LOCKED else word,
         cpus=config.cpus,

@@ -22,6 +22,8 @@ from providers.proxmox.records import Config
 _logger = logging.getLogger("cloudvm.proxmox")
 
 DELETE: Final = "DELETE /nodes/{node}/qemu/{vmid}"
+# The one lock that stays for long and keeps Proxmox from nothing here (`destroy_vm` in qemu-server's QemuServer.pm).
+HIBERNATED: Final = "suspended"
 DELETE_VOLUME: Final = "DELETE /nodes/{node}/storage/{storage}/content/{volume}"
 
 _FAILURES: Final = (ResourceException, ProviderError)
@@ -48,7 +50,7 @@ def removable(place: Place, config: Config) -> Removable:
             f"VM {place.vm_id} is protected in Proxmox. Protection is not removed silently: switch it off there first, "
             "if that is meant."
         )
-    if config.lock:
+    if config.lock and config.lock != HIBERNATED:
         raise _conflict(f"VM is locked ({config.lock}): VM {place.vm_id} can be deleted when Proxmox has done with it.")
     if config.notes.vm_id != place.vm_id:
         # A copy of a VM that somebody has made in Proxmox shares its image, and so does a clone of a template that was
@@ -90,14 +92,14 @@ class Removal:
         """Remove a VM that is off, with its disks; the work that is left open."""
         return task_operation(Verb.DELETE, place.vm_id, DELETE, self._client.delete(place))
 
-    def half_made(self, place: Place, upid: str | None, creation: str) -> None:
+    def half_made(self, place: Place, upid: str | None, creation: str, *, source: str = "") -> None:
         """Remove the VM that a create has made, and no other: PVE gives an id anew as soon as it is free.
 
-        `upid` is the task that makes it, None where the answer that named it was lost.
+        `upid` is the task that makes it, None where the answer that named it was lost; `source` as for `settled`.
         """
         if upid is not None:
             self._end_task(place.vm_id, upid)
-        config = self.settled(place)
+        config = self.settled(place, source=source)
         if config is None or config.notes.creation != creation:
             return
         if config.is_protected:
@@ -115,11 +117,15 @@ class Removal:
             self.stop(place)
             self._work.finish(self.vm(place))
 
-    def settled(self, place: Place, *, appears_within: float = 0.0) -> Config | None:
+    def settled(self, place: Place, *, appears_within: float = 0.0, source: str = "") -> Config | None:
         """A VM's configuration once nobody is making it any more; None when it is not there then.
 
-        `appears_within` is how many seconds it may take to be there at all.
+        `appears_within` is how many seconds it may take to be there at all. `source` is the node of the template that
+        it is cloned from: it is made there, and comes to its own node at the end.
         """
+        if source not in {"", place.node}:
+            self.settled(Place(source, place.vm_id), appears_within=appears_within)
+            appears_within = 0.0
         config = self.config(place)
         is_settled = config.lock not in BEING_MADE if config is not None else not appears_within
         if is_settled:

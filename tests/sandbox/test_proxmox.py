@@ -200,6 +200,23 @@ def test_verbs_without_privilege_name_it(pve: ProxmoxSandbox, stranger: Caller) 
     assert response.reason.startswith(f"Permission check failed (/vms/{vm_id}, VM.PowerMgmt)")
 
 
+def test_task_is_seen_and_ended_by_its_owner_alone(pve: ProxmoxSandbox, user: Caller, stranger: Caller) -> None:
+    """A token's is its user's, too; a user's is not the token's, and others need a privilege on the node."""
+    pve.knobs.task_seconds = 60.0
+    pve.add_user("other@sandbox", "other", privileges={"/vms": frozenset({"VM.Audit"})})
+    pve.add_user("demo@sandbox", "demo", privileges={"/vms": frozenset({"VM.PowerMgmt"})})
+    pve.add_token("demo@sandbox!less", privileges={"/vms": frozenset({"VM.PowerMgmt"})})
+    (vm_id,) = pve.seed(1)
+    upid = user.data("POST", f"{QEMU}/{vm_id}/status/reset")
+    owner, other = stranger.with_ticket(), stranger.with_ticket("other@sandbox", "other")
+    for caller, status in ((owner, 200), (other, 403), (stranger.with_token("demo@sandbox!less"), 403)):
+        assert caller.call("GET", f"/nodes/pve/tasks/{upid}/status").status_code == status
+        assert len(caller.data("GET", "/nodes/pve/tasks", source="all")) == (status == 200)
+        assert caller.call("DELETE", f"/nodes/pve/tasks/{upid}").status_code == status
+    own = owner.data("POST", f"{QEMU}/{vm_id}/status/reset")
+    assert stranger.with_token("demo@sandbox!less").call("GET", f"/nodes/pve/tasks/{own}/status").status_code == 403
+
+
 def test_task_that_is_to_fail_ends_with_the_text_that_was_planned(pve: ProxmoxSandbox, user: Caller) -> None:
     """An error undoes the work; a warning comes after it."""
     pve.end_next_task("qmcreate", "no space left")

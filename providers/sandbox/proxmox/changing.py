@@ -53,7 +53,7 @@ class Changing:
         def work(task: Task) -> Work:
             yield Hold(request.vm_id)
             machine = self._check_destroy(request)
-            machine.refuse_locked()
+            machine.refuse_locked(but_for="suspended")
             yield self._cluster.knobs.task_seconds
             for volume_id in self._disks(machine):
                 if self._cluster.storages.find(machine.node, volume_id) is None:

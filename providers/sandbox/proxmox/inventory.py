@@ -180,9 +180,8 @@ class Inventory:
 
 
 def _is_own(caller: Caller, task: Task) -> bool:
-    """Whether it is the caller's task; a user's own are those of the user's tokens, too."""
-    owners = {caller.id} if caller.is_token else {task.user.partition("!")[0]}
-    return task.user in owners or caller.id in owners
+    """Whether it is the caller's task; a user's own are those of the user's tokens, too, and not the reverse."""
+    return caller.id in {task.user, task.user.partition("!")[0]}
 
 
 def _ticket(ticket: Ticket, caller: Caller) -> Value:

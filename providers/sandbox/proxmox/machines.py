@@ -75,9 +75,9 @@ class Machine:
         """Its drives."""
         return drives.drives(self.config)
 
-    def refuse_locked(self) -> None:
-        """Refuse work on a VM with a lock in its configuration (`check_lock` in pve-guest-common)."""
-        if "lock" in self.config:
+    def refuse_locked(self, *, but_for: str = "") -> None:
+        """Refuse work on a VM with a lock in its configuration (`check_lock` in pve-guest-common), but for one."""
+        if self.config.get("lock", but_for) != but_for:
             raise PveError(f"VM is locked ({self.config['lock']})")
 
     def refuse_protected(self, what: str) -> None:

@@ -96,7 +96,7 @@ class Power:
             machine = self._cluster.machines.in_task(node, vm_id)
             if machine.is_template:
                 raise TaskError("you can't start a vm if it's a template")
-            machine.refuse_locked()
+            machine.refuse_locked(but_for="suspended")
             if machine.runs:
                 raise TaskError(f"VM {vm_id} already running")
             machine.apply_pending()
@@ -104,6 +104,9 @@ class Power:
             yield self._cluster.knobs.task_seconds / 2
             machine.process = Process.PRELAUNCH
             yield self._cluster.knobs.task_seconds / 2
+            # What was kept of a VM that had been suspended to disk is used up.
+            if machine.config.get("lock") == "suspended":
+                del machine.config["lock"]
             machine.run()
 
         return work

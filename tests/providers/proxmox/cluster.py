@@ -93,11 +93,11 @@ class Pve:
         return [call.operation for call in self.sandbox.calls.list()]
 
     def finished(self, operation: Operation, gateway: Gateway | None = None) -> Operation:
-        """The end of an operation, followed as a poller does."""
+        """The end of an operation, followed as a caller does, who holds the first handle to the last."""
         seen = [operation]
 
         def done() -> bool:
-            seen[0] = (gateway or self.gateway()).poll(seen[0])
+            seen[0] = (gateway or self.gateway()).poll(operation)
             return seen[0].done
 
         wait_until(done, pause=0.03)
@@ -127,7 +127,7 @@ def spec(image: str = IMPORT_IMAGE, key: str = "", digest: str = "digest-1", **f
     return VMSpec(**{**options, **fields})
 
 
-def wait_until(condition: Callable[[], bool], *, seconds: float = 8.0, pause: float = 0.02) -> None:
+def wait_until(condition: Callable[[], bool], *, seconds: float = 30.0, pause: float = 0.02) -> None:
     """Wait for a condition to hold."""
     until = time.monotonic() + seconds
     while not condition():

@@ -9,7 +9,7 @@ import pytest
 
 from providers.credentials import Credentials
 from providers.domain import StopMode
-from providers.errors import CredentialsRejectedError, ProviderError
+from providers.errors import BackendFailureError, CredentialsRejectedError, ProviderError
 from providers.gateway import Backends
 from providers.sandbox.faults import Fault
 from providers.sandbox.proxmox import PASSWORD, TOKEN_ID, TOKEN_SECRET, USER
@@ -91,15 +91,35 @@ def test_password_that_was_changed_meanwhile_is_tried_once(pve: Pve) -> None:
         return caught.type
 
     # All hold the session before the first of them is refused.
-    pve.sandbox.faults.add(Fault("GET /nodes/{node}/qemu", delay_seconds=0.3, status=401, times=MANY))
+    pve.sandbox.faults.add(Fault("GET /nodes/{node}/qemu", delay_seconds=1.5, status=401, times=MANY))
     assert set(at_once(MANY, call)) == {CredentialsRejectedError}
     assert pve.sandbox.calls.count(LOG_IN) == 1
+
+
+def test_create_whose_password_was_changed_meanwhile_tells_only_its_own_leftovers(pve: Pve) -> None:
+    """What is refused by one log-in for many requests is an error of each of them."""
+    pve.gateway(BY_PASSWORD).list_vms()
+    expired = Fault(f"POST {VM}/status/start", status=401, message="permission denied - invalid PVE ticket", times=None)
+    pve.sandbox.faults.add(expired)
+    pve.sandbox.faults.add(Fault(LOG_IN, status=401, message="authentication failure"))
+
+    def create(number: int) -> ProviderError:
+        with pytest.raises(CredentialsRejectedError) as caught:
+            pve.create(gateway=pve.gateway(BY_PASSWORD), name=f"test{number}")
+        return caught.value
+
+    errors = at_once(2, create)
+    assert errors[0] is not errors[1]
+    kinds = [[leftover.kind for leftover in error.leftovers] for error in errors]
+    assert kinds == [["vm", "iso"], ["vm", "iso"]]
+    assert len({leftover.id for error in errors for leftover in error.leftovers}) == 4
 
 
 @pytest.mark.parametrize("credentials", [Credentials(USER, "wrong"), Credentials("nobody@sandbox", PASSWORD)])
 def test_wrong_password_is_tried_once(pve: Pve, credentials: Credentials) -> None:
     """Also by many at the same time."""
-    pve.sandbox.knobs.unauthorized_delay_seconds = 0.2
+    # All wait for the one log-in before it is refused.
+    pve.sandbox.knobs.unauthorized_delay_seconds = 1.5
 
     def call(_: int) -> None:
         with pytest.raises(CredentialsRejectedError, match="realm and the password"):
@@ -150,12 +170,12 @@ def test_second_factor_is_explained(pve: Pve) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [{"data": None}, {"data": []}, {"data": {}}, {"data": {"ticket": None}}, {"data": "x"}]
+    "data", [None, [], {}, {"ticket": None}, {"ticket": "PVE:x"}, {"ticket": "", "CSRFPreventionToken": "y"}, "x"]
 )
-def test_log_in_that_answers_nonsense_is_refused(pve: Pve, answer: object) -> None:
-    """Something that is no ticket is taken for none."""
-    pve.sandbox.faults.add(Fault(LOG_IN, body=json.dumps(answer).encode(), content_type="application/json"))
-    with pytest.raises(ProviderError):
+def test_log_in_that_answers_nonsense_is_a_backend_error(pve: Pve, data: object) -> None:
+    """Something that is no ticket is taken for none, and says nothing about the account."""
+    pve.sandbox.faults.add(Fault(LOG_IN, body=json.dumps({"data": data}).encode(), content_type="application/json"))
+    with pytest.raises(BackendFailureError, match="POST /access/ticket"):
         pve.gateway(BY_PASSWORD).list_vms()
 
 
@@ -205,11 +225,16 @@ def test_password_of_any_signs_works(pve: Pve, password: str) -> None:
     assert pve.gateway(Credentials("odd.name@sandbox", password)).list_vms() == []
 
 
-@pytest.mark.parametrize("user", ["first.last@corp.example@ldap", "jürgen@sandbox", "a+b@sandbox"])
+@pytest.mark.parametrize(
+    "user", ["first.last@corp.example@ldap", "jürgen@sandbox", "a+b@sandbox", "a#b@sandbox", "a?b@sandbox", "50%25@x1"]
+)
 def test_user_with_signs_of_directories_works(pve: Pve, user: str) -> None:
-    """An at sign in the name, letters of all alphabets."""
+    """An at sign in the name, letters of all alphabets, signs that mean something in a path: tasks bear the name."""
     pve.sandbox.add_user(user, "x")
-    assert pve.gateway(Credentials(user, "x")).list_vms() == []
+    gateway = pve.gateway(Credentials(user, "x"))
+    vm_id = pve.create(gateway=gateway)
+    gateway.delete_vm(vm_id)
+    assert gateway.list_vms() == []
 
 
 def test_callers_never_share_a_session(pve: Pve) -> None:

@@ -12,10 +12,13 @@ from typing import Any, TypeVar
 import pytest
 
 from providers.errors import BackendTimeoutError, ErrorCode, Leftover, ProviderError
+from providers.gateway import Backends
+from providers.network import Network
 from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE
 from tests.providers.proxmox.cluster import (
+    AT_ONCE,
     QEMU,
     STORAGE,
     TASK,
@@ -145,6 +148,31 @@ def test_clone_whose_answer_is_lost_before_its_id_is_taken_leaves_nothing(pve: P
     assert pve.made() == ([], []), error.detail
 
 
+def test_clone_from_another_node_whose_answer_is_lost_leaves_nothing(pve: Pve) -> None:
+    """It is made on the template's node, where it is looked for, and comes to ours only at the end."""
+    stranger = pve.stranger()
+    stranger.done("POST", "/nodes/pve2/qemu", vmid=9100, name="shared", scsi0="nfs:8", memory=512)
+    assert stranger.done("POST", "/nodes/pve2/qemu/9100/template") == "OK"
+    pve.sandbox.faults.add(Fault(CLONE, cut=Cut.ANSWER, after=True))
+    pve.sandbox.knobs.task_seconds = 9.0
+    with changing_pace(pve, CLONE, 0.02), pytest.raises(ProviderError) as caught:
+        pve.gateway(storage_external_id="").create_vm(spec("template/9100", cloud_init=None))
+    pve.rest()
+    assert [vm.id for vm in pve.sandbox.vms()] == [], caught.value.detail
+    assert [(leftover.kind, leftover.removed) for leftover in caught.value.leftovers] == [("vm", True)]
+
+
+def test_create_that_takes_effect_after_its_time_leaves_nothing(pve: Pve) -> None:
+    """We have given up waiting for the answer, and Proxmox has not begun yet."""
+    hasty = Backends(Network(connect_timeout_seconds=5.0, read_timeout_seconds=3.0))
+    pve.sandbox.faults.add(Fault(CREATE, delay_seconds=4.5))
+    with pytest.raises(BackendTimeoutError, match="removed again"):
+        pve.gateway(backends=hasty).create_vm(spec())
+    hasty.close()
+    pve.rest()
+    assert pve.made() == ([], [])
+
+
 def test_create_whose_answer_is_lost_while_the_work_is_slow_leaves_nothing(pve: Pve) -> None:
     """The deadline passes before the VM that was made can be told from others'."""
     pve.sandbox.knobs.task_seconds = 1.0
@@ -226,6 +254,29 @@ def test_create_whose_clean_up_fails_tells_what_stays(pve: Pve, task: str, kind:
     assert [leftover.kind for leftover in error.leftovers if not leftover.removed] == [kind]
 
 
+def test_create_that_fails_tells_of_no_id_that_it_lost(pve: Pve) -> None:
+    """A clone loses its id only in its task; what has that id is not this create's."""
+    pve.sandbox.end_next_task("qmclone", "unable to create VM 100: config file already exists")
+    pve.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")
+    error = failed(pve, TEMPLATE_IMAGE, cloud_init=None)
+    assert [(leftover.kind, leftover.removed) for leftover in error.leftovers] == [("vm", True)]
+    assert len(pve.sandbox.tasks("qmclone")) == 2
+
+
+def test_create_that_failed_when_followed_spares_the_vm_that_has_its_id_since(pve: Pve) -> None:
+    """The id is given anew at once, and the operation can be looked at for a day."""
+    pve.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")
+    accepted = pve.gateway().create_vm(spec(), AT_ONCE)
+    ended = pve.finished(accepted)
+    assert ended.failure is not None
+    assert ended.failure.leftovers == (Leftover("vm", "100", removed=True),)
+    assert pve.made() == ([], [])
+    assert pve.create() == "100"
+    before = pve.made()
+    assert pve.gateway().poll(accepted).failure is not None
+    assert (pve.made(), pve.sandbox.vm(100).state) == (before, "running")
+
+
 def test_create_that_fails_spares_a_vm_that_somebody_made_at_the_same_id(pve: Pve) -> None:
     """The id was free again for a moment."""
     pve.sandbox.end_next_task("qmcreate", "lvcreate failed: exit code 5")
@@ -247,18 +298,12 @@ def test_create_that_fails_spares_a_vm_that_somebody_made_at_the_same_id(pve: Pv
 def test_create_that_got_lost_spares_a_vm_that_somebody_made_at_the_same_id(
     pve: Pve, image: str, operation: str, task_seconds: float
 ) -> None:
-    """Ours never came to be; theirs has the id, and may still be in the making."""
-    stranger = pve.stranger()
-    # The id is told, then a stranger takes it, then our own call gets lost.
-    pve.sandbox.faults.add(Fault(operation, delay_seconds=0.4, cut=Cut.ANSWER))
-    failures: list[ProviderError] = []
-    creating = threading.Thread(target=lambda: failures.append(failed(pve, image, cloud_init=None)))
-    creating.start()
-    wait_until(lambda: NEXT_ID in pve.operations(), pause=0.005)
+    """Ours never came to be; theirs has the id that we were told, and may still be in the making."""
     pve.sandbox.knobs.task_seconds = task_seconds
-    # The fault is taken by now, or is about to be: give our call the time to be first.
-    threading.Event().wait(0.15)
-    assert stranger.call("POST", QEMU, vmid=100, name="theirs", scsi0="local-lvm:1").status_code == 200
-    creating.join()
-    assert [vm.name for vm in pve.sandbox.vms()] == ["theirs"], failures
+    assert pve.stranger().call("POST", QEMU, vmid=100, name="theirs", scsi0="local-lvm:1").status_code == 200
+    pve.sandbox.faults.add(Fault(NEXT_ID, body=b'{"data":"100"}', content_type="application/json"))
+    pve.sandbox.faults.add(Fault(operation, cut=Cut.ANSWER))
+    error = failed(pve, image, cloud_init=None)
+    assert [vm.name for vm in pve.sandbox.vms()] == ["theirs"], error.detail
+    assert ("No VM of this request" in error.detail, error.leftovers) == (True, ())
     assert [volume.vm_id for volume in pve.sandbox.volumes()] == [100]

@@ -20,6 +20,7 @@ from tests.providers.proxmox.cluster import (
     Pve,
     spec,
 )
+from tests.providers.proxmox.recorder import recording
 from tests.support.threads import at_once
 
 MANY = 16
@@ -87,6 +88,15 @@ def test_create_with_an_installer_has_both_images_in_drives(pve: Pve) -> None:
     assert config["boot"] == "order=scsi0;ide2"
 
 
+@pytest.mark.parametrize("gib", [4, 8])
+@pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
+def test_create_from_an_image_that_is_large_enough_leaves_its_size(pve: Pve, image: str, gib: int) -> None:
+    """What the machine type says is the least; PVE refuses to make a disk smaller."""
+    pve.create(image, os=OperatingSystem("Linux", disk_gib=gib), start=False)
+    assert f"PUT {VM}/resize" not in pve.operations()
+    assert [volume.size_bytes for volume in pve.sandbox.volumes(content="images")] == [8 << 30]
+
+
 def test_create_on_pve_7_heeds_a_resize_that_answers_null(pve: Pve) -> None:
     """No task to wait for, and the disk has its size."""
     pve.sandbox.set_version("7.4")
@@ -148,6 +158,50 @@ def test_clone_of_a_template_with_an_image_of_ours_has_one_cloud_init(pve: Pve) 
     assert [volume.id for volume in pve.sandbox.volumes(content="iso")] == [original]
 
 
+@pytest.mark.parametrize("slot", ["ide2", "scsi1"])
+def test_clone_of_a_template_with_a_cloud_init_drive_has_ours_in_its_place(pve: Pve, slot: str) -> None:
+    """A guest that finds two takes either."""
+    pve.stranger().data("PUT", f"{QEMU}/{TEMPLATE_ID}/config", **{slot: "local-lvm:cloudinit"})
+    vm_id = pve.create(TEMPLATE_IMAGE)
+    (seed,) = [volume.id for volume in pve.sandbox.volumes(content="iso")]
+    drives = {name: value for name, value in pve.sandbox.vm(vm_id).config.items() if "media=cdrom" in value}
+    assert [value.split(",")[0] for value in drives.values()] == [seed]
+    assert not [volume.id for volume in pve.sandbox.volumes() if volume.id.endswith(f"vm-{vm_id}-cloudinit")]
+
+
+def test_clone_of_a_template_with_two_cloud_inits_has_one(pve: Pve) -> None:
+    """Proxmox's own, and one of ours that was left in when the template was made."""
+    old = f"local:iso/cloudvm-{'0' * 32}.iso"
+    pve.sandbox.add_volume(old, size_bytes=1 << 20)
+    pve.sandbox.set_config(TEMPLATE_ID, "ide0", f"{old},media=cdrom,size=1M")
+    pve.stranger().data("PUT", f"{QEMU}/{TEMPLATE_ID}/config", ide2="local-lvm:cloudinit")
+    config = pve.sandbox.vm(pve.create(TEMPLATE_IMAGE)).config
+    drives = [value.split(",")[0] for value in config.values() if "media=cdrom" in value]
+    assert len(drives) == 1
+    assert drives != [old]
+
+
+@pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
+def test_create_gives_the_network_and_the_cpu_of_the_environment(pve: Pve, image: str) -> None:
+    """A bridge with a VLAN, and another type than the usual one."""
+    gateway = pve.gateway(network_id="vmbr1,tag=20", options={"cpu_type": ("x86-64-v2-AES",)})
+    config = pve.sandbox.vm(pve.create(image, gateway, start=False)).config
+    model, *rest = config["net0"].split(",")
+    assert (model.partition("=")[0], sorted(rest)) == ("virtio", ["bridge=vmbr1", "tag=20"])
+    assert config["cpu"] == "x86-64-v2-AES"
+
+
+@pytest.mark.parametrize(
+    ("system", "ostype", "serial"), [("Linux", "l26", "socket"), ("Windows", "win11", None), ("BSD", "other", None)]
+)
+def test_create_suits_the_operating_system(pve: Pve, system: str, ostype: str, serial: str | None) -> None:
+    """On the usual bridge, with the host's CPU and an agent expected."""
+    config = pve.sandbox.vm(pve.create(os=OperatingSystem(system), start=False)).config
+    assert (config["ostype"], config.get("serial0")) == (ostype, serial)
+    assert (config["cpu"], config["agent"], config["scsihw"]) == ("host", "1", "virtio-scsi-single")
+    assert config["net0"].endswith(",bridge=vmbr0")
+
+
 def test_clone_without_cloud_init_leaves_the_image_of_its_template(pve: Pve) -> None:
     """It shares the template's image, which is not its own to remove."""
     vm_id = pve.create()
@@ -174,6 +228,39 @@ def test_clone_of_a_template_that_is_gone_is_unprocessable(pve: Pve) -> None:
     assert stranger.done("DELETE", f"{QEMU}/{TEMPLATE_ID}") == "OK"
     with pytest.raises(UnprocessableError, match=str(TEMPLATE_ID)):
         pve.create(TEMPLATE_IMAGE, start=False)
+
+
+def test_clone_of_a_template_that_was_built_anew_is_made_at_the_second_try(pve: Pve) -> None:
+    """The session knows the old one, with other drives: one create fails, and the next looks at the new one."""
+    pve.create(TEMPLATE_IMAGE, start=False)
+    stranger = pve.stranger()
+    assert stranger.done("DELETE", f"{QEMU}/{TEMPLATE_ID}") == "OK"
+    assert stranger.done("POST", QEMU, vmid=TEMPLATE_ID, name="anew", virtio0="local-lvm:8", memory=512) == "OK"
+    assert stranger.done("POST", f"{QEMU}/{TEMPLATE_ID}/template") == "OK"
+    with pytest.raises(UnprocessableError, match="scsi0"):
+        pve.create(TEMPLATE_IMAGE)
+    vm_id = pve.create(TEMPLATE_IMAGE)
+    assert "size=20G" in pve.sandbox.vm(vm_id).config["virtio0"]
+
+
+@pytest.mark.parametrize(
+    ("storage", "wanted"), [("storage/pve/local-lvm", {"full": "1", "storage": "local-lvm"}), ("", {})]
+)
+def test_clone_is_full_where_a_storage_is_named_and_linked_elsewhere(
+    pve: Pve, storage: str, wanted: dict[str, str]
+) -> None:
+    """A linked one lies with its template."""
+    with recording(pve) as record:
+        pve.create(TEMPLATE_IMAGE, record.pve.gateway(storage_external_id=storage), start=False)
+    (cloned,) = [request.parameters for request in record.requests if request.path.endswith("/clone")]
+    assert {name: value for name, value in cloned.items() if name in {"full", "storage"}} == wanted
+
+
+@pytest.mark.parametrize(("gib", "wanted"), [(None, 32), (50, 50)])
+def test_create_with_an_installer_has_an_empty_disk_of_a_size(pve: Pve, gib: int | None, wanted: int) -> None:
+    """Its own, or the usual one."""
+    pve.create(ISO_IMAGE, os=OperatingSystem("Linux", disk_gib=gib), start=False)
+    assert [volume.size_bytes for volume in pve.sandbox.volumes(content="images")] == [wanted << 30]
 
 
 @pytest.mark.parametrize("image", ["template/4711", "4711"])

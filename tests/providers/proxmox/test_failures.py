@@ -64,6 +64,7 @@ TEXTS = [
     ("shrinking disks is not supported", ErrorCode.UNPROCESSABLE),
     ('Can\'t call method "foo" on an undefined value at /usr/share/perl5/PVE/X.pm line 1.', ErrorCode.BACKEND_ERROR),
     ("got timeout", ErrorCode.BACKEND_ERROR),
+    ("unable to create image: mkdir /mnt/pve/nfs/images/100: Permission denied", ErrorCode.BACKEND_ERROR),
     ("a text that nobody has heard of", ErrorCode.BACKEND_ERROR),
 ]
 STATUSES = [
@@ -81,6 +82,8 @@ STATUSES = [
     (596, "Connection timed out", ErrorCode.BACKEND_UNREACHABLE),
     (596, "tls_process_server_certificate: certificate verify failed", ErrorCode.BACKEND_UNREACHABLE),
     (599, "Too many redirections", ErrorCode.BACKEND_UNREACHABLE),
+    (597, "storage 'nfs' does not exist", ErrorCode.BACKEND_UNREACHABLE),
+    (429, "VM is locked (backup)", ErrorCode.THROTTLED),
 ]
 
 
@@ -209,6 +212,28 @@ def test_data_of_another_form_is_a_backend_error(pve: Pve, data: object) -> None
     assert [vm.id for vm in pve.sandbox.vms()] == [vm_id]
 
 
+@pytest.mark.parametrize("option", [{"memory": "much"}, {"cores": "x"}, {"meta": f"ctime={10**30}"}, {"vcpus": None}])
+def test_configuration_with_values_of_another_form_is_no_fault_of_ours(pve: Pve, option: dict[str, object]) -> None:
+    """A backend error, or a VM as far as it can be read."""
+    (vm_id,) = pve.sandbox.seed(1)
+    body = json.dumps({"data": {"name": "a", **option}}).encode()
+    pve.sandbox.faults.add(Fault(f"GET {VM}/config", body=body, content_type=JSON))
+    try:
+        assert pve.gateway().get_vm(str(vm_id)).name == "a"
+    except ProviderError as error:
+        told = (error.code, "/config" in error.detail)
+        assert told == (ErrorCode.BACKEND_ERROR, True)
+
+
+def test_failed_upload_names_the_image_and_no_vm(pve: Pve) -> None:
+    """Before there is a VM."""
+    pve.sandbox.end_next_task("imgcopy", "import failed: exit code 1")
+    with pytest.raises(
+        ProviderError, match=r"upload for local:iso/cloudvm-\w+\.iso, and its task failed: import failed"
+    ):
+        pve.create()
+
+
 @pytest.mark.parametrize("data", [None, [], {}, "x", {"status": None}])
 def test_task_state_of_another_form_does_not_end_well(pve: Pve, data: object) -> None:
     """It is looked at some times more, and given up."""
@@ -224,4 +249,6 @@ def test_throttled_call_keeps_retry_after(pve: Pve) -> None:
     error = refused(pve, Fault(LIST, status=429, message="Too Many Requests", headers={"Retry-After": "7"}))
     assert error.retry_after_seconds == 7.0
     error = refused(pve, Fault(LIST, status=429, message="x", headers={"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT"}))
+    assert error.retry_after_seconds is None
+    error = refused(pve, Fault(LIST, status=429, message="x", headers={"Retry-After": "\xb2"}))
     assert error.retry_after_seconds is None

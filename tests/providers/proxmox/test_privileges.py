@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from providers.errors import PermissionDeniedError, ProviderError
 from providers.gateway import Backends
 from providers.sandbox.authority import Authority
 from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE, TEMPLATE_ID, TOKEN_SECRET
-from tests.providers.proxmox.cluster import NETWORK, TEMPLATE_IMAGE, Pve, running_pve, spec
+from tests.providers.proxmox.cluster import NETWORK, QEMU, TEMPLATE_IMAGE, Pve, running_pve, spec
 
 Role = Mapping[str, frozenset[str]]
 
@@ -43,6 +44,8 @@ ISOS = frozenset({"Datastore.Allocate", "Datastore.AllocateTemplate"})
 ELSEWHERE = frozenset({"Datastore.Audit"})
 # On the bridge, as a VNet of the zone `localnetwork`; PVE asks for it since 8.0.
 BRIDGES = frozenset({"SDN.Use"})
+# On /vms, where the template has a cloud-init drive of PVE's own: ours takes its place.
+CLOUD_INIT = frozenset({"VM.Config.Cloudinit"})
 # What only makes more visible: without it `GET /vm/{id}` tells no addresses.
 AGENT = {"9.0": "VM.GuestAgent.Audit", "7.4": "VM.Monitor"}
 
@@ -64,10 +67,10 @@ def without(role: Role, path: str, privilege: str) -> Role:
     return {**role, path: role[path] - {privilege}}
 
 
-def live(pve: Pve, role: Role, image: str) -> list[str]:
+def live(pve: Pve, role: Role, image: str, **environment: Any) -> list[str]:
     """A VM's life with a token of these privileges; what was denied in its course."""
     pve.sandbox.add_token(TOKEN, TOKEN_SECRET, privileges=role)
-    gateway = pve.gateway(Credentials(TOKEN, TOKEN_SECRET), backends=(backends := Backends(NETWORK)))
+    gateway = pve.gateway(Credentials(TOKEN, TOKEN_SECRET), backends=(backends := Backends(NETWORK)), **environment)
     denied: list[str] = []
     vm_id = ""
     try:
@@ -164,10 +167,37 @@ def test_image_on_a_storage_of_its_own_needs_a_look_there(pve: Pve) -> None:
     )
 
 
+def test_template_with_a_cloud_init_drive_needs_a_privilege_more(pve: Pve) -> None:
+    """Named where it is missing."""
+    pve.stranger().data("PUT", f"{QEMU}/{TEMPLATE_ID}/config", ide2="local-lvm:cloudinit")
+    role = ROLES["9.0"]
+    (denied, *_) = live(pve, role, TEMPLATE_IMAGE)
+    assert "VM.Config.Cloudinit" in denied
+    assert live(pve, {**role, "/vms": VMS | CLOUD_INIT}, TEMPLATE_IMAGE) == []
+
+
+def test_template_on_another_bridge_needs_a_privilege_for_it(pve: Pve) -> None:
+    """PVE looks at the bridge that is given up, too."""
+    zone = "/sdn/zones/localnetwork"
+    role = {**without(ROLES["9.0"], f"{zone}/vmbr0", "SDN.Use"), f"{zone}/vmbr1": BRIDGES}
+    (denied, *_) = live(pve, role, TEMPLATE_IMAGE, network_id="vmbr1")
+    assert f"{zone}/vmbr0, SDN.Use" in denied
+    assert live(pve, {**role, f"{zone}/vmbr0": BRIDGES}, TEMPLATE_IMAGE, network_id="vmbr1") == []
+
+
+def test_disk_of_another_vm_needs_the_privilege_to_clone_it(pve: Pve) -> None:
+    """As a template does; one that lies with a VM that does not exist any more, too."""
+    image = "local-lvm:vm-900-disk-0"
+    pve.sandbox.add_volume(image, size_bytes=2 << 30)
+    (denied, *_) = live(pve, without(ROLES["9.0"], "/vms", "VM.Clone"), image)
+    assert "/vms/900, VM.Clone" in denied
+    assert live(pve, ROLES["9.0"], image) == []
+
+
 def test_readme_lists_these_privileges_and_no_others() -> None:
     """Whoever makes a role by it has what it takes."""
     readme = (Path(__file__).parents[3] / "README.md").read_text()
     table = readme.partition("### Proxmox VE")[2].partition("| Path | Privileges | For |")[2].partition("\n\n")[0]
     listed = set(re.findall(r"`((?:VM|Datastore|SDN)\.[A-Za-z.]+)`", table))
     held = {privilege for role in ROLES.values() for privileges in role.values() for privilege in privileges}
-    assert listed == held | set(AGENT.values()) | ELSEWHERE
+    assert listed == held | set(AGENT.values()) | ELSEWHERE | CLOUD_INIT

@@ -14,6 +14,7 @@ from providers.network import Network
 from providers.sandbox.faults import Fault
 from providers.sandbox.proxmox import TEMPLATE_ID
 from tests.providers.proxmox.cluster import AT_ONCE, QEMU, TASK, VM, Pve, wait_until
+from tests.providers.proxmox.recorder import recording
 
 AGENT = f"GET {VM}/agent/network-get-interfaces"
 CONFIG, CURRENT = f"GET {VM}/config", f"GET {VM}/status/current"
@@ -41,6 +42,19 @@ def test_verbs_on_a_vm_of_the_ha_manager_wait_for_it(pve: Pve, version: str) -> 
     assert {task.type for task in pve.sandbox.tasks()} == {"hastop", "hastart"}
 
 
+def test_stop_of_a_vm_of_the_ha_manager_is_not_forced_on_one_that_was_started_since(pve: Pve) -> None:
+    """Nobody has looked at the operation until the guest's time was long over."""
+    vm_id = seeded(pve)
+    pve.sandbox.manage_by_ha(vm_id)
+    pve.sandbox.knobs.ha_seconds = 0.05
+    accepted = pve.gateway().stop_vm(vm_id, StopMode.AUTO, 0, AT_ONCE)
+    wait_until(lambda: pve.sandbox.vm(vm_id).state == "stopped")
+    pve.gateway().start_vm(vm_id)
+    assert pve.gateway().poll(accepted).done
+    assert (pve.sandbox.vm(vm_id).state, pve.sandbox.vm(vm_id).boots) == ("running", 2)
+    assert len(pve.sandbox.tasks("hastop")) == 1
+
+
 @VERSIONS
 def test_delete_of_a_running_vm_of_the_ha_manager_leaves_nothing(pve: Pve, version: str) -> None:
     """It is off before it is removed, and leaves the manager's list."""
@@ -57,10 +71,15 @@ def test_force_stop_after_a_vm_of_the_ha_manager_still_overrules(pve: Pve) -> No
     managed, plain = map(str, pve.sandbox.seed(2))
     pve.sandbox.manage_by_ha(managed)
     pve.sandbox.knobs.ha_seconds = 0.05
-    pve.gateway().stop_vm(managed, StopMode.FORCE, 0)
-    pve.sandbox.calls.clear()
-    pve.gateway().stop_vm(plain, StopMode.FORCE, 0)
-    assert pve.sandbox.calls.count(f"POST {VM}/status/stop") == 1
+    with recording(pve) as record:
+        for vm_id in (managed, plain):
+            record.pve.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
+    asked = [request for request in record.requests if request.path.endswith("/stop")]
+    assert [("overrule-shutdown" in request.parameters, request.status) for request in asked] == [
+        (True, 400),
+        (False, 200),
+        (True, 200),
+    ]
 
 
 def test_force_stop_on_older_pve_is_asked_once(pve: Pve) -> None:
@@ -117,6 +136,29 @@ def test_paused_vm_is_suspended_and_resumed_by_start(pve: Pve) -> None:
     assert (pve.sandbox.vm(vm_id).state, pve.sandbox.vm(vm_id).boots) == ("running", 1)
 
 
+def test_paused_vm_runs_in_a_list(pve: Pve) -> None:
+    """Proxmox would have to ask each QEMU, which takes time."""
+    seeded(pve, "paused")
+    assert [vm.status for vm in pve.gateway().list_vms()] == [VMStatus.RUNNING]
+
+
+def test_vm_that_is_suspended_to_disk_is_started(pve: Pve) -> None:
+    """Its lock tells so, and goes."""
+    vm_id = seeded(pve, "stopped")
+    pve.sandbox.lock(vm_id, "suspended")
+    assert pve.gateway().get_vm(vm_id).status is VMStatus.SUSPENDED
+    pve.gateway().start_vm(vm_id)
+    assert pve.gateway().get_vm(vm_id).status is VMStatus.RUNNING
+
+
+def test_vm_without_a_name_is_called_as_in_proxmoxs_list(pve: Pve) -> None:
+    """Listed and by itself."""
+    vm_id = seeded(pve)
+    pve.sandbox.set_config(vm_id, "name", None)
+    assert [vm.name for vm in pve.gateway().list_vms()] == [f"VM {vm_id}"]
+    assert pve.gateway().get_vm(vm_id).name == f"VM {vm_id}"
+
+
 def test_paused_vm_is_stopped_by_auto_and_refused_by_graceful(pve: Pve) -> None:
     """Its guest cannot be asked."""
     vm_id = seeded(pve, "paused")
@@ -136,7 +178,7 @@ def test_stop_auto_cuts_a_deaf_guest_although_nobody_polls(pve: Pve, version: st
     accepted = pve.gateway().stop_vm(vm_id, StopMode.AUTO, 1, AT_ONCE)
     assert not accepted.done
     calls = pve.sandbox.calls.count()
-    wait_until(lambda: pve.sandbox.vm(vm_id).state == "stopped", seconds=4)
+    wait_until(lambda: pve.sandbox.vm(vm_id).state == "stopped")
     assert pve.sandbox.calls.count() == calls
     assert pve.gateway().poll(accepted).done
 
@@ -172,9 +214,8 @@ def test_force_stop_overrules_a_shutdown_that_another_caller_waits_for(pve: Pve)
     vm_id = seeded(pve)
     pve.sandbox.ignore_shutdown(vm_id)
     waiting = pve.gateway().stop_vm(vm_id, StopMode.GRACEFUL, 60, AT_ONCE)
-    begun = time.monotonic()
+    # The gateway's own deadline comes long before the other's patience ends.
     pve.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
-    assert time.monotonic() - begun < 3
     assert pve.sandbox.vm(vm_id).state == "stopped"
     assert pve.gateway().poll(waiting).done
 
@@ -199,7 +240,7 @@ def test_force_stop_on_older_pve_leaves_other_work_alone(pve: Pve) -> None:
     pve.sandbox.set_version("7.4")
     pve.sandbox.set_lock_seconds(0.3)
     vm_id = seeded(pve)
-    pve.sandbox.knobs.task_seconds = 5.0
+    pve.sandbox.knobs.task_seconds = 60.0
     upid = pve.stranger().data("POST", f"{QEMU}/{vm_id}/status/reset")
     with pytest.raises(ConflictError, match="can't lock file"):
         pve.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
@@ -231,7 +272,44 @@ def test_operation_that_was_accepted_on_the_wrong_node_goes_on_on_the_right_one(
     accepted = pve.gateway().start_vm(vm_id, AT_ONCE)
     assert not accepted.done
     assert pve.finished(accepted).failure is None
-    assert pve.sandbox.vm(vm_id).state == "running"
+    assert (pve.sandbox.vm(vm_id).state, pve.sandbox.vm(vm_id).boots) == ("running", 1)
+    assert [task.node for task in pve.sandbox.tasks("qmstart")] == ["pve", "pve2"]
+
+
+def test_restart_of_a_deaf_guest_is_forced_once_however_often_it_is_looked_at(pve: Pve) -> None:
+    """Whoever follows it holds its first handle, which tells nothing of the reset."""
+    vm_id = seeded(pve)
+    pve.sandbox.ignore_shutdown(vm_id)
+    accepted = pve.gateway().restart_vm(vm_id, StopMode.AUTO, 1, AT_ONCE)
+    assert pve.finished(accepted).failure is None
+    assert pve.gateway().poll(accepted).done
+    assert pve.sandbox.vm(vm_id).boots == 2
+    assert len(pve.sandbox.tasks("qmreset")) == 1
+
+
+def test_restart_is_done_when_the_vm_runs_again(pve: Pve) -> None:
+    """Its task ends when the guest is off; who starts it again does so later and unseen."""
+    vm_id = seeded(pve)
+    accepted = pve.gateway().restart_vm(vm_id, StopMode.GRACEFUL, 5, AT_ONCE)
+    pve.sandbox.knobs.task_seconds = 60.0
+    pve.rest()
+    assert (pve.sandbox.vm(vm_id).state, pve.gateway().poll(accepted).done) == ("stopped", False)
+    pve.sandbox.set_state(vm_id, "running")
+    assert pve.gateway().poll(accepted).done
+
+
+def test_force_stop_on_older_pve_that_is_followed_ends_well(pve: Pve) -> None:
+    """The first task has failed over the guest's, and the second is what counts, for each look."""
+    pve.sandbox.set_version("7.4")
+    pve.sandbox.set_lock_seconds(0.3)
+    vm_id = seeded(pve)
+    pve.sandbox.ignore_shutdown(vm_id)
+    pve.gateway().stop_vm(vm_id, StopMode.GRACEFUL, 60, AT_ONCE)
+    accepted = pve.gateway().stop_vm(vm_id, StopMode.FORCE, 0, AT_ONCE)
+    assert pve.finished(accepted).failure is None
+    assert pve.gateway().poll(accepted).failure is None
+    assert pve.sandbox.vm(vm_id).state == "stopped"
+    assert len(pve.sandbox.tasks("qmstop")) == 2
 
 
 def test_operation_on_a_vm_that_is_deleted_meanwhile_is_not_found(pve: Pve) -> None:
@@ -289,16 +367,17 @@ def test_get_without_an_answer_of_the_agent_tells_no_addresses(pve: Pve, case: s
             denied = f"Permission check failed (/vms/{vm_id}, VM.GuestAgent.Audit)"
             pve.sandbox.faults.add(Fault(AGENT, status=403, message=denied))
         case "slow":
-            impatient = Backends(Network(connect_timeout_seconds=5.0, read_timeout_seconds=0.5))
-            gateway = pve.gateway(backends=impatient)
-            pve.sandbox.faults.add(Fault(AGENT, delay_seconds=20.0))
+            patient = Backends(Network(connect_timeout_seconds=60.0, read_timeout_seconds=60.0))
+            gateway = pve.gateway(backends=patient)
+            pve.sandbox.faults.add(Fault(AGENT, delay_seconds=60.0))
         case "broken":
             pve.sandbox.faults.add(Fault(AGENT, body=b'{"data":null}', content_type="application/json"))
         case _:
             pass
     begun = time.monotonic()
     shown = gateway.get_vm(vm_id)
-    assert time.monotonic() - begun < 5
+    # A guest's agent gets five seconds, whatever other calls get.
+    assert time.monotonic() - begun < 30
     assert (shown.status, shown.ip_addresses) == (VMStatus.RUNNING, ())
     assert [call for call in pve.operations() if call != AGENT] == [CONFIG, CURRENT]
     pve.sandbox.calls.clear()
@@ -323,7 +402,7 @@ def test_list_of_two_thousand_vms_is_one_call(pve: Pve) -> None:
 
 def test_vm_that_is_being_made_is_creating(pve: Pve) -> None:
     """In the list and by itself, told by its lock."""
-    pve.sandbox.knobs.task_seconds = 1.0
+    pve.sandbox.knobs.task_seconds = 60.0
     stranger = pve.stranger()
     upid = stranger.data("POST", QEMU, vmid=100, name="slow", scsi0="local-lvm:1")
     (listed,) = pve.gateway().list_vms()

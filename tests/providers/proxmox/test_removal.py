@@ -116,6 +116,19 @@ def test_delete_of_a_vm_that_was_shown_as_protected_is_a_conflict(pve: Pve, stat
     assert pve.sandbox.vm(vm_id).state == state
 
 
+def test_delete_of_a_vm_that_was_shown_again_as_protected_is_a_conflict(pve: Pve) -> None:
+    """The last that was seen of it counts."""
+    vm_id = pve.create()
+    gateway = pve.gateway()
+    gateway.get_vm(vm_id)
+    pve.sandbox.set_config(vm_id, "protection", "1")
+    gateway.get_vm(vm_id)
+    before = pve.made()
+    with pytest.raises(ConflictError, match="protect"):
+        gateway.delete_vm(vm_id)
+    assert (pve.made(), pve.sandbox.vm(vm_id).state) == (before, "running")
+
+
 def test_delete_of_a_vm_that_was_locked_since_it_was_shown_is_a_conflict(pve: Pve) -> None:
     """Proxmox refuses the first step."""
     vm_id = pve.create()
@@ -129,7 +142,7 @@ def test_delete_of_a_vm_that_was_locked_since_it_was_shown_is_a_conflict(pve: Pv
 
 
 def test_delete_of_a_vm_that_was_protected_since_it_was_shown_keeps_it(pve: Pve) -> None:
-    """Proxmox refuses the last step: the VM is off, and whole."""
+    """Proxmox refuses the last step: the VM is off, and has its disks; the image with its cloud-init is gone."""
     vm_id = pve.create()
     gateway = pve.gateway()
     gateway.get_vm(vm_id)
@@ -137,6 +150,7 @@ def test_delete_of_a_vm_that_was_protected_since_it_was_shown_keeps_it(pve: Pve)
     with pytest.raises(ConflictError, match="protect"):
         gateway.delete_vm(vm_id)
     assert [vm.id for vm in pve.sandbox.vms()] == [int(vm_id)]
+    assert [volume.content for volume in pve.sandbox.volumes()] == ["images"]
 
 
 def test_delete_of_a_vm_that_became_a_template_since_it_was_shown_finds_none(pve: Pve) -> None:
@@ -169,6 +183,14 @@ def test_delete_of_a_locked_vm_is_a_conflict_before_anything_is_done(pve: Pve, s
     with pytest.raises(ConflictError, match=r"locked \(backup\)"):
         pve.gateway().delete_vm(vm_id)
     assert (pve.made(), pve.sandbox.vm(vm_id).state) == (before, state)
+
+
+def test_delete_of_a_vm_that_is_suspended_to_disk_leaves_nothing(pve: Pve) -> None:
+    """It is locked for as long as nobody starts it, and Proxmox deletes it all the same."""
+    vm_id = pve.create(start=False)
+    pve.sandbox.lock(vm_id, "suspended")
+    pve.gateway().delete_vm(vm_id)
+    assert pve.made() == ([], [])
 
 
 @pytest.mark.parametrize("verb", ["start", "stop", "stop by force", "restart", "restart by force"])

@@ -45,6 +45,7 @@ CALLED = {
     f"POST {STORAGE}/upload",
     f"GET {STORAGE}/content/{{volume}}",
     f"DELETE {STORAGE}/content/{{volume}}",
+    "GET /nodes/{node}/tasks",
     "GET /nodes/{node}/tasks/{upid}/status",
     "GET /nodes/{node}/tasks/{upid}/log",
     "DELETE /nodes/{node}/tasks/{upid}",
@@ -92,6 +93,7 @@ def seen(pve: Pve) -> list[Seen]:
         (vm_id,) = pve.sandbox.seed(1, state="paused")
         gateway.start_vm(str(vm_id))
         pve.sandbox.migrate(vm_id, "pve2")
+        gateway.stop_vm(str(vm_id), StopMode.FORCE, 0)
         gateway.delete_vm(str(vm_id))
         pve.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")
         for seconds, task_seconds in ((20.0, 0.02), (0.4, 5.0)):
