@@ -10,11 +10,10 @@ from typing import Final
 
 from providers.domain import VM, Manner, Operation, Verb, VMSpec, VMStatus
 from providers.driver import Work
-from providers.errors import AlreadyInStateError, BackendFailureError, ConflictError
-from providers.nutanix.answers import PrismError
+from providers.errors import AlreadyInStateError, ConflictError
 from providers.nutanix.client import Check, PrismClient
 from providers.nutanix.creation import Creation
-from providers.nutanix.failures import not_found, translate
+from providers.nutanix.failures import not_found
 from providers.nutanix.lookups import Lookups
 from providers.nutanix.progress import Progress, Step, not_running
 from providers.nutanix.recipe import check_user_data, recipe_for
@@ -45,7 +44,9 @@ class Verbs:
     def list_vms(self) -> Iterator[VM]:
         """See `Driver`. VMs of all hosts, on or off; controller VMs and templates are in none of the APIs' lists."""
         scope = self._lookups.scope()
-        return (machine.vm for machine in self._client.list_vms(scope) if scope in {"", machine.cluster})
+        found = (machine for machine in self._client.list_vms(scope) if self._is_in(scope, machine))
+        # A VM that is made while the pages are fetched moves others to the next one, where they are a second time.
+        return iter({machine.id: machine.vm for machine in found}.values())
 
     def get_vm(self, vm_id: str) -> VM:
         """See `Driver`. One call."""
@@ -80,13 +81,8 @@ class Verbs:
         return Removal(self._client, work).vm(vm_id, self._scope_check(self._client.delete_operation))
 
     def poll(self, operation: Operation) -> Operation:
-        """See `Driver`. A Prism that is busy just now is looked at again, as one that cannot be reached is."""
-        try:
-            seen = self._progress.look(operation)
-        except PrismError as error:
-            if error.status == 503:
-                raise _lost_look(error) from error
-            raise
+        """See `Driver`."""
+        seen = self._progress.look(operation)
         if seen.failure is not None and seen.verb is Verb.CREATE:
             self._lookups.forget()
         return seen
@@ -111,8 +107,13 @@ class Verbs:
 
     def _check_scope(self, machine: Machine, operation: str) -> None:
         scope = self._lookups.scope()
-        if scope and machine.cluster and machine.cluster != scope:
+        if not self._is_in(scope, machine):
             raise not_found(machine.id, operation)
+
+    @staticmethod
+    def _is_in(scope: str, machine: Machine) -> bool:
+        """Whether a VM is in a cluster, as far as Prism tells; lists and verbs go by the same."""
+        return not scope or machine.cluster in {"", scope}
 
     @contextmanager
     def _turn(self, key: str) -> Iterator[None]:
@@ -125,8 +126,3 @@ class Verbs:
             yield
         finally:
             turn.release()
-
-
-def _lost_look(error: PrismError) -> BackendFailureError:
-    failure = translate(error)
-    return BackendFailureError(failure.detail, backend=failure.backend, retry_after_seconds=failure.retry_after_seconds)
