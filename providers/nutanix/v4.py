@@ -135,7 +135,9 @@ class CentralClient(PrismClient):
             machine, etag = self._seen(vm_id)
             if check is not None:
                 check(machine)
-            headers = {"If-Match": etag, "NTNX-Request-Id": str(uuid.uuid4())}
+            # Without one Prism says so itself; a blank one would be taken for a stale one, and be tried again.
+            match = {"If-Match": etag} if etag else {}
+            headers = {**match, "NTNX-Request-Id": str(uuid.uuid4())}
             try:
                 return self._session.ask(method, f"{_VMS}/{quoted(vm_id)}{ending}", None, headers).read(task_id)
             except PrismError as error:
