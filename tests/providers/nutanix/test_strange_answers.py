@@ -15,7 +15,7 @@ import requests
 from providers.errors import BackendFailureError, ProviderError, ThrottledError
 from providers.sandbox.faults import Fault
 from providers.sandbox.nutanix import PASSWORD, USER
-from tests.providers.nutanix.prism import LIST, Prism
+from tests.providers.nutanix.prism import GET, LIST, START, Prism
 
 PATHS = {"v2": "/PrismGateway/services/rest/v2.0/vms", "v3": "/api/nutanix/v3/vms/list"}
 V4_PATH = "/api/vmm/v4.0/ahv/config/vms"
@@ -72,6 +72,17 @@ def test_list_survives_the_lack_of_each_field(prism: Prism) -> None:
             assert [vm.id for vm in prism.gateway().list_vms()] == [vm_id], path
             tried += 1
     assert tried > 20
+
+
+def test_change_of_a_vm_without_an_etag_is_asked_for_once(central: Prism) -> None:
+    """A proxy may have taken the header away; to look at the VM again would not bring it back."""
+    (vm_id,) = central.sandbox.seed(1, state="OFF")
+    (entry,) = listed(central)["data"]
+    central.sandbox.faults.add(Fault(GET["v4"], times=None, body=json.dumps({"data": entry}).encode()))
+    with pytest.raises(ProviderError):
+        central.gateway().start_vm(vm_id)
+    assert central.operations() == [GET["v4"], START["v4"]]
+    assert central.states() == {vm_id: "OFF"}
 
 
 @pytest.mark.parametrize("prism", ["v3", "v4"], indirect=True)
