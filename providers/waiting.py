@@ -13,6 +13,7 @@ from providers.errors import (
     BackendTimeoutError,
     BackendUnreachableError,
     ThrottledError,
+    UnavailableError,
 )
 
 FIRST_PAUSE_SECONDS = 0.2
@@ -21,7 +22,7 @@ PAUSE_GROWTH = 1.5
 
 # A look is safe to repeat, and to give up a create because one look got lost would throw away a good VM.
 LOOKS_LOST_IN_A_ROW = 4
-TRANSIENT = (ThrottledError, BackendUnreachableError, BackendFailureError, BackendTimeoutError)
+TRANSIENT = (ThrottledError, UnavailableError, BackendUnreachableError, BackendFailureError, BackendTimeoutError)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ v4: `{"data": {"error": [{"code", "errorGroup", "message"}]}}`, and from its gat
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -18,6 +20,8 @@ from providers.errors import BackendFailureError, BackendReply
 from providers.nutanix.naming import operation_of
 
 _LONGEST_MESSAGE: Final = 500
+_LONGEST_RETRY_SECONDS: Final = 3600.0
+_LONGEST_NUMBER: Final = 18
 
 T = TypeVar("T")
 
@@ -44,7 +48,7 @@ class Answer:
         """What the answer says; one that has not the form of it is the backend's fault, not ours."""
         try:
             return reader(self.content)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             failure = _nonsense(
                 f"Nutanix answered {self.operation} with something that has not the form of its answers.",
                 self.operation,
@@ -127,12 +131,10 @@ def _said(content: Any) -> Iterator[tuple[str, str, str]]:
     if not isinstance(content, dict):
         return
     errors = content["data"].get("error") if isinstance(content.get("data"), dict) else None
-    for one in errors if isinstance(errors, list) else [errors]:
-        if isinstance(one, dict):
-            yield _word(one.get("code")), _word(one.get("errorGroup")), _message(one)
-    for one in content.get("message_list") or ():
-        if isinstance(one, dict):
-            yield "", _word(one.get("reason")), _with_details(one)
+    for one in _objects(errors if isinstance(errors, list) else [errors]):
+        yield _word(one.get("code")), _word(one.get("errorGroup")), _message(one)
+    for one in _objects(content.get("message_list")):
+        yield "", _word(one.get("reason")), _with_details(one)
     code = content.get("error_code")
     if isinstance(code, dict):
         yield _word(code.get("code")), "", _word(content.get("message"))
@@ -144,8 +146,7 @@ def _message(error: Mapping[str, Any]) -> str:
     parts = [_word(error.get("message") or error.get("error"))]
     parts += [
         " ".join(_word(one.get(key)) for key in ("location", "attributePath", "message")).strip()
-        for one in error.get("validationErrorMessages") or ()
-        if isinstance(one, dict)
+        for one in _objects(error.get("validationErrorMessages"))
     ]
     return " ".join(part for part in parts if part)
 
@@ -160,6 +161,11 @@ def _with_details(error: Mapping[str, Any]) -> str:
         )
         return f"{_word(error.get('message'))} {shown}".strip()
     return _word(error.get("message"))
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    """The objects of a list; nothing where a proxy or a broken service says something else."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _word(value: object) -> str:
@@ -184,13 +190,25 @@ def _host(response: requests.Response) -> str:
 
 
 def _seconds(value: str) -> float | None:
-    return float(value) if value.isdigit() else None
+    """Seconds, or the time until a date (RFC 9110); no longer than anybody would wait."""
+    if _is_number(value):
+        return min(float(value), _LONGEST_RETRY_SECONDS)
+    try:
+        until = parsedate_to_datetime(value).timestamp() - time.time()
+    except ValueError:
+        return None
+    return min(max(until, 0.0), _LONGEST_RETRY_SECONDS)
 
 
 def _rate(headers: Mapping[str, str]) -> Rate | None:
     limit = headers.get("X-Api-Ratelimit-Limit", "")
-    period = _seconds(headers.get("X-Api-Ratelimit-Refresh-Period-Seconds", ""))
+    period = headers.get("X-Api-Ratelimit-Refresh-Period-Seconds", "")
     remaining = headers.get("X-Api-Ratelimit-Remaining", "")
-    if not limit.isdigit() or not int(limit) or not period:
+    if not _is_number(limit) or not int(limit) or not _is_number(period) or not int(period):
         return None
-    return Rate(int(limit), period, int(remaining) if remaining.isdigit() else None)
+    return Rate(int(limit), float(period), int(remaining) if _is_number(remaining) else None)
+
+
+def _is_number(value: str) -> bool:
+    """Whether a header is a whole number; `isdigit` alone also takes what no number can be read from."""
+    return value.isascii() and value.isdigit() and len(value) <= _LONGEST_NUMBER

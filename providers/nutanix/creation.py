@@ -14,6 +14,7 @@ from providers.nutanix.progress import CREATE, Step, is_missing
 from providers.nutanix.recipe import Recipe
 from providers.nutanix.records import Action, Machine, NewMachine, Submitted, TaskStatus
 from providers.nutanix.removal import APPEARS_SECONDS, Removal
+from providers.nutanix.rivals import Rivals
 
 # How many request ids a key leads to: one is spent when the VM that it made has been deleted, or its making failed.
 REQUESTS: Final = 5
@@ -36,6 +37,7 @@ class Creation:
         self._recipe = recipe
         self._work = work
         self._removal = Removal(client, work)
+        self._rivals = Rivals(client, work, recipe.request_key)
 
     def run(self) -> Operation:
         """Make a VM; the last step is left open."""
@@ -48,10 +50,9 @@ class Creation:
     def run_keyed(self) -> Operation:
         """Make a VM, or complete the one that a try with the same key has made: its description says so.
 
-        What Prism promises against two tries at the same moment is v4's request id alone. v2.0's body of a create has
-        a `uuid` of which nothing is said (that of a clone, "for idempotence", makes no VM of an image), and v3 takes
-        only uuids that `POST /idempotence_identifiers` has drawn, and does not say what a second use of one comes
-        to. So with these two the tries of one session follow each other, and each looks for what is there.
+        Prism keeps two tries at the same moment apart by v4's request id. By v2.0 and v3 the tries of one session
+        follow each other, each looks for what is there, and what those of two sessions have made is settled when it
+        is there (see `rivals`).
         """
         machine = self._made_before()
         return self.complete(machine) if machine else self._run_keyed()
@@ -76,12 +77,7 @@ class Creation:
 
     def _made_before(self) -> Machine | None:
         """The VM of an earlier try; of two that somebody has made nonetheless every try takes the same."""
-        found = [
-            one
-            for one in self._client.list_vms(self._lookups.scope())
-            # What has come to nothing is removed by the try that it belongs to.
-            if one.notes.request_key == self._recipe.request_key and one.status is not VMStatus.ERROR
-        ]
+        found = [one for one in self._client.list_vms(self._lookups.scope()) if one.is_of_key(self._recipe.request_key)]
         return min(found, key=lambda one: one.id, default=None)
 
     def _run_keyed(self) -> Operation:
@@ -96,6 +92,8 @@ class Creation:
             self._work.forget(self._finished(submitted))
             raise ConflictError("What this Idempotency-Key has made was deleted again and again: use a new key.")
         vm_id = self._finished(submitted)
+        if not self._client.remembers_requests and (other := self._rivals.survivor(vm_id)):
+            return self.complete(other)
         if self._client.starts:
             return Operation(Verb.CREATE, vm_id, done=True)
         try:

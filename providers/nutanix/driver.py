@@ -1,33 +1,24 @@
-"""Nutanix: what the verbs mean on a Prism, whichever of its APIs is spoken."""
+"""Nutanix: the verbs by the API that the host speaks, which is named or found out."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from typing import ClassVar, Final, Self
+from collections.abc import Callable, Iterator
+from typing import ClassVar, Self, TypeVar
 
 from providers.credentials import Credentials
-from providers.domain import VM, Environment, Manner, Operation, Verb, VMSpec, VMStatus
+from providers.domain import VM, Environment, Manner, Operation, VMSpec
 from providers.driver import Driver, Work
-from providers.errors import AlreadyInStateError, BackendFailureError, ConflictError, ProviderError
+from providers.errors import ProviderError
 from providers.network import Network
-from providers.nutanix.answers import PrismError
-from providers.nutanix.client import Check, PrismClient
-from providers.nutanix.creation import Creation
-from providers.nutanix.discovery import client_for
-from providers.nutanix.failures import VENDOR_ERRORS, not_found, translate
-from providers.nutanix.lookups import Lookups
-from providers.nutanix.progress import Progress, Step, not_running
-from providers.nutanix.recipe import check_user_data, recipe_for
-from providers.nutanix.records import Action, Machine
-from providers.nutanix.removal import Removal
+from providers.nutanix.discovery import client_of, found_api
+from providers.nutanix.failures import FAILURES, VENDOR_ERRORS, is_not_spoken, translate
+from providers.nutanix.known import KNOWN
+from providers.nutanix.recipe import recipe_for
 from providers.nutanix.session import PrismSession
-from providers.nutanix.site import Site, site_of
+from providers.nutanix.site import site_of
+from providers.nutanix.verbs import Verbs
 
-# How long a try may wait for another with the same key.
-PATIENCE_SECONDS: Final = 60.0
+T = TypeVar("T")
 
 
 class NutanixDriver(Driver):
@@ -35,14 +26,11 @@ class NutanixDriver(Driver):
 
     vendor_errors: ClassVar[tuple[type[Exception], ...]] = VENDOR_ERRORS
 
-    def __init__(self, site: Site, client: PrismClient) -> None:
-        # A Prism Element has but one cluster, however it is called.
-        self._site = site if client.host == "pc" else replace(site, cluster="")
-        self._client = client
-        self._progress = Progress(client)
-        self._lookups = Lookups(client, self._site)
-        self._lock = threading.Lock()
-        self._keys: dict[str, threading.Lock] = {}
+    def __init__(self, environment: Environment, session: PrismSession) -> None:
+        self._environment = environment
+        self._site = site_of(environment)
+        self._session = session
+        self._verbs = self._verbs_by(self._site.api or self._found())
 
     @classmethod
     def check_create(cls, environment: Environment, spec: VMSpec) -> None:
@@ -51,11 +39,10 @@ class NutanixDriver(Driver):
 
     @classmethod
     def open(cls, environment: Environment, credentials: Credentials, network: Network) -> Self:
-        """See `Driver`. Asks the host which API it speaks, unless the environment says it."""
-        site = site_of(environment)
+        """See `Driver`. Asks the host which API it speaks, unless the environment says it or another caller knows."""
         session = PrismSession(environment, credentials, network)
         try:
-            return cls(site, client_for(site.api, session))
+            return cls(environment, session)
         except BaseException:
             session.close()
             raise
@@ -66,94 +53,79 @@ class NutanixDriver(Driver):
         return translate(error)
 
     def list_vms(self) -> Iterator[VM]:
-        """See `Driver`. VMs of all hosts, on or off; controller VMs and templates are in none of the APIs' lists."""
-        scope = self._lookups.scope()
-        return (machine.vm for machine in self._client.list_vms(scope) if scope in {"", machine.cluster})
+        """See `Driver`."""
+        return self._spoken(lambda verbs: verbs.list_vms())
 
     def get_vm(self, vm_id: str) -> VM:
-        """See `Driver`. One call."""
-        machine = self._client.get_vm(vm_id)
-        self._check_scope(machine, self._client.get_operation)
-        return machine.vm
+        """See `Driver`."""
+        return self._spoken(lambda verbs: verbs.get_vm(vm_id))
 
     def create_vm(self, spec: VMSpec, work: Work) -> Operation:
+        """See `Driver`. Not begun anew by another API: something may have been made."""
+        verbs = self._current()
+        try:
+            return verbs.create_vm(spec, work)
+        except FAILURES as error:
+            if is_not_spoken(error):
+                self._forget(verbs)
+            raise
+
+    def start_vm(self, vm_id: str, work: Work) -> Operation:
         """See `Driver`."""
-        check_user_data(self._client.name, spec.cloud_init)
-        recipe = recipe_for(self._site, spec)
-        creation = Creation(self._client, self._lookups, recipe, work)
-        if not recipe.request_key:
-            return creation.run()
-        with self._turn(recipe.request_key):
-            return creation.run_keyed()
+        return self._spoken(lambda verbs: verbs.start_vm(vm_id, work))
 
-    def start_vm(self, vm_id: str, work: Work) -> Operation:  # noqa: ARG002 # one step
-        """See `Driver`. A paused or suspended VM is resumed, where the API can."""
-        return self._power(Verb.START, vm_id, Action.ON)
-
-    def stop_vm(self, vm_id: str, work: Work, manner: Manner) -> Operation:  # noqa: ARG002 # one step
-        """See `Driver`. The guest is asked by ACPI: Nutanix's own guest shutdown needs its tools in the guest."""
-        return self._power(Verb.STOP, vm_id, Action.OFF if manner.forced else Action.SHUTDOWN)
-
-    def restart_vm(self, vm_id: str, work: Work, manner: Manner) -> Operation:  # noqa: ARG002 # one step
+    def stop_vm(self, vm_id: str, work: Work, manner: Manner) -> Operation:
         """See `Driver`."""
-        return self._power(Verb.RESTART, vm_id, Action.RESET if manner.forced else Action.REBOOT)
+        return self._spoken(lambda verbs: verbs.stop_vm(vm_id, work, manner))
+
+    def restart_vm(self, vm_id: str, work: Work, manner: Manner) -> Operation:
+        """See `Driver`."""
+        return self._spoken(lambda verbs: verbs.restart_vm(vm_id, work, manner))
 
     def delete_vm(self, vm_id: str, work: Work) -> Operation:
-        """See `Driver`. Prism deletes a running VM, too; its disks go with it, that with the user data among them."""
-        return Removal(self._client, work).vm(vm_id, self._scope_check(self._client.delete_operation))
+        """See `Driver`."""
+        return self._spoken(lambda verbs: verbs.delete_vm(vm_id, work))
 
     def poll(self, operation: Operation) -> Operation:
-        """See `Driver`. A Prism that is busy just now is looked at again, as one that cannot be reached is."""
-        try:
-            seen = self._progress.look(operation)
-        except PrismError as error:
-            if error.status == 503:
-                raise _lost_look(error) from error
-            raise
-        if seen.failure is not None and seen.verb is Verb.CREATE:
-            self._lookups.forget()
-        return seen
+        """See `Driver`."""
+        return self._current().poll(operation)
 
     def close(self) -> None:
         """See `Driver`."""
-        self._client.close()
+        self._session.close()
 
-    def _power(self, verb: Verb, vm_id: str, action: Action) -> Operation:
-        name = self._client.power_operation(action)
+    def _spoken(self, verb: Callable[[Verbs], T]) -> T:
+        """A verb; once more, by another API, where the host does not speak the one that it was found to speak.
 
-        def check(machine: Machine) -> None:
-            self._check_scope(machine, name)
-            if verb is not Verb.RESTART and machine.status is action.goal:
-                raise AlreadyInStateError
-            if verb is Verb.RESTART and machine.status in {VMStatus.STOPPED, VMStatus.SUSPENDED}:
-                raise not_running(machine)
-
-        return Operation(verb, vm_id, str(Step(action, self._client.power(vm_id, action, check))))
-
-    def _scope_check(self, operation: str) -> Check | None:
-        """A check that a VM is in the environment's cluster; None where there is no other."""
-        if not self._site.cluster:
-            return None
-        return lambda machine: self._check_scope(machine, operation)
-
-    def _check_scope(self, machine: Machine, operation: str) -> None:
-        scope = self._lookups.scope()
-        if scope and machine.cluster and machine.cluster != scope:
-            raise not_found(machine.id, operation)
-
-    @contextmanager
-    def _turn(self, key: str) -> Iterator[None]:
-        """One try with a key at a time."""
-        with self._lock:
-            turn = self._keys.setdefault(key, threading.Lock())
-        if not turn.acquire(timeout=PATIENCE_SECONDS):
-            raise ConflictError("Another request with this Idempotency-Key is still at work; try again later.")
+        That is so after an upgrade. What a host does not speak it has not done.
+        """
+        verbs = self._current()
         try:
-            yield
-        finally:
-            turn.release()
+            return verb(verbs)
+        except FAILURES as error:
+            if not is_not_spoken(error) or not self._forget(verbs):
+                raise
+            again = self._current()
+            if again.api == verbs.api:
+                raise
+            return verb(again)
 
+    def _current(self) -> Verbs:
+        """The verbs by the API that the host is known to speak now, to this session or to another."""
+        api = self._site.api or self._found()
+        if api != self._verbs.api:
+            self._verbs = self._verbs_by(api)
+        return self._verbs
 
-def _lost_look(error: PrismError) -> BackendFailureError:
-    failure = translate(error)
-    return BackendFailureError(failure.detail, backend=failure.backend, retry_after_seconds=failure.retry_after_seconds)
+    def _forget(self, verbs: Verbs) -> bool:
+        """Forget that the host was found to speak an API; False if the environment says so."""
+        if self._site.api:
+            return False
+        KNOWN.forget(self._environment, verbs.api)
+        return True
+
+    def _found(self) -> str:
+        return KNOWN.find(self._environment, lambda: found_api(self._session))
+
+    def _verbs_by(self, api: str) -> Verbs:
+        return Verbs(self._site, client_of(api, self._session))

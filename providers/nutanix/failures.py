@@ -8,6 +8,7 @@ from providers.errors import BackendFailureError, BackendReply, ProviderError, U
 from providers.nutanix.answers import PrismError, Refusal
 from providers.nutanix.codes import ADVICE, BY_STATUS, ERROR_TEXTS, MAYBE_DONE, NOT_SPOKEN, PLAIN
 from providers.nutanix.records import TaskState
+from providers.nutanix.session import NotSpokenError
 
 VENDOR_ERRORS: Final[tuple[type[Exception], ...]] = (PrismError,)
 FAILURES: Final[tuple[type[Exception], ...]] = (ProviderError, *VENDOR_ERRORS)
@@ -36,6 +37,15 @@ def translate(error: Exception) -> ProviderError:
 def failure_of(error: Exception) -> ProviderError:
     """An error of either kind in our words."""
     return error if isinstance(error, ProviderError) else translate(error)
+
+
+def is_not_spoken(error: Exception) -> bool:
+    """Whether an error says that the host does not speak the API at all; of a list nothing else is ever missing."""
+    if not isinstance(error, PrismError):
+        cause = error.__cause__
+        return isinstance(error, NotSpokenError) or (isinstance(cause, PrismError) and is_not_spoken(cause))
+    is_whole = "{" not in error.refusal.operation
+    return error.status in {404, 405} and (is_whole or NOT_SPOKEN.search(error.refusal.text) is not None)
 
 
 def task_failure(operation: str, vm_id: str, task: TaskState) -> ProviderError:

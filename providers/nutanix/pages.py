@@ -5,16 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from providers import trace
 from providers.nutanix.answers import Rate
 
 MOST_THREADS: Final = 8
+# More than any Prism Central can have; a list is not begun for what cannot be.
+MOST_ENTRIES: Final = 1_000_000
 # Two clocks never run quite alike.
 _MARGIN: Final = 1.05
 
@@ -73,6 +75,22 @@ class Pace:
         if self._under_way + len(self._ends) < self._rate.limit:
             return 0
         return self._ends[0] + period - now if self._ends else None
+
+
+def total_of(said: Mapping[str, Any], name: str, before: int, size: int, found: int) -> int:
+    """How many entries there are on all pages, as the page after so many has said; a page that is not full may not.
+
+    Raises:
+        ValueError, TypeError: it says nothing, or what cannot be.
+
+    """
+    total: Any = (said.get("metadata") or {}).get(name)
+    if total is None and found < size:
+        return before + found
+    number = int(total)
+    if number > MOST_ENTRIES:
+        raise ValueError(total)
+    return number
 
 
 def all_pages(fetch: Callable[[int], tuple[list[T], int]], size: int) -> list[T]:

@@ -21,6 +21,7 @@ DELETE: Final = "delete"
 OFF_TO_DELETE: Final = "off to delete"
 SETTLE: Final = "settle"
 FIND: Final = "find"
+SOLE: Final = "sole"
 
 # A task that is queued has checked its VM's version when it begins, which may be after another's change.
 FRESH_TRIES: Final = 3
@@ -31,7 +32,7 @@ class Step:
     """One task, or what is waited for. `Operation.handle` is its text: the next look may be another process's.
 
     `again` is how often the same was asked for before, `cut` whether the VM's power was cut so that it can be deleted,
-    `mark` the creation of the VM that is looked for, `name` its name,
+    `mark` the creation, or the key, of the VM that is looked for, `name` its name,
     `until` when the search ends (Unix time).
     """
 
@@ -62,14 +63,13 @@ class Progress:
 
     def __init__(self, client: PrismClient) -> None:
         self._client = client
+        self._searches = {SETTLE: self._settled, FIND: self._found, SOLE: self._sole}
 
     def look(self, operation: Operation) -> Operation:
         """The operation as one look shows it."""
         step = Step.read(operation.handle)
-        if step.do == SETTLE:
-            return self._settled(operation, step)
-        if step.do == FIND:
-            return self._found(operation, step)
+        if step.do in self._searches:
+            return self._searches[step.do](operation, step)
         if not step.task:
             return self._obeyed(operation)
         task = self._client.task(step.task)
@@ -153,6 +153,12 @@ class Progress:
             if machine.notes.creation == step.mark:
                 return replace(operation, done=True, vm_id=machine.id)
         return replace(operation, done=time.time() >= step.until)
+
+    def _sole(self, operation: Operation, step: Step) -> Operation:
+        """Done when there is at most one VM of this key, or the time is up; the id of the only one, or None."""
+        made = [machine.id for machine in self._client.list_vms() if machine.is_of_key(step.mark)]
+        done = len(made) <= 1
+        return replace(operation, done=done or time.time() >= step.until, vm_id=made[0] if len(made) == 1 else None)
 
     def _failure(self, operation: Operation, step: Step, task: TaskState) -> ProviderError:
         return task_failure(self._name(step), operation.vm_id or task.vm_id, task)

@@ -76,6 +76,10 @@ class Machine:
         """What we have noted of the VM."""
         return notes.read(self.description)
 
+    def is_of_key(self, key: str) -> bool:
+        """Whether a try with a key has made it. What has come to nothing is removed by the try that it belongs to."""
+        return self.notes.request_key == key and self.status is not VMStatus.ERROR
+
     @property
     def vm(self) -> VM:
         """The VM as answers show it."""

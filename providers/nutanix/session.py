@@ -26,6 +26,10 @@ _UNPROVEN: Final = frozenset({401, 429, 502, 503, 504})
 _KINDS: Final = {"pc": "a Prism Central", "pe": "a Prism Element"}
 
 
+class NotSpokenError(UnprocessableError):
+    """The host is another kind of Prism than the one that speaks the API."""
+
+
 class PrismSession:
     """Calls to one Prism as one caller; used by many threads at once.
 
@@ -48,7 +52,7 @@ class PrismSession:
 
         Raises:
             PrismError: Prism refuses.
-            UnprocessableError: the host is another kind of Prism than the API that is spoken to it.
+            NotSpokenError: the host is another kind of Prism than the API that is spoken to it.
             BackendFailureError: the answer is not Prism's.
 
         """
@@ -106,14 +110,20 @@ class PrismSession:
         found = response.headers.get("X-Ntnx-Env", "").lower()
         if not self.expected or found not in _KINDS or found == self.expected or response.status_code == 401:
             return
-        version = next(iter(self._environment.options.get("api_version", ())), "")
         product = response.headers.get("X-Ntnx-Product", "")
-        fitting = "`v4`, or `v3` for one before pc.2024.3," if found == "pc" else "`v2`"
-        raise UnprocessableError(
-            f"Environment {self._environment.name!r} says api_version {version!r}, and its url leads to "
-            f"{_KINDS[found]}{f' ({product})' if product else ''}: give {fitting} as its `api_version`, or leave it "
-            "out to have it found out.",
+        raise NotSpokenError(
+            self._other_kind(f"{_KINDS[found]}{f' ({product})' if product else ''}", found),
             backend=BackendReply("Nutanix", operation_of(response.request), status=response.status_code),
+        )
+
+    def _other_kind(self, host: str, kind: str) -> str:
+        name, version = self._environment.name, next(iter(self._environment.options.get("api_version", ())), "")
+        if not version:
+            return f"The url of environment {name!r} leads to {host} now, and did not when it was found out; try again."
+        fitting = "`v4`, or `v3` for one before pc.2024.3," if kind == "pc" else "`v2`"
+        return (
+            f"Environment {name!r} says api_version {version!r}, and its url leads to {host}: give {fitting} as its "
+            "`api_version`, or leave it out to have it found out."
         )
 
 

@@ -9,7 +9,7 @@ from providers.errors import BackendUnreachableError
 from providers.nutanix.answers import Answer, PrismError
 from providers.nutanix.client import Check, PrismClient
 from providers.nutanix.naming import V3, quoted
-from providers.nutanix.pages import all_pages
+from providers.nutanix.pages import all_pages, total_of
 from providers.nutanix.records import Action, Image, Machine, NewMachine, Place, Submitted, TaskState
 from providers.nutanix.shapes_v3 import (
     cluster_of,
@@ -51,7 +51,7 @@ class IntentClient(PrismClient):
     def list_vms(self, cluster: str = "", name: str = "") -> list[Machine]:
         """See `PrismClient`. One call for each 500 VMs; all clusters' VMs, of which those of one are returned."""
         found = self._list("vm", machine_of, f"vm_name=={name}" if name else "")
-        return [machine for machine in found if cluster in {"", machine.cluster}]
+        return [machine for machine in found if not cluster or machine.cluster in {"", cluster}]
 
     def get_vm(self, vm_id: str) -> Machine:
         """See `PrismClient`."""
@@ -111,7 +111,8 @@ class IntentClient(PrismClient):
             body = {"kind": kind, "length": PAGE, "offset": number * PAGE}
             answer = self._looked(f"{V3}/{kind}s/list", {**body, "filter": condition} if condition else body)
             entries = answer.read(lambda said: [read(one) for one in said.get("entities") or ()])
-            return entries, answer.read(lambda said: int(said["metadata"]["total_matches"]))
+            before, found = number * PAGE, len(entries)
+            return entries, answer.read(lambda said: total_of(said, "total_matches", before, PAGE, found))
 
         return all_pages(fetch, PAGE)
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Final, TypeVar
 from providers.nutanix.answers import PrismError
 from providers.nutanix.client import Check, PrismClient
 from providers.nutanix.naming import CLUSTERS, NETWORKING, TASKS, VMM, quoted, with_query
-from providers.nutanix.pages import Pace, all_pages
+from providers.nutanix.pages import Pace, all_pages, total_of
 from providers.nutanix.records import Action, Image, Machine, NewMachine, Place, Submitted, TaskState
 from providers.nutanix.session import PrismSession
 from providers.nutanix.shapes_v4 import image_of, machine_of, network_of, new_vm, place_of, task_id, task_of
@@ -119,7 +119,8 @@ class CentralClient(PrismClient):
                 pace.learn(answer.rate)
             # A list without entries has no data.
             entries = answer.read(lambda said: [read(one) for one in said.get("data") or ()])
-            return entries, answer.read(lambda said: int(said["metadata"]["totalAvailableResults"]))
+            before, found = number * PAGE, len(entries)
+            return entries, answer.read(lambda said: total_of(said, "totalAvailableResults", before, PAGE, found))
 
         return all_pages(fetch, PAGE)
 
@@ -134,7 +135,9 @@ class CentralClient(PrismClient):
             machine, etag = self._seen(vm_id)
             if check is not None:
                 check(machine)
-            headers = {"If-Match": etag, "NTNX-Request-Id": str(uuid.uuid4())}
+            # Without one Prism says so itself; a blank one would be taken for a stale one, and be tried again.
+            match = {"If-Match": etag} if etag else {}
+            headers = {**match, "NTNX-Request-Id": str(uuid.uuid4())}
             try:
                 return self._session.ask(method, f"{_VMS}/{quoted(vm_id)}{ending}", None, headers).read(task_id)
             except PrismError as error:

@@ -14,6 +14,7 @@ from providers.errors import (
     ConflictError,
     ProviderError,
     ThrottledError,
+    UnavailableError,
 )
 from providers.trace import Trace, tracing
 from providers.waiting import LOOKS_LOST_IN_A_ROW, Deadline, wait_until_done
@@ -81,7 +82,10 @@ def test_wait_ends_at_the_deadline_with_what_was_seen_last() -> None:
     assert (seen.done, seen.handle) == (False, "later")
 
 
-@pytest.mark.parametrize("error", [ThrottledError, BackendUnreachableError, BackendFailureError, BackendTimeoutError])
+@pytest.mark.parametrize(
+    "error",
+    [ThrottledError, UnavailableError, BackendUnreachableError, BackendFailureError, BackendTimeoutError],
+)
 def test_wait_with_a_few_lost_looks_goes_on(error: type[ProviderError]) -> None:
     """A good VM is not given up because an answer was lost; those in a row count."""
     lost = [error("lost", retry_after_seconds=0.01) for _ in range(LOOKS_LOST_IN_A_ROW - 1)]

@@ -57,6 +57,7 @@ class NutanixSandbox(Simulator):
         self._usual_task_seconds = task_seconds
         is_central = kind == "central"
         served = frozenset((CENTRAL_VERSIONS if is_central else ()) if versions is None else versions)
+        self._served = served
         self._estate = Estate(is_central=is_central, cluster_count=clusters, versions=served)
         self._works = Works(self._estate)
         self.reset()
@@ -73,6 +74,7 @@ class NutanixSandbox(Simulator):
         self.faults.clear()
         with self._estate.lock:
             self._estate.clear(Knobs(task_seconds=self._usual_task_seconds))
+            self._estate.versions = self._served
             self._estate.accounts.add_user(USER, PASSWORD)
         self.calls.clear()
 
@@ -157,6 +159,11 @@ class NutanixSandbox(Simulator):
             return f"{ETAG_PREFIX}:{etag(self._machine(uuid))}"
 
     # What befalls it.
+
+    def upgrade(self, versions: Collection[str]) -> None:
+        """Let a Central speak other APIs from now on, as after an upgrade; its VMs and sessions stay."""
+        with self._estate.lock:
+            self._estate.versions = frozenset(versions)
 
     def fail_next_task(
         self, step: str, message: str, *, group: str = "INTERNAL_ERROR", work_done: bool = False

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from providers.gateway import Backends
+from providers.nutanix.known import KNOWN
 from providers.sandbox.authority import Authority
 from tests.providers.nutanix.prism import API, APIS, REACHED, Prism, quicken, running_prism
 
@@ -26,7 +27,8 @@ def running(authority: Authority) -> Iterator[dict[API, Prism]]:
 
 
 def fresh(prism: Prism) -> Iterator[Prism]:
-    """A Prism as at its start, with no session open."""
+    """A Prism as at its start, with no session open, of which nothing is known."""
+    KNOWN.clear()
     prism.sandbox.reset()
     quicken(prism.sandbox)
     prism.backends = Backends(REACHED)

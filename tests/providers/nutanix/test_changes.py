@@ -248,6 +248,14 @@ def test_busy_prism_is_unavailable(prism: Prism) -> None:
     assert caught.value.retry_after_seconds == 9
 
 
+def test_stop_with_too_many_lost_looks_says_that_prism_is_busy(prism: Prism) -> None:
+    """The last of them is told as what it is: a 503 is `unavailable` in a look, too."""
+    (vm_id,) = prism.sandbox.seed(1)
+    prism.sandbox.faults.add(Fault(TASK[prism.api], times=None, status=503, message="Busy"))
+    with pytest.raises(UnavailableError):
+        prism.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
+
+
 def test_stop_survives_looks_that_get_lost(prism: Prism) -> None:
     """Also those at the VM itself."""
     (vm_id,) = prism.sandbox.seed(1)

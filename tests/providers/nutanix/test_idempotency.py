@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 
-from providers.errors import BackendUnreachableError, ConflictError, ProviderError, UnprocessableError
+from providers.errors import (
+    BackendUnreachableError,
+    ConflictError,
+    PermissionDeniedError,
+    ProviderError,
+    UnprocessableError,
+)
 from providers.gateway import Backends
 from providers.sandbox.faults import Cut, Fault
 from tests.providers.nutanix.prism import CREATE, GET, LIST, REACHED, START, TASK, Prism, wait_until
@@ -17,14 +24,15 @@ KEY = "order-4711"
 STARTED = {"v2": [START["v2"]], "v3": [], "v4": [GET["v4"], START["v4"]]}
 
 
-def test_create_with_a_key_costs_one_list(prism: Prism) -> None:
-    """A create without one lists nothing."""
+def test_create_with_a_key_costs_a_list_or_two(prism: Prism) -> None:
+    """A create without one lists nothing; by v2 and v3 another list tells whether there was another at the moment."""
     prism.create()
     assert LIST[prism.api] not in prism.operations()
     prism.sandbox.calls.clear()
     prism.create(key=KEY)
     called = [operation for operation in prism.operations() if operation != TASK[prism.api]]
-    assert called == [LIST[prism.api], CREATE[prism.api], *STARTED[prism.api]]
+    again = [] if prism.api == "v4" else [LIST[prism.api]]
+    assert called == [LIST[prism.api], CREATE[prism.api], *again, *STARTED[prism.api]]
 
 
 def test_create_repeated_at_once_makes_one_vm(prism: Prism) -> None:
@@ -43,6 +51,57 @@ def test_create_repeated_at_once_by_two_processes_makes_one_vm_by_v4(central: Pr
     assert central.states() == {made[0]: "ON"}
     for process in processes:
         process.close()
+
+
+@pytest.mark.parametrize("tries", [2, 4])
+def test_create_repeated_at_once_by_several_processes_leaves_one_vm(prism: Prism, tries: int) -> None:
+    """All have looked before any has made a VM. One stays, and who answers well answers with that one."""
+    processes = [Backends(REACHED) for _ in range(tries)]
+    prism.sandbox.knobs.task_seconds = 0.2
+    # Each has a moment between its look and its making.
+    prism.sandbox.faults.add(Fault(CREATE[prism.api], times=tries, delay_seconds=0.4))
+
+    def create(number: int) -> str:
+        try:
+            return prism.create(prism.gateway(backends=processes[number]), key=KEY)
+        except ConflictError:
+            return ""
+
+    made = set(at_once(tries, create)) - {""}
+    assert prism.states() == dict.fromkeys(made, "ON")
+    assert len(made) == 1
+    assert len(prism.remains()) == 2
+    for process in processes:
+        process.close()
+
+
+@pytest.mark.parametrize("prism", ["v2", "v3"], indirect=True)
+def test_create_that_finds_the_vm_of_another_process_beside_its_own_removes_its_own(prism: Prism) -> None:
+    """The other was made first and has looked before this one's was there: it stays, whichever uuid is the lower."""
+    prism.sandbox.faults.add(Fault(CREATE[prism.api], delay_seconds=1.0))
+    with closing(Backends(REACHED)) as process, ThreadPoolExecutor(1) as pool:
+        late = pool.submit(prism.create, key=KEY)
+        wait_until(lambda: LIST[prism.api] in prism.operations())
+        time.sleep(0.2)
+        first = prism.create(prism.gateway(backends=process), key=KEY)
+        assert late.result() == first
+    assert prism.states() == {first: "ON"}
+    assert len(prism.sandbox.tasks("create")) == 2
+
+
+@pytest.mark.parametrize("prism", ["v2", "v3"], indirect=True)
+def test_create_that_cannot_look_for_another_leaves_nothing(prism: Prism) -> None:
+    """Whether there is another VM of the key is not known: its own is not kept."""
+    prism.sandbox.faults.add(Fault(CREATE[prism.api], delay_seconds=0.5))
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(prism.create, key=KEY)
+        wait_until(lambda: LIST[prism.api] in prism.operations())
+        time.sleep(0.2)
+        prism.sandbox.faults.add(Fault(LIST[prism.api], status=403, message="No permission."))
+        with pytest.raises(PermissionDeniedError) as caught:
+            made.result()
+    assert [one.removed for one in caught.value.leftovers] == [True]
+    assert prism.remains() == []
 
 
 def test_create_repeated_after_a_lost_answer_makes_one_vm(prism: Prism) -> None:

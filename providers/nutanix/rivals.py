@@ -1,0 +1,70 @@
+"""VMs that several tries with one key have made at the same moment, in processes that know nothing of each other.
+
+Neither v2.0 nor v3 documents anything atomic for it: of the `uuid` in v2.0's body of a create nothing is said, and v3
+does not say what a second use of a uuid of `POST /idempotence_identifiers` comes to. So each try looks for others
+when its own VM is there. Of two tries the later one to look sees both VMs, whichever was made first. A try
+- that sees no other VM keeps its own;
+- that sees one with a lower uuid removes its own;
+- with the lowest uuid waits: the others remove theirs, unless they have looked before this VM was there, and
+  stay. Then it is this one that goes.
+So there are never two that stay.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from providers.domain import Operation, Verb, VMStatus
+from providers.driver import Work
+from providers.errors import ConflictError
+from providers.nutanix.client import PrismClient
+from providers.nutanix.progress import SOLE, Step
+from providers.nutanix.records import Machine
+from providers.nutanix.removal import Removal
+
+# How long another try may take to make its VM, to look, and to remove it.
+SETTLES_SECONDS: Final = 8.0
+
+
+class Rivals:
+    """Settles which of the VMs of a key stays, for one try."""
+
+    def __init__(self, client: PrismClient, work: Work, key: str) -> None:
+        self._client = client
+        self._work = work
+        self._key = key
+        self._removal = Removal(client, work)
+
+    def survivor(self, vm_id: str) -> Machine | None:
+        """The VM of another try, in whose favour this one's was removed; None if this one's stays.
+
+        Raises:
+            ConflictError: this one's was removed, and which of the others stays is not settled yet.
+
+        """
+        if self._stays(vm_id):
+            return None
+        self._work.finish(self._removal.vm(vm_id))
+        self._work.forget(vm_id)
+        left = self._client.get_vm(sole) if (sole := self._sole()) else None
+        if left is None:
+            raise ConflictError("Other requests with this Idempotency-Key are at work at the same moment; try again.")
+        return left
+
+    def _stays(self, vm_id: str) -> bool:
+        others = [one for one in self._client.list_vms() if one.is_of_key(self._key) and one.id != vm_id]
+        if not others:
+            return True
+        if any(one.id < vm_id or self._is_kept(one) for one in others):
+            return False
+        return self._sole() == vm_id
+
+    def _is_kept(self, other: Machine) -> bool:
+        """Whether another try is known to have looked already: then it has started its VM."""
+        return not self._client.starts and other.status is VMStatus.RUNNING
+
+    def _sole(self) -> str | None:
+        """The id of the only VM of the key, as soon as there are no others; None if there is none or time is up."""
+        step = Step(SOLE, mark=self._key, until=time.time() + SETTLES_SECONDS)
+        return self._work.finish(Operation(Verb.CREATE, None, str(step))).vm_id
