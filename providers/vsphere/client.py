@@ -51,7 +51,7 @@ class VSphereClient:
         self.session = session
         self.inventory = Inventory(environment, session)
         self.templates = Templates(environment, session, self.inventory)
-        self.files = Files(environment, session, self.inventory)
+        self.files = Files(session, self.inventory)
         knows_dates = session.api_version >= (6, 7)
         self._listed: tuple[str, ...] = LISTED_SINCE_67 if knows_dates else LISTED
 

@@ -43,7 +43,12 @@ class Creator:
         earlier = self._earlier() if self._draft.is_keyed else None
         if earlier is not None:
             return earlier
-        return self._on_host() if self._client.session.is_host else self._on_vcenter()
+        try:
+            return self._on_host() if self._client.session.is_host else self._on_vcenter()
+        except (UnprocessableError, FaultError):
+            # What was missing may be there by the next try, which must not be refused by what was kept.
+            self._client.inventory.forget()
+            raise
 
     def _on_vcenter(self) -> Operation:
         try:
