@@ -12,8 +12,8 @@ import pytest
 from providers.errors import BackendTimeoutError, ErrorCode, NameTakenError, PermissionDeniedError, ProviderError
 from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Cut, Fault
-from providers.sandbox.vsphere import ISO_IMAGE, TEMPLATE, VMDK_IMAGE
-from tests.providers.vsphere.site import TASK, Kind, Site, side_by_side, wait_until
+from providers.sandbox.vsphere import DATASTORES, ISO_IMAGE, TEMPLATE, VMDK_IMAGE
+from tests.providers.vsphere.site import AT_ONCE, TASK, Kind, Site, side_by_side, wait_until
 
 CLONE, CREATE, START = "CloneVM_Task", "CreateVM_Task", "PowerOnVM_Task"
 SEARCH, FOLDER, COPY, EXTEND = "SearchDatastore_Task", "MakeDirectory", "CopyVirtualDisk_Task", "ExtendVirtualDisk_Task"
@@ -208,7 +208,43 @@ def test_create_whose_vm_cannot_be_destroyed_tells_its_id(center: Site) -> None:
     assert [(left.kind, left.id, left.removed) for left in error.leftovers] == [("vm", vm.instance_uuid, False)]
 
 
+@pytest.mark.parametrize("image", [VMDK_IMAGE, ISO_IMAGE])
+@pytest.mark.parametrize("start", [True, False])
+@pytest.mark.parametrize("key", ["", "key-1"])
+def test_create_on_a_host_that_fails_when_nobody_waits_leaves_nothing(
+    host: Site, image: str, key: str, *, start: bool
+) -> None:
+    """Its last task fails after the caller was answered: who follows it is told what was removed."""
+    host.sandbox.fail_next_task(START if start else CREATE, "InsufficientMemoryResourcesFault")
+    ended = host.finished(host.gateway().create_vm(host.spec(image, start=start, key=key), AT_ONCE))
+    assert ended.failure is not None
+    assert ended.failure.code is ErrorCode.UNPROCESSABLE
+    assert host.made() == []
+    assert told(ended.failure).endswith("folder")
+
+
+def test_create_on_a_host_whose_folders_answer_is_lost_can_be_repeated(host: Site) -> None:
+    """The folder of a key is its lock, and is removed while nothing is in it."""
+    host.sandbox.faults.add(Fault(FOLDER, cut=Cut.ANSWER, after=True))
+    assert told(host.failed(key="key-1")) == "folder"
+    assert host.made() == []
+    assert host.create(key="key-1")
+
+
 # ---- Somebody else's
+
+
+@pytest.mark.parametrize("after", [True, False])
+def test_create_on_a_host_whose_folders_answer_is_lost_spares_another_try(host: Site, *, after: bool) -> None:
+    """It has the same key, and so the same folder, and is copying its disk."""
+    vm_id = host.create(key="key-1")
+    host.gateway().delete_vm(vm_id)
+    theirs = f"[{DATASTORES[0]}] {vm_id}/test1.vmdk"
+    host.sandbox.add_file(theirs, size_bytes=1, capacity_bytes=1 << 30)
+    host.sandbox.faults.add(Fault(FOLDER, cut=Cut.ANSWER, after=after))
+    error = host.failed(key="key-1")
+    assert host.sandbox.has_file(theirs)
+    assert error.leftovers == ()
 
 
 @pytest.mark.parametrize("key", ["", "key-1"])

@@ -173,7 +173,7 @@ def test_draft_with_a_key_has_an_identity_that_follows_from_it() -> None:
 
 def test_goal_survives_its_text() -> None:
     """Another process may read it."""
-    goal = Goal("CloneVM_Task", "task-1", "vm-1", "poweredOn", "c", "d", "n", "f")
+    goal = Goal("CloneVM_Task", "task-1", "vm-1", "poweredOn", "c", "d", "[ds] x", "n", "f")
     assert Goal.read(str(goal)) == goal
 
 
