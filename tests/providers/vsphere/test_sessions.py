@@ -97,6 +97,14 @@ def test_log_in_that_breaks_is_not_repeated(vcenter: VcsimHarness, gateway: Make
     assert vcenter.operations() == ["RetrieveServiceContent", "Login"]
 
 
+def test_log_in_that_brings_no_cookie_is_a_backend_error(vcenter: VcsimHarness, gateway: MakeGateway) -> None:
+    """Without one no call belongs to a session; each would open one more."""
+    vcenter.proxy.completions["Login"] = lambda _, reply: Reply(reply.status, reply.body)
+    with pytest.raises(BackendFailureError, match="cookie"):
+        gateway(vcenter).list_vms()
+    assert vcenter.operations() == ["RetrieveServiceContent", "Login"]
+
+
 def test_callers_with_different_secrets_never_meet(vcenter: VcsimHarness, gateway: MakeGateway) -> None:
     """Thirty-two threads, each with a secret of its own, one of them right."""
     vcenter.seed(1)
