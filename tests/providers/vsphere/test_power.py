@@ -195,7 +195,7 @@ def test_verb_during_another_task_is_a_conflict(site: Site, verb: str) -> None:
     _, begin, act = VERBS[verb]
     (vm_id,) = site.sandbox.seed(1, state=begin)
     site.gateway().list_vms()
-    site.sandbox.knobs.task_seconds = 0.5
+    site.sandbox.knobs.task_seconds = 1.0
     with site.stranger() as stranger:
         ref = stranger.find(vm_id)
         _ = ref.SuspendVM_Task() if begin == "running" else ref.ReconfigVM_Task(stranger_spec())

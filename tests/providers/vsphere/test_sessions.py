@@ -66,7 +66,7 @@ def test_session_whose_renewal_is_refused_is_tried_once(vcenter: VcsimHarness, g
     caller.list_vms()
     vcenter.forget_operations()
     vcenter.proxy.add(Rule("RetrievePropertiesEx", reply=EXPIRED))
-    vcenter.proxy.add(Rule("Login", reply=REFUSED, delay_seconds=0.3))
+    vcenter.proxy.add(Rule("Login", reply=REFUSED, delay_seconds=1.0))
 
     def list_vms(_: int) -> str:
         with pytest.raises(CredentialsRejectedError) as raised:
