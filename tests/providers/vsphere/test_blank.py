@@ -211,21 +211,21 @@ def test_create_on_an_uplink_is_unprocessable(center: Site) -> None:
 
 
 @pytest.mark.parametrize("kind", ["network", "datastore"])
-def test_create_where_two_have_the_name_lists_their_ids(host: Site, kind: str) -> None:
-    """Twins are told apart by the server's own ids."""
+def test_create_where_two_have_the_name_lists_their_ids(center: Site, kind: str) -> None:
+    """Twins, such as a host's network and a port group, are told apart by the server's own ids."""
     key = {"network": "network_id", "datastore": "storage_external_id"}[kind]
-    for _ in range(2):
+    for distributed in (False, True):
         if kind == "network":
-            host.sandbox.add_network("Twin")
+            center.sandbox.add_network("Twin", distributed=distributed)
         else:
-            host.sandbox.add_datastore("Twin")
-    with host.stranger() as stranger:
+            center.sandbox.add_datastore("Twin")
+    with center.stranger() as stranger:
         found = stranger.contents(stranger.view(type_ := TYPES[kind]), [(type_, ("name",))])
     ids = {one.obj._moId for one in found if one.propSet[0].val == "Twin"}
     with pytest.raises(UnprocessableError, match=f"'Twin' is not there, or not unique.*`{key}`: ") as caught:
-        host.gateway(place={"network_id": NETWORKS[0], key: "Twin"}).create_vm(host.spec())
+        center.gateway(place={key: "Twin"}).create_vm(center.spec())
     assert len(ids & set(caught.value.detail.partition(f"`{key}`: ")[2].rstrip(".").split(", "))) == 2
-    assert host.made() == []
+    assert center.made() == []
 
 
 @pytest.mark.parametrize("region", ["", DATACENTER])
