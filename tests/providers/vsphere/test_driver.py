@@ -558,6 +558,19 @@ def test_operation_whose_task_the_server_has_forgotten_is_judged_by_the_vm(
     vcenter.reset_trouble()
 
 
+def test_operation_about_which_the_server_names_no_object_is_no_crash(
+    vcenter: VcsimHarness, gateway: MakeGateway
+) -> None:
+    """What has gone may be the task or the VM; it is not taken for the task."""
+    caller = gateway(vcenter)
+    (vm_id,) = vcenter.seed(1, state="stopped")
+    operation = caller.start_vm(vm_id, AT_ONCE)
+    gone = fault("ManagedObjectNotFound", "The object has already been deleted.")
+    vcenter.proxy.add(Rule("RetrievePropertiesEx", about=TASK_LOOK, reply=gone))
+    with pytest.raises(VMNotFoundError):
+        caller.poll(operation)
+
+
 def test_delete_by_a_bios_uuid_whose_task_is_forgotten_is_judged_by_that_vm(
     vcenter: VcsimHarness, gateway: MakeGateway
 ) -> None:
