@@ -17,7 +17,7 @@ from providers.vsphere.images import Templates
 from providers.vsphere.inventory import Inventory
 from providers.vsphere.leaves import leaf_pages
 from providers.vsphere.machines import LISTED, LISTED_SINCE_67, SHOWN, Machine, machine_of
-from providers.vsphere.properties import Paths, about, moref, only, pages
+from providers.vsphere.properties import Paths, Ref, about, moref, only, pages
 from providers.vsphere.session import Session
 from providers.vsphere.soap import FaultError
 
@@ -51,7 +51,7 @@ class VSphereClient:
         self.session = session
         self.inventory = Inventory(environment, session)
         self.templates = Templates(environment, session, self.inventory)
-        self.files = Files(environment, session, self.inventory)
+        self.files = Files(session, self.inventory)
         knows_dates = session.api_version >= (6, 7)
         self._listed: tuple[str, ...] = LISTED_SINCE_67 if knows_dates else LISTED
 
@@ -118,7 +118,8 @@ class VSphereClient:
         try:
             found = {type(one.ref): one for one in pages(self.session.collector, *questions)}
         except FaultError as error:
-            if isinstance(error.fault, vmodl.fault.ManagedObjectNotFound) and moref(error.fault.obj) == task:
+            gone: Ref | None = getattr(error.fault, "obj", None)
+            if isinstance(error.fault, vmodl.fault.ManagedObjectNotFound) and gone is not None and moref(gone) == task:
                 return Look("")
             raise
         seen, machine = found.get(vim.Task), found.get(vim.VirtualMachine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final, cast
 
 from pyVmomi import vim, vmodl
@@ -43,7 +44,12 @@ class Creator:
         earlier = self._earlier() if self._draft.is_keyed else None
         if earlier is not None:
             return earlier
-        return self._on_host() if self._client.session.is_host else self._on_vcenter()
+        try:
+            return self._on_host() if self._client.session.is_host else self._on_vcenter()
+        except (UnprocessableError, FaultError):
+            # What was missing may be there by the next try, which must not be refused by what was kept.
+            self._client.inventory.forget()
+            raise
 
     def _on_vcenter(self) -> Operation:
         try:
@@ -89,14 +95,14 @@ class Creator:
         capacity_kib = self._client.files.capacity_kib(image, self._work)
         store = place.datastore.name if place.datastore else ""
         folder = f"[{store}] {draft.folder_name}"
-        earlier = self._make_folder(folder)
+        earlier = self._make_folder(folder, place)
         if earlier is not None:
             return earlier
         if image.is_disk:
             self._copy_disk(image, folder, capacity_kib)
         return self._register(image, folder, place)
 
-    def _make_folder(self, folder: str) -> Operation | None:
+    def _make_folder(self, folder: str, place: Placement) -> Operation | None:
         """Make the VM's folder; if another request with the same key has made it, what became of that one."""
         try:
             self._client.session.files.MakeDirectory(folder, self._datacenter.ref, createParentDirectories=False)
@@ -108,12 +114,23 @@ class Creator:
                 raise retries.still_at_work() from error
             return earlier
         except ProviderError as error:
-            # The folder's name is drawn, or follows from the caller's key: nobody else can have made it.
-            if error.answer_lost:
+            if error.answer_lost and self._is_ours(folder, place):
                 self._made_folder(folder)
             raise
         self._made_folder(folder)
         return None
+
+    def _is_ours(self, folder: str, place: Placement) -> bool:
+        """Whether a folder whose making was not answered may be removed.
+
+        Without a key its name is drawn, and nobody else can have made it. With one, another request with the same key
+        may have, and be at work in it: then there are files.
+        """
+        if not self._draft.is_keyed:
+            return True
+        with suppress(*_FAILURES):
+            return place.datastore is not None and self._client.files.is_empty(place.datastore, folder, self._work)
+        return False
 
     def _copy_disk(self, image: File, folder: str, capacity_kib: int | None) -> None:
         """Copy the image's disk in a form that VMs run from, and let it grow."""
@@ -140,19 +157,19 @@ class Creator:
             raise
         self._made_vm(moref(task))
         if not self._draft.spec.start:
-            return self._last_step("CreateVM_Task", task)
+            return self._last_step("CreateVM_Task", task, files=folder)
         made = Goal.read(self._finish("CreateVM_Task", task).handle)
         starting = self._client.vm(made.vm).PowerOn(None)
-        return self._last_step("PowerOnVM_Task", starting, made.vm)
+        return self._last_step("PowerOnVM_Task", starting, made.vm, folder)
 
     def _finish(self, call: str, task: vim.Task) -> Operation:
         """Wait for a step in between."""
         return self._work.finish(Operation(Verb.CREATE, None, str(Goal(call, moref(task)))))
 
-    def _last_step(self, call: str, task: vim.Task, vm: str = "") -> Operation:
+    def _last_step(self, call: str, task: vim.Task, vm: str = "", files: str = "") -> Operation:
         draft = self._draft
         state = "poweredOn" if draft.spec.start else "poweredOff"
-        goal = Goal(call, moref(task), vm, state, draft.creation, draft.digest)
+        goal = Goal(call, moref(task), vm, state, draft.creation, draft.digest, files=files)
         return Operation(Verb.CREATE, draft.uuid, str(goal))
 
     def _earlier(self) -> Operation | None:

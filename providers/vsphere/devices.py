@@ -38,6 +38,8 @@ def other_network(nic: vim.vm.device.VirtualEthernetCard | None, network: Found,
     moved = _edited(nic)
     moved.backing = _backing(network, places)
     moved.connectable = _connected()
+    # Never the template's address: one that was set by hand would be on the network twice.
+    moved.addressType, moved.macAddress = "generated", None
     return Change(operation=_Operation.edit, device=moved)
 
 

@@ -111,6 +111,13 @@ class VSphereDriver(Driver):
         """See `Driver`."""
         return self._outcomes.look(operation)
 
+    def promise_removal(self, operation: Operation, work: Work) -> None:
+        """See `Driver`. On a standalone host the folder that the create made goes after the VM."""
+        files = Goal.read(operation.handle).files
+        if files:
+            work.made("folder", files, lambda: Remover(self._client, work).remove_folder(files))
+        super().promise_removal(operation, work)
+
     def close(self) -> None:
         """See `Driver`."""
         self._client.close()

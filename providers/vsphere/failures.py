@@ -16,7 +16,16 @@ from providers.vsphere.soap import CLOUD_NAME, FaultError
 VENDOR_ERRORS: Final[tuple[type[Exception], ...]] = (FaultError,)
 
 _LONGEST_MESSAGE = 500
-_MAKING: Final = frozenset({"CloneVM_Task", "CreateVM_Task", "CopyVirtualDisk_Task", "MakeDirectory"})
+_MAKING: Final = frozenset(
+    {
+        "CloneVM_Task",
+        "SearchDatastore_Task",
+        "MakeDirectory",
+        "CopyVirtualDisk_Task",
+        "ExtendVirtualDisk_Task",
+        "CreateVM_Task",
+    }
+)
 _BLANKS = re.compile(r"\s+")
 
 T = TypeVar("T")

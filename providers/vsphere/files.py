@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyVmomi import vim
 
-from providers.domain import Environment, Operation, Verb
+from providers.domain import Operation, Verb
 from providers.driver import Work
 from providers.errors import PermissionDeniedError, UnprocessableError
 from providers.vsphere.images import IMAGES_KEPT, File
 from providers.vsphere.inventory import Inventory
 from providers.vsphere.kept import Kept
-from providers.vsphere.placement import chosen
 from providers.vsphere.progress import Goal
-from providers.vsphere.properties import moref, only
+from providers.vsphere.properties import Found, moref, only
 from providers.vsphere.session import Session
 
 
 class Files:
     """The image files that a session has looked up."""
 
-    def __init__(self, environment: Environment, session: Session, inventory: Inventory) -> None:
-        self._environment = environment
+    def __init__(self, session: Session, inventory: Inventory) -> None:
         self._session = session
         self._inventory = inventory
         self._kept: dict[str, Kept[int | None]] = {}
@@ -36,24 +36,37 @@ class Files:
             self._kept.clear()
         return self._kept.setdefault(str(image), Kept()).get(lambda: self._find(image, work))
 
+    def is_empty(self, store: Found, folder: str, work: Work) -> bool:
+        """Whether a folder on a datastore has no file in it; an error where there is no such folder."""
+        return not self._searched(store, folder, vim.host.DatastoreBrowser.SearchSpec(), work)
+
     def _find(self, image: File, work: Work) -> int | None:
         stores = {found.name: found for found in self._inventory.places().of(vim.Datastore)}
         if image.datastore not in stores:
-            chosen(self._environment, "machine type's image", f"[{image.datastore}]", {f"[{one}]": 0 for one in stores})
-        browser: vim.host.DatastoreBrowser | None = stores[image.datastore].values.get("browser")
-        if browser is None:
-            raise PermissionDeniedError(f"The user may not browse [{image.datastore}]: grant Datastore.Browse on it.")
-        searching = browser.Search(f"[{image.datastore}] {image.folder}".strip(), _question(image))
-        goal = Goal("SearchDatastore_Task", moref(searching))
-        work.finish(Operation(Verb.CREATE, None, str(goal)))
-        info = only(self._session.collector, searching, ("info.result",), self._session.place)
-        files = getattr(info.values.get("info.result"), "file", None) or []
+            seen = ", ".join(f"[{one}]" for one in sorted(stores)) or "none"
+            raise UnprocessableError(
+                f"The machine type's image {str(image)!r} is on no datastore of {self._session.place}, or on none that "
+                f"the user may see; those are: {seen}."
+            )
+        files = self._searched(stores[image.datastore], image.folder_path, _question(image), work)
         found = next((file for file in files if file.path.rpartition("/")[2] == image.name), None)
         if found is None:
             raise UnprocessableError(
                 f"The machine type's image {str(image)!r} is not on the datastore of {self._session.place}."
             )
         return getattr(found, "capacityKb", None)
+
+    def _searched(
+        self, store: Found, folder: str, question: vim.host.DatastoreBrowser.SearchSpec, work: Work
+    ) -> Sequence[vim.host.DatastoreBrowser.FileInfo]:
+        browser: vim.host.DatastoreBrowser | None = store.values.get("browser")
+        if browser is None:
+            raise PermissionDeniedError(f"The user may not browse [{store.name}]: grant Datastore.Browse on it.")
+        searching = browser.Search(folder, question)
+        goal = Goal("SearchDatastore_Task", moref(searching))
+        work.finish(Operation(Verb.CREATE, None, str(goal)))
+        info = only(self._session.collector, searching, ("info.result",), self._session.place)
+        return getattr(info.values.get("info.result"), "file", None) or ()
 
 
 def _question(image: File) -> vim.host.DatastoreBrowser.SearchSpec:

@@ -14,7 +14,7 @@ from providers.errors import UnprocessableError
 from providers.vsphere.inventory import Inventory
 from providers.vsphere.kept import Kept
 from providers.vsphere.placement import folders
-from providers.vsphere.properties import Found, Ref, only, pages
+from providers.vsphere.properties import Found, Ref, escaped, only, pages
 from providers.vsphere.session import Session
 
 IMAGES_KEPT = 128
@@ -32,6 +32,11 @@ class File:
     folder: str
     name: str
     is_disk: bool
+
+    @property
+    def folder_path(self) -> str:
+        """The path of the folder that it is in."""
+        return f"[{self.datastore}] {self.folder}".strip()
 
     def __str__(self) -> str:
         return f"[{self.datastore}] {'/'.join(filter(None, (self.folder, self.name)))}"
@@ -113,8 +118,10 @@ class Templates:
         return self._only_one(image, pages(self._session.collector, question))
 
     def _child(self, folder: Ref, name: str) -> vim.VirtualMachine | None:
-        found = self._session.search.FindChild(cast("vim.Folder", folder), name)
-        return found if isinstance(found, vim.VirtualMachine) else None
+        """By the name as the server writes it, or as people do: the API reference does not say which is compared."""
+        search, parent = self._session.search, cast("vim.Folder", folder)
+        found = (search.FindChild(parent, one) for one in dict.fromkeys((escaped(name), name)))
+        return next((one for one in found if isinstance(one, vim.VirtualMachine)), None)
 
     def _only_one(self, image: str, found: Iterable[Found]) -> vim.VirtualMachine:
         """A template goes before VMs of the same name."""

@@ -10,7 +10,7 @@ from pyVmomi import vim, vmodl
 
 from providers.domain import Environment
 from providers.vsphere.kept import Kept
-from providers.vsphere.placement import Places, chosen
+from providers.vsphere.placement import Places, chosen, named
 from providers.vsphere.properties import Ref, Way, below, moref, pages
 from providers.vsphere.session import Session
 
@@ -85,12 +85,13 @@ class Inventory:
 
     def forget(self) -> None:
         """Look again the next time: something that was found is not there any more."""
+        self._datacenter.forget()
         self._places.forget()
 
     def _find_datacenter(self) -> Datacenter:
         question = below(self._session.root, _FOLDERS, {vim.Datacenter: _DATACENTER})
         found = list(pages(self._session.collector, question))
-        choices = {one.name: one for one in found if "vmFolder" in one.values}
+        choices = named([one for one in found if "vmFolder" in one.values])
         one = chosen(self._environment, "region", self._environment.region, choices)
         return Datacenter(cast("vim.Datacenter", one.ref), cast("vim.Folder", one.values["vmFolder"]))
 

@@ -100,13 +100,19 @@ def read_page(content: bytes, paths: tuple[str, ...]) -> _Page:
     with _ONE_TREE:
         parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_blank_text=True)
         try:
-            root = etree.fromstring(_NAMESPACE.sub(b"", content), parser)
+            root = etree.fromstring(_NAMESPACE.sub(_outside_of_tags, content), parser)
         except etree.XMLSyntaxError as error:
             raise ValueError(error.msg) from error
         text = str(_sheet(paths)(root))
         token = root.findtext(".//returnval/token") or ""
     rows = (row.split(_FIELD) for row in text.split(_OBJECT)[:-1])
     return _Page([(moref, _values(paths, texts)) for moref, *texts in rows], token)
+
+
+def _outside_of_tags(found: re.Match[bytes]) -> bytes:
+    """What becomes of what looks like a namespace: nothing in a tag; in a text, where people wrote it, it stays."""
+    before = found.string[: found.start()]
+    return b"" if before.rfind(b"<") > before.rfind(b">") else found[0]
 
 
 def _values(paths: tuple[str, ...], texts: list[str]) -> dict[str, Any]:

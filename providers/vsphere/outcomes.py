@@ -7,7 +7,14 @@ from dataclasses import replace
 from pyVmomi import vim, vmodl
 
 from providers.domain import Operation, Verb
-from providers.errors import BackendFailureError, BackendReply, ConflictError, ProviderError, UnprocessableError
+from providers.errors import (
+    BackendFailureError,
+    BackendReply,
+    ConflictError,
+    ProviderError,
+    UnprocessableError,
+    VMNotFoundError,
+)
 from providers.vsphere import retries
 from providers.vsphere.client import Look, VSphereClient
 from providers.vsphere.failures import is_in_state, meaning
@@ -110,8 +117,7 @@ class Outcomes:
 
     def _forgotten(self, operation: Operation, goal: Goal) -> Operation:
         """The server keeps tasks for some minutes after their end; then the VM itself tells how it ended."""
-        ref = self._client.find(operation.vm_id) if operation.vm_id else None
-        machine = self._client.machine(ref) if ref is not None else None
+        machine = self._found(operation.vm_id) if operation.vm_id else None
         if _is_as_wanted(operation.verb, goal, machine):
             return replace(operation, done=True, vm=machine.vm if machine is not None else None)
         failure = BackendFailureError(
@@ -119,8 +125,17 @@ class Outcomes:
             f"{operation.vm_id} {'is not there' if machine is None else 'is not as it should be after it'}.",
             backend=BackendReply(CLOUD_NAME, goal.call),
         )
-        left = None if operation.verb is Verb.CREATE else operation.vm_id
-        return replace(operation, done=True, failure=failure, vm_id=left)
+        if operation.verb is not Verb.CREATE:
+            return replace(operation, done=True, failure=failure)
+        # Whether it was made, and has got elsewhere since, nobody can tell: nothing is removed.
+        return replace(operation, done=True, failure=failure, vm_id=None, handle=str(replace(goal, files="")))
+
+    def _found(self, vm_id: str) -> Machine | None:
+        """The VM of an id, which may be a BIOS UUID."""
+        try:
+            return self._client.machine(self._client.find_vm(vm_id))
+        except VMNotFoundError:
+            return None
 
 
 def _is_as_wanted(verb: Verb, goal: Goal, machine: Machine | None) -> bool:

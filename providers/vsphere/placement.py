@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -58,7 +58,7 @@ def for_clone(environment: Environment, places: Places) -> Placement:
 
     """
     compute = _compute(environment, places)
-    stores, networks = _named(_datastores(places, compute.whole)), _named(_networks(places, compute.whole))
+    stores, networks = named(_datastores(places, compute.whole)), named(_networks(places, compute.whole))
     store, network = environment.storage_external_id, environment.network_id
     return Placement(
         places,
@@ -74,7 +74,7 @@ def for_clone(environment: Environment, places: Places) -> Placement:
 def for_host(environment: Environment, places: Places) -> Placement:
     """Where a VM of a standalone host goes: by default to the datastore with most space, and the only network."""
     place = for_clone(environment, places)
-    networks = _named(_networks(places, place.compute))
+    networks = named(_networks(places, place.compute))
     return replace(
         place,
         datastore=place.datastore or _roomiest(environment, _datastores(places, place.compute)),
@@ -95,7 +95,9 @@ def chosen(environment: Environment, key: str, wanted: str, choices: Mapping[str
         return next(iter(choices.values()))
     listed = ", ".join(sorted(filter(None, choices))[:MOST_CHOICES_SHOWN]) or "none that the user may see"
     more = " and more" if len(choices) > MOST_CHOICES_SHOWN else ""
-    problem = f"{wanted!r} is not there" if wanted else "the choice must be named, as there is not exactly one"
+    problem = "the choice must be named, as there is not exactly one"
+    if wanted:
+        problem = f"{wanted!r} is not there, or not unique"
     raise UnprocessableError(
         f"Environment {environment.name!r}: {problem}. Put one of these into its `{key}`: {listed}{more}."
     )
@@ -128,28 +130,34 @@ def _roomiest(environment: Environment, datastores: Sequence[Found]) -> Found:
 
 def _computes(places: Places) -> dict[str, _Compute]:
     """Clusters and hosts by the names that `vpc_id` takes, hosts within clusters too."""
-    found: dict[str, _Compute] = {}
+    return _unique([*_wholes(places), *_hosts_of_clusters(places)])
+
+
+def _wholes(places: Places) -> Iterator[tuple[str, str, _Compute]]:
     for compute in places.of(vim.ComputeResource):
         pool = compute.values.get("resourcePool")
         if pool is not None:
             kind = "cluster" if isinstance(compute.ref, vim.ClusterComputeResource) else "host"
-            found[f"{kind}/{compute.name}"] = _Compute(compute, pool)
+            yield f"{kind}/{compute.name}", f"{kind}/{moref(compute.ref)}", _Compute(compute, pool)
+
+
+def _hosts_of_clusters(places: Places) -> Iterator[tuple[str, str, _Compute]]:
     for host in places.of(vim.HostSystem):
-        compute_of = places.at(host.values.get("parent"))
-        pool = compute_of.values.get("resourcePool") if compute_of is not None else None
-        if compute_of is not None and pool is not None and isinstance(compute_of.ref, vim.ClusterComputeResource):
-            found[f"host/{host.name}"] = _Compute(compute_of, pool, host.ref)
-    return found
+        cluster = places.at(host.values.get("parent"))
+        pool = cluster.values.get("resourcePool") if cluster is not None else None
+        if cluster is not None and pool is not None and isinstance(cluster.ref, vim.ClusterComputeResource):
+            yield f"host/{host.name}", f"host/{moref(host.ref)}", _Compute(cluster, pool, host.ref)
 
 
 def _pools(places: Places, wanted: str) -> dict[str, _Compute]:
     """Resource pools by `pool/<host or cluster>/<pool>/…`, and the wanted one by the end of its path, if unique."""
-    found: dict[str, _Compute] = {}
+    all_: list[tuple[str, str, _Compute]] = []
     for pool in places.of(vim.ResourcePool):
         compute = places.at(pool.values.get("owner"))
         path = _path(places, pool, stop=compute.values.get("resourcePool") if compute else None)
         if compute is not None and path:
-            found[f"pool/{compute.name}/{path}"] = _Compute(compute, pool.ref)
+            all_.append((f"pool/{compute.name}/{path}", f"pool/{moref(pool.ref)}", _Compute(compute, pool.ref)))
+    found = _unique(all_)
     tail = "/" + wanted.removeprefix("pool/").strip("/")
     ends = [one for name, one in found.items() if name.endswith(tail)]
     return {**found, wanted.strip("/"): ends[0]} if len(ends) == 1 else found
@@ -158,9 +166,8 @@ def _pools(places: Places, wanted: str) -> dict[str, _Compute]:
 def folders(places: Places) -> dict[str, Ref]:
     """Folders of VMs by their path below the datacenter's; a blank name means that one."""
     paths = [(_path(places, folder, stop=places.vm_folder), folder.ref) for folder in places.of(vim.Folder)]
-    # By the server's own id where a path is not unique: a name may hold a slash.
-    often = Counter(path for path, _ in paths)
-    found = {path if often[path] == 1 else moref(ref): ref for path, ref in paths if path is not None}
+    # A path may not be unique: a name may hold a slash.
+    found = _unique((path, moref(ref), ref) for path, ref in paths if path is not None)
     return {**found, "": places.vm_folder}
 
 
@@ -186,7 +193,13 @@ def _networks(places: Places, compute: Found) -> list[Found]:
     return [found for found in seen if not found.values.get("config.uplink", False)]
 
 
-def _named(found: Sequence[Found]) -> dict[str, Found]:
+def named(found: Sequence[Found]) -> dict[str, Found]:
     """By name, and by the server's own id where a name is not unique."""
-    names = [one.name for one in found]
-    return {one.name if names.count(one.name) == 1 else moref(one.ref): one for one in found}
+    return _unique((one.name, moref(one.ref), one) for one in found)
+
+
+def _unique(choices: Iterable[tuple[str, str, T]]) -> dict[str, T]:
+    """Choices by the first of their two names or, where that is not unique, by the second: none hides another."""
+    all_ = list(choices)
+    often = Counter(name for name, _, _ in all_)
+    return {name if often[name] == 1 else other: choice for name, other, choice in all_}

@@ -18,6 +18,7 @@ class Goal:
         state: the power state at the end.
         creation: the create that this is the last step of; see `Draft`.
         digest: what stands for the content of that create, if it has an Idempotency-Key.
+        files: the folder on a datastore that the create has made for the VM, if it has made one.
         name, folder: where to search for the VM of a create that was not answered.
         since: since when (Unix time).
 
@@ -29,6 +30,7 @@ class Goal:
     state: str = ""
     creation: str = ""
     digest: str = ""
+    files: str = ""
     name: str = ""
     folder: str = ""
     since: float = field(default_factory=lambda: round(time.time(), 1))

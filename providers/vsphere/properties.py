@@ -5,9 +5,10 @@ https://developer.broadcom.com/xapis/vsphere-web-services-api/latest/vmodl.query
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pyVmomi import VmomiSupport, vmodl
 
@@ -19,6 +20,9 @@ Paths: TypeAlias = Mapping[type[Ref], Sequence[str]]
 _Collector = vmodl.query.PropertyCollector
 # vCenter reads a page from its database in one go and keeps the rest of a result until it is asked for.
 PAGE_SIZE = 1000
+# `ManagedEntity.name` in the API reference.
+_ESCAPES: Final[Mapping[str, str]] = {"%25": "%", "%2f": "/", "%5c": "\\"}
+_ESCAPE = re.compile("|".join(_ESCAPES), re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -32,10 +36,7 @@ class Found:
     @property
     def name(self) -> str:
         """Its name, as people wrote it: the server escapes slashes, backslashes and percent signs."""
-        text = str(self.values.get("name", ""))
-        for escaped, plain in (("%2f", "/"), ("%5c", "\\"), ("%25", "%")):
-            text = text.replace(escaped, plain).replace(escaped.upper(), plain)
-        return text
+        return _ESCAPE.sub(lambda escape: _ESCAPES[escape[0].lower()], str(self.values.get("name", "")))
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ class Way:
 def moref(ref: Ref) -> str:
     """The id under which a server knows a managed object."""
     return str(ref._moId)  # noqa: SLF001 # pyvmomi's public accessor reads the same
+
+
+def escaped(name: str) -> str:
+    """A name that people wrote, as the server writes it."""
+    for escape, plain in _ESCAPES.items():
+        name = name.replace(plain, escape)
+    return name
 
 
 def about(refs: Iterable[Ref], paths: Paths) -> vmodl.query.PropertyCollector.FilterSpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Final
 
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 from providers.domain import Operation, Verb
 from providers.driver import Work
@@ -38,20 +38,21 @@ class Remover:
         try:
             task = ref.Destroy()
         except FaultError as error:
-            if was_running and isinstance(error.fault, vim.fault.NoPermission):
+            if was_running and not isinstance(error.fault, vmodl.fault.ManagedObjectNotFound):
                 raise self._started_again(ref, error) from error
             raise
         return Operation(Verb.DELETE, vm_id, str(Goal("Destroy_Task", moref(task))))
 
     @staticmethod
     def _started_again(ref: vim.VirtualMachine, error: FaultError) -> ProviderError:
-        """Who may cut the power of a VM and not destroy it leaves it as it was, as far as that can be."""
+        """A VM that is not destroyed after all is left as it was, as far as that can be."""
         failure = translate(error)
+        outcome = "it is off now"
         with suppress(*_FAILURES):
             ref.PowerOn(None)
-            detail = f"{failure.detail} The VM's power had been cut for that; it has been started again."
-            return type(failure)(detail, backend=failure.backend)
-        return failure
+            outcome = "it has been started again"
+        detail = f"{failure.detail} The VM's power had been cut for that; {outcome}."
+        return type(failure)(detail, backend=failure.backend)
 
     def power_off(self, vm_id: str, ref: vim.VirtualMachine) -> bool:
         """See that a VM does not run, before it is destroyed; whether it did.

@@ -12,7 +12,7 @@ from pyVmomi import VmomiSupport, vim, vmodl
 
 from providers.credentials import Credentials
 from providers.domain import Environment
-from providers.errors import BackendFailureError, ProviderError
+from providers.errors import BackendFailureError, BackendReply, ProviderError
 from providers.network import Network
 from providers.vsphere.soap import CLOUD_NAME, FaultError, SoapStub
 
@@ -131,7 +131,14 @@ class Session(SoapStub):
         arguments = (self._credentials.access_key, self._credentials.secret, None)
         _, header = self.exchange(self._manager, info, arguments)
         cookie = _COOKIE.search(header)
-        self._cookie = cookie[0] if cookie else ""
+        if cookie is None:
+            # Each call would find itself without a session, and open one more.
+            raise BackendFailureError(
+                f"{CLOUD_NAME} at {self.place} logged the user in without the cookie of a session. Is there a proxy "
+                "between that takes it away?",
+                backend=BackendReply(CLOUD_NAME, info.wsdlName),
+            )
+        self._cookie = cookie[0]
         self._log_ins += 1
 
 

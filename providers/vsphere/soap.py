@@ -167,7 +167,7 @@ class SoapStub(SoapStubAdapterBase):
         failure = kind(
             f"{CLOUD_NAME} at {self.place} answered {operation} with HTTP {status} {response.reason}. {advice}",
             backend=BackendReply(CLOUD_NAME, operation, status=status),
-            retry_after_seconds=float(wait) if wait.isdigit() else None,
+            retry_after_seconds=float(wait) if wait.isdecimal() else None,
         )
         failure.answer_lost = status > 500 and operation not in READS
         return failure

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from pyVmomi import vim
 
 from providers.errors import UnprocessableError
+from providers.sandbox.faults import Fault
 from providers.sandbox.vsphere import (
     CLUSTER,
     DATACENTER,
@@ -17,6 +19,8 @@ from providers.sandbox.vsphere import (
     TEMPLATE,
 )
 from tests.providers.vsphere.site import GIB, Site
+
+TYPES = {"network": vim.Network, "datastore": vim.Datastore}
 
 
 def test_create_in_a_blank_environment_works(site: Site) -> None:
@@ -207,14 +211,68 @@ def test_create_on_an_uplink_is_unprocessable(center: Site) -> None:
 
 
 @pytest.mark.parametrize("kind", ["network", "datastore"])
-def test_create_where_two_have_the_name_lists_their_ids(host: Site, kind: str) -> None:
-    """Twins are told apart by the server's own ids."""
+def test_create_where_two_have_the_name_lists_their_ids(center: Site, kind: str) -> None:
+    """Twins, such as a host's network and a port group, are told apart by the server's own ids."""
     key = {"network": "network_id", "datastore": "storage_external_id"}[kind]
-    for _ in range(2):
+    for distributed in (False, True):
         if kind == "network":
-            host.sandbox.add_network("Twin")
+            center.sandbox.add_network("Twin", distributed=distributed)
         else:
-            host.sandbox.add_datastore("Twin")
-    with pytest.raises(UnprocessableError, match=f"`{key}`"):
-        host.gateway(place={"network_id": NETWORKS[0], key: "Twin"}).create_vm(host.spec())
-    assert host.made() == []
+            center.sandbox.add_datastore("Twin")
+    with center.stranger() as stranger:
+        found = stranger.contents(stranger.view(type_ := TYPES[kind]), [(type_, ("name",))])
+    ids = {one.obj._moId for one in found if one.propSet[0].val == "Twin"}
+    with pytest.raises(UnprocessableError, match=f"'Twin' is not there, or not unique.*`{key}`: ") as caught:
+        center.gateway(place={key: "Twin"}).create_vm(center.spec())
+    assert len(ids & set(caught.value.detail.partition(f"`{key}`: ")[2].rstrip(".").split(", "))) == 2
+    assert center.made() == []
+
+
+@pytest.mark.parametrize("region", ["", DATACENTER])
+def test_list_where_two_datacenters_have_the_name_lists_their_ids(center: Site, region: str) -> None:
+    """In two folders there may be two of one name: whose VMs are meant is not guessed."""
+    (theirs,) = center.sandbox.seed(1)
+    center.sandbox.add_datacenter(DATACENTER)
+    with pytest.raises(UnprocessableError, match="`region`: ") as caught:
+        center.gateway(region=region).list_vms()
+    ids = caught.value.detail.partition("`region`: ")[2].rstrip(".").split(", ")
+    assert len(ids) == 2
+    found = [{vm.id for vm in center.gateway(name=one, region=one).list_vms()} for one in ids]
+    assert [theirs in ours for ours in found].count(True) == 1
+
+
+@pytest.mark.parametrize("key", ["network_id", "storage_external_id"])
+def test_create_after_what_was_missing_is_there_works_at_once(site: Site, key: str) -> None:
+    """What was looked up before it came is not kept against it."""
+    gateway = site.gateway(name="late", place={key: "Late"})
+    with pytest.raises(UnprocessableError, match="Late"):
+        gateway.create_vm(site.spec())
+    if key == "network_id":
+        site.sandbox.add_network("Late")
+    else:
+        site.sandbox.add_datastore("Late")
+    assert site.create(gateway=gateway)
+
+
+def test_create_of_a_template_whose_folder_came_later_works_at_once(center: Site) -> None:
+    """The same for the path of an image."""
+    assert isinstance(center.failed("later/golden-0001"), UnprocessableError)
+    center.sandbox.add_folder("later")
+    center.sandbox.seed(1, prefix="golden", folder="later", state="stopped")
+    assert center.create("later/golden-0001")
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("50%25 off", "50% off"), ("a%5cb", "a\\b"), ("größe", "größe")])
+@pytest.mark.parametrize("folder", ["", f"{FOLDERS[0]}/"])
+def test_create_of_a_template_with_an_odd_name_finds_it(center: Site, name: str, wanted: str, folder: str) -> None:
+    """By the name that people see in the client, alone or at the end of a path."""
+    (vm_id,) = center.sandbox.seed(1, prefix="odd", folder=folder.rstrip("/"), state="stopped")
+    center.sandbox.rename(vm_id, name)
+    assert center.create(f"{folder}{wanted}")
+
+
+def test_create_on_a_host_whose_datastore_has_gone_is_unprocessable(host: Site) -> None:
+    """What is not there is not the VM, which is only to be made."""
+    host.sandbox.faults.add(Fault("SearchDatastore_Task", code="ManagedObjectNotFound"))
+    assert isinstance(host.failed(), UnprocessableError)
+    assert host.create()

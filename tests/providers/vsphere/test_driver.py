@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -555,6 +556,37 @@ def test_operation_whose_task_the_server_has_forgotten_is_judged_by_the_vm(
         assert ended.vm is not None
         assert ended.vm.id in vcenter.states()
     vcenter.reset_trouble()
+
+
+def test_operation_about_which_the_server_names_no_object_is_no_crash(
+    vcenter: VcsimHarness, gateway: MakeGateway
+) -> None:
+    """What has gone may be the task or the VM; it is not taken for the task."""
+    caller = gateway(vcenter)
+    (vm_id,) = vcenter.seed(1, state="stopped")
+    operation = caller.start_vm(vm_id, AT_ONCE)
+    gone = fault("ManagedObjectNotFound", "The object has already been deleted.")
+    vcenter.proxy.add(Rule("RetrievePropertiesEx", about=TASK_LOOK, reply=gone))
+    with pytest.raises(VMNotFoundError):
+        caller.poll(operation)
+
+
+def test_delete_by_a_bios_uuid_whose_task_is_forgotten_is_judged_by_that_vm(
+    vcenter: VcsimHarness, gateway: MakeGateway
+) -> None:
+    """That nothing has the id as its instance UUID does not say that the VM is gone."""
+    caller = gateway(vcenter)
+    (vm_id,) = vcenter.seed(1, state="stopped")
+    operation = caller.delete_vm(vm_id, AT_ONCE)
+    client, place = vcenter.server.client, vcenter.place()
+    _, ref = client.make(place, "stays", running=False)
+    bios = str(uuid.uuid4())
+    client.wait(ref.ReconfigVM_Task(vim.vm.ConfigSpec(uuid=bios)))
+    task = json.loads(operation.handle)["task"]
+    gone = fault("ManagedObjectNotFound", "The object has already been deleted.", f'<obj type="Task">{task}</obj>')
+    vcenter.proxy.add(Rule("RetrievePropertiesEx", about=TASK_LOOK, reply=gone))
+    assert caller.poll(operation).failure is None
+    assert caller.poll(replace(operation, vm_id=bios)).failure is not None
 
 
 def test_create_that_is_followed_late_keeps_a_vm_that_was_stopped_since(

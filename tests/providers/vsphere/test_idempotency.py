@@ -11,7 +11,7 @@ from providers.domain import StopMode
 from providers.errors import ConflictError, ErrorCode, ProviderError, UnprocessableError
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.vsphere import FOLDERS
-from tests.providers.vsphere.site import AT_ONCE, Site
+from tests.providers.vsphere.site import AT_ONCE, Site, wait_until
 from tests.support.threads import at_once
 
 KEY = "order-4711"
@@ -187,11 +187,13 @@ def test_create_repeated_beside_notes_of_people_finds_the_vm(site: Site) -> None
 def test_create_that_fails_spares_the_vm_of_another_try(center: Site) -> None:
     """The other has made it and somebody has renamed it, so that nothing but its mark tells whose it is."""
     center.gateway().list_vms()
-    center.sandbox.faults.add(Fault("CloneVM_Task", delay_seconds=0.6))
+    center.sandbox.faults.add(Fault("CloneVM_Task", delay_seconds=2.0))
     failures: list[ProviderError] = []
     failing = threading.Thread(target=lambda: failures.append(center.failed(key=KEY)))
     failing.start()
-    threading.Event().wait(0.25)
+    # The template has been found: give the call that is to fail the time to be first, and to take the fault.
+    wait_until(lambda: "FindChild" in center.operations(), pause=0.005)
+    threading.Event().wait(0.5)
     vm_id = center.create(key=KEY)
     center.sandbox.rename(vm_id, "renamed")
     center.sandbox.fail_next_task("CloneVM_Task", "InsufficientMemoryResourcesFault")

@@ -98,14 +98,22 @@ def test_read_page_states_have_a_status(changed: dict[str, str], status: VMStatu
 
 def test_read_page_names_are_as_people_wrote_them() -> None:
     """The server escapes three signs."""
-    (machine,) = machines({**VM, "name": "a%2fb%5cc%25d%252f"})
-    assert machine.vm.name == "a/b\\c%d%2f"
+    (machine,) = machines({**VM, "name": "a%2fb%5cc%25d%252f%2525"})
+    assert machine.vm.name == "a/b\\c%d%2f%25"
 
 
 def test_read_page_odd_signs_do_not_mix_vms_up() -> None:
     """The signs that part properties are taken out of texts."""
     first, second = machines({**VM, "name": "a\ufdd0b\ufdd1c"}, VM)
     assert (first.vm.name, second.vm.name) == ("abc", "web1")
+
+
+def test_read_page_texts_that_look_like_a_namespace_stay() -> None:
+    """Only what stands in a tag is one."""
+    tags = '{"cloudvm":{"tags":{"doc":"a xmlns=\'b\' > c"}}}'
+    (machine,) = machines({**VM, "name": 'a xmlns="b" c', "config.annotation": tags})
+    assert machine.vm.name == 'a xmlns="b" c'
+    assert machine.vm.tags == {"doc": "a xmlns='b' > c"}
 
 
 def test_read_page_epoch_is_no_date() -> None:

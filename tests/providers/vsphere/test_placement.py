@@ -106,6 +106,33 @@ def test_for_clone_what_is_not_unique_or_not_there_lists_the_choices(changed: di
     assert choices in raised.value.detail
 
 
+@pytest.mark.parametrize(
+    ("vpc_id", "taken", "choices"),
+    [
+        ("", "cluster/domain-c2", "`vpc_id`: cluster/domain-c1, cluster/domain-c2"),
+        ("cluster/c1", "cluster/domain-c2", "cluster/domain-c1, cluster/domain-c2, host/esx1"),
+        ("pool/c1/gold", "pool/resgroup-8", "`vpc_id`: pool/resgroup-2, pool/resgroup-8"),
+    ],
+)
+def test_for_clone_equal_names_of_clusters_are_no_guess(vpc_id: str, taken: str, choices: str) -> None:
+    """In two folders of hosts there may be two of one name; each can be had by the server's own id."""
+    twin, root, gold = (
+        vim.ClusterComputeResource("domain-c2", None),
+        *(vim.ResourcePool(f"resgroup-{number}", None) for number in (7, 8)),
+    )
+    there = places(
+        found(twin, "c1", resourcePool=root, datastore=[], network=[]),
+        found(root, "Resources", owner=twin, parent=twin),
+        found(gold, "gold", owner=twin, parent=root),
+    )
+    with pytest.raises(UnprocessableError) as raised:
+        for_clone(replace(BLANK, vpc_id=vpc_id), there)
+    assert choices in raised.value.detail
+    place = for_clone(replace(BLANK, vpc_id=taken), there)
+    assert place.compute.ref is twin
+    assert place.pool is (gold if vpc_id.startswith("pool/") else root)
+
+
 def test_for_clone_equal_names_are_told_apart_by_the_servers_ids() -> None:
     """A standard network and a port group may have the same name."""
     twin = vim.dvs.DistributedVirtualPortgroup("dvportgroup-7", None)

@@ -9,7 +9,7 @@ import pytest
 from pyVmomi import vim
 
 from providers.domain import Operation, StopMode, VMStatus
-from providers.errors import BackendTimeoutError, ConflictError, ErrorCode, PermissionDeniedError, ProviderError
+from providers.errors import BackendTimeoutError, ConflictError, ErrorCode, ProviderError
 from providers.gateway import Gateway
 from providers.sandbox.faults import Cut, Fault
 from providers.work import UNTIL_DONE, Wish
@@ -195,7 +195,7 @@ def test_verb_during_another_task_is_a_conflict(site: Site, verb: str) -> None:
     _, begin, act = VERBS[verb]
     (vm_id,) = site.sandbox.seed(1, state=begin)
     site.gateway().list_vms()
-    site.sandbox.knobs.task_seconds = 0.5
+    site.sandbox.knobs.task_seconds = 1.0
     with site.stranger() as stranger:
         ref = stranger.find(vm_id)
         _ = ref.SuspendVM_Task() if begin == "running" else ref.ReconfigVM_Task(stranger_spec())
@@ -231,14 +231,26 @@ def test_delete_of_a_running_vm_leaves_no_file(site: Site) -> None:
     assert site.made() == []
 
 
-def test_delete_that_is_denied_leaves_the_vm_running(site: Site) -> None:
-    """Who may cut its power and not destroy it has it started again, and is told."""
+@pytest.mark.parametrize("fault", ["NoPermission", "MethodDisabled", "SystemError"])
+def test_delete_that_is_refused_leaves_the_vm_running(site: Site, fault: str) -> None:
+    """Where its power was cut and it is not destroyed, for lack of a privilege or as a backup runs, it is started."""
     (vm_id,) = site.sandbox.seed(1)
-    site.sandbox.faults.add(Fault(DESTROY, code="NoPermission"))
-    with pytest.raises(PermissionDeniedError, match="started again"):
+    site.sandbox.faults.add(Fault(DESTROY, code=fault))
+    with pytest.raises(ProviderError, match="started again") as caught:
         site.gateway().delete_vm(vm_id)
+    assert caught.value.code is FAULTS[fault][0]
     site.rest()
     assert state(site, vm_id) == ON
+
+
+def test_delete_that_is_refused_says_that_the_vm_is_off(site: Site) -> None:
+    """Where it cannot be started again."""
+    (vm_id,) = site.sandbox.seed(1)
+    site.sandbox.faults.add(Fault(DESTROY, code="MethodDisabled"))
+    site.sandbox.faults.add(Fault(START, code="NoPermission"))
+    with pytest.raises(ConflictError, match="it is off now"):
+        site.gateway().delete_vm(vm_id)
+    assert state(site, vm_id) == OFF
 
 
 @pytest.mark.parametrize("operation", [CUT_OFF, DESTROY])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from pyVmomi import vim
 
 from providers.credentials import Credentials
 from providers.domain import StopMode
@@ -40,6 +41,7 @@ HOST: Final = ALWAYS | {
 # Some machine types and environments take more.
 A_VM_FOR_AN_IMAGE: Final = "VirtualMachine.Provisioning.Clone"
 A_NETWORK_FOR_CLONES: Final = "VirtualMachine.Config.EditDevice"
+AN_INTERFACE_FOR_CLONES: Final = "VirtualMachine.Config.AddRemoveDevice"
 # Which of them what kind of image takes.
 ROLES: Final[dict[str, tuple[Kind, frozenset[str]]]] = {
     TEMPLATE: ("vcenter", CENTER),
@@ -128,6 +130,22 @@ def test_network_of_the_environment_takes_a_privilege_more(center: Site) -> None
     assert any(A_NETWORK_FOR_CLONES in text for text in live(center, CENTER, TEMPLATE, network_id=NETWORKS[1]))
 
 
+def test_network_for_a_template_without_an_interface_takes_another_privilege(center: Site) -> None:
+    """It is given one."""
+    with center.stranger() as stranger:
+        ref = stranger.vm(SOURCE_VM)
+        cards = [
+            device
+            for device in stranger.one(ref, "config.hardware.device")
+            if isinstance(device, vim.vm.device.VirtualEthernetCard)
+        ]
+        changes = [vim.vm.device.VirtualDeviceSpec(operation="remove", device=card) for card in cards]
+        stranger.done(ref.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=changes)))
+        ref.MarkAsTemplate()
+    assert live(center, CENTER | {AN_INTERFACE_FOR_CLONES}, SOURCE_VM, network_id=NETWORKS[1]) == []
+    assert any(AN_INTERFACE_FOR_CLONES in text for text in live(center, CENTER, SOURCE_VM, network_id=NETWORKS[1]))
+
+
 def test_user_without_any_privilege_changes_nothing(site: Site) -> None:
     """Reading is part of every role."""
     (vm_id,) = site.sandbox.seed(1)
@@ -165,4 +183,4 @@ def test_readme_lists_these_privileges_and_no_others() -> None:
     readme = (Path(__file__).parents[3] / "README.md").read_text()
     table = readme.partition("### ESXi and vCenter")[2].partition("| Privileges | For |")[2].partition("\n\n")[0]
     listed = set(re.findall(r"`((?:VirtualMachine|Datastore|Network|Resource)\.[A-Za-z.]+)`", table))
-    assert listed == CENTER | HOST | {A_VM_FOR_AN_IMAGE, A_NETWORK_FOR_CLONES}
+    assert listed == CENTER | HOST | {A_VM_FOR_AN_IMAGE, A_NETWORK_FOR_CLONES, AN_INTERFACE_FOR_CLONES}

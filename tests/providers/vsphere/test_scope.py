@@ -163,7 +163,15 @@ def test_list_shows_vms_of_all_folders(center: Site) -> None:
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [("a%2fb", "a/b"), ("50%25", "50%"), ("c%5cd", "c\\d"), ("%252f", "%2f"), ("größe ☃", "größe ☃"), ("<b>&", "<b>&")],
+    [
+        ("a%2fb", "a/b"),
+        ("50%25", "50%"),
+        ("c%5cd", "c\\d"),
+        ("%252f", "%2f"),
+        ("%2525", "%25"),
+        ("größe ☃", "größe ☃"),
+        ("<b>&", "<b>&"),
+    ],
 )
 def test_vm_is_shown_by_the_name_that_people_gave_it(site: Site, name: str, shown: str) -> None:
     """VSphere escapes slashes, backslashes and percent signs (ManagedEntity.name in the API reference)."""

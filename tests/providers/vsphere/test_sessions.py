@@ -66,7 +66,7 @@ def test_session_whose_renewal_is_refused_is_tried_once(vcenter: VcsimHarness, g
     caller.list_vms()
     vcenter.forget_operations()
     vcenter.proxy.add(Rule("RetrievePropertiesEx", reply=EXPIRED))
-    vcenter.proxy.add(Rule("Login", reply=REFUSED, delay_seconds=0.3))
+    vcenter.proxy.add(Rule("Login", reply=REFUSED, delay_seconds=1.0))
 
     def list_vms(_: int) -> str:
         with pytest.raises(CredentialsRejectedError) as raised:
@@ -93,6 +93,14 @@ def test_log_in_that_breaks_is_not_repeated(vcenter: VcsimHarness, gateway: Make
     """It may have counted as a try."""
     vcenter.proxy.add(Rule("Login", cut=True))
     with pytest.raises(Exception, match="broke during Login"):
+        gateway(vcenter).list_vms()
+    assert vcenter.operations() == ["RetrieveServiceContent", "Login"]
+
+
+def test_log_in_that_brings_no_cookie_is_a_backend_error(vcenter: VcsimHarness, gateway: MakeGateway) -> None:
+    """Without one no call belongs to a session; each would open one more."""
+    vcenter.proxy.completions["Login"] = lambda _, reply: Reply(reply.status, reply.body)
+    with pytest.raises(BackendFailureError, match="cookie"):
         gateway(vcenter).list_vms()
     assert vcenter.operations() == ["RetrieveServiceContent", "Login"]
 

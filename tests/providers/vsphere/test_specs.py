@@ -21,7 +21,7 @@ from providers.vsphere.specs import clone_spec, host_spec
 
 ENVIRONMENT = Environment("e", CLOUD)
 DISK = vim.vm.device.VirtualDisk(key=2000, controllerKey=1000, unitNumber=0, capacityInKB=10 * KIB_PER_GIB)
-NIC = vim.vm.device.VirtualVmxnet3(key=4000, macAddress="00:50:56:00:00:01")
+NIC = vim.vm.device.VirtualVmxnet3(key=4000, macAddress="00:50:56:00:00:01", addressType="manual")
 SWITCH = vim.DistributedVirtualSwitch("dvs-1", None)
 GROUP = Found(
     vim.dvs.DistributedVirtualPortgroup("dvportgroup-1", None),
@@ -91,6 +91,13 @@ def test_clone_spec_network_is_named_as_its_kind_wants() -> None:
     (change,) = cloned(spec(), LAN).config.deviceChange
     assert change.device.backing.deviceName == "lan"
     assert NIC.backing is None
+
+
+def test_clone_spec_interface_has_an_address_of_its_own() -> None:
+    """That of the template may have been set by hand, and would be on the network twice."""
+    (change,) = cloned(spec(), LAN).config.deviceChange
+    assert (change.device.addressType, change.device.macAddress) == ("generated", None)
+    assert (NIC.addressType, NIC.macAddress) == ("manual", "00:50:56:00:00:01")
 
 
 def test_clone_spec_opaque_network_is_named_by_its_id() -> None:
@@ -173,7 +180,7 @@ def test_draft_with_a_key_has_an_identity_that_follows_from_it() -> None:
 
 def test_goal_survives_its_text() -> None:
     """Another process may read it."""
-    goal = Goal("CloneVM_Task", "task-1", "vm-1", "poweredOn", "c", "d", "n", "f")
+    goal = Goal("CloneVM_Task", "task-1", "vm-1", "poweredOn", "c", "d", "[ds] x", "n", "f")
     assert Goal.read(str(goal)) == goal
 
 

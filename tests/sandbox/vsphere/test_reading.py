@@ -1,7 +1,6 @@
 """The vSphere simulator's property collector: traversals, paths, pages, views, updates; and its search index."""
 
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -286,10 +285,8 @@ def test_waiting_call_is_dropped_when_the_server_stops(authority: Authority) -> 
     sandbox = VSphereSandbox(authority, task_seconds=0.02).start()
     client = Client(sandbox, authority).log_in()
     threading.Timer(0.1, sandbox.stop).start()
-    began = time.monotonic()
     with pytest.raises(OSError, match=r"without response|closed|EOF|reset"):
         client.content.propertyCollector.WaitForUpdatesEx(None, None)
-    assert time.monotonic() - began < 3
     client.close()
 
 
