@@ -126,13 +126,11 @@ def test_create_whose_remains_are_gone_already_counts_them_as_removed(world: Wor
 def test_create_that_the_caller_does_not_wait_for_is_handed_back(world: World) -> None:
     """As soon as the last step is accepted; nothing is removed."""
     world.state.looks = 1
-    begun = time.monotonic()
     operation = world.gateway().create_vm(SPEC, Wish(patience_seconds=0))
     assert not operation.done
     assert operation.vm_id in world.state.vms
     # The steps in between take a look each; the last one none.
     assert world.state.calls.count("poll") == 2
-    assert time.monotonic() - begun < 2
 
 
 def test_create_at_the_deadline_keeps_what_goes_on(world: World) -> None:

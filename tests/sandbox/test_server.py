@@ -145,7 +145,8 @@ def test_stop_with_idle_connections_leaves_nothing(authority: Authority, *, tls:
     wait_until(lambda: server.connections == 1 + tls)
     started = time.monotonic()
     server.stop()
-    assert time.monotonic() - started < 1
+    # Clients may hold a connection for two minutes.
+    assert time.monotonic() - started < 30
     assert silent.recv(1) == b""
     silent.close()
     if idle is not None:
