@@ -62,6 +62,17 @@ def from_own_pages(request: HttpRequest) -> bool:
     return request.headers.get("Sec-Fetch-Site", "none") in {"same-origin", "none"}
 
 
+def surely_from_own_pages(request: HttpRequest) -> bool:
+    """Whether the browser itself says that a page of ours sent this: no other page can make it say so.
+
+    What was typed there may be shown again, even if the page's token has been lost.
+    """
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if origin is None:
+        return site == "same-origin"
+    return origin == f"{request.scheme}://{request.get_host()}" and site in {None, "same-origin"}
+
+
 def looks_ahead(request: HttpRequest) -> bool:
     """Whether a browser only fetches what its user might want next."""
     purpose = " ".join(request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz")).lower()
