@@ -133,7 +133,8 @@ def _is_navigation(request: HttpRequest) -> bool:
     What scripts ask for renews no cookie: it would come back with an answer that was on its way when the person signed
     out, and would never run out on a page that looks again by itself.
     """
-    return wants_page(request) and request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+    by_script = "X-Requested-With" in request.headers or request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
+    return wants_page(request) and not by_script
 
 
 def is_page(request: Request) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, BrowserType, Dialog, Page, expect, sync_playwright
 
 from providers.sandbox.__main__ import SIMULATORS, Simulator
 from providers.sandbox.authority import Authority
@@ -48,16 +48,22 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """A Chromium with a profile of its own; its contexts share nothing."""
+def chromium_type() -> Iterator[BrowserType]:
+    """What starts a Chromium, where there is one."""
     if not CHROMIUM.exists():
         if os.environ.get("CLOUDVM_REQUIRE_CHROMIUM"):
             pytest.fail(f"CLOUDVM_REQUIRE_CHROMIUM is set, and there is no {CHROMIUM}.")
         pytest.skip(f"There is no {CHROMIUM}; Debian's package `chromium` has it.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
+        yield playwright.chromium
+
+
+@pytest.fixture(scope="session")
+def chromium(chromium_type: BrowserType) -> Iterator[Browser]:
+    """A Chromium with a profile of its own; its contexts share nothing."""
+    browser = chromium_type.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")

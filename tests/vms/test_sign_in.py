@@ -211,7 +211,7 @@ def test_list_renews_a_cookie_that_was_used_and_a_recent_one_not(signed_in: Brow
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Accept": "application/json"}, {"Sec_Fetch_Mode": "cors"}, {"Sec_Fetch_Mode": "same-origin"}]
+    "headers", [{"Accept": "application/json"}, {"Sec_Fetch_Mode": "cors"}, {"X_Requested_With": "fetch"}]
 )
 def test_list_that_a_script_asks_for_renews_no_cookie(
     browser: Browser, cloud: ProxmoxHarness, headers: dict[str, str]

@@ -32,7 +32,8 @@ const look = async () => {
   if (!inUse()) {
     looks += 1;
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const headers = { Accept: "text/html", "X-Requested-With": "fetch" };
+      const answer = await fetch(location.href, { headers });
       if (!answer.ok) {
         note.textContent = "This is not renewed any more; refresh the page to see why.";
         return;
