@@ -126,7 +126,6 @@ class Attempts:
         found, *times = self._slot.unpack_from(self._memory, place)
         return times if found == digest else [0.0] * len(times)
 
-
     def _digest(self, environment: str, access_key: str) -> bytes:
         environment_digest = hashlib.sha256(environment.encode()).digest()
         return hashlib.blake2b(

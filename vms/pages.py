@@ -45,9 +45,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 # Statuses that end by themselves: a page that shows one is worth another look.
-CHANGING = frozenset(
-    {VMStatus.CREATING, VMStatus.STARTING, VMStatus.STOPPING, VMStatus.RESTARTING, VMStatus.DELETING}
-)
+CHANGING = frozenset({VMStatus.CREATING, VMStatus.STARTING, VMStatus.STOPPING, VMStatus.RESTARTING, VMStatus.DELETING})
 
 
 class Page(HttpResponse):

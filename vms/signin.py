@@ -44,14 +44,16 @@ class SignInPage(PublicEndpoint):
         credentials = typed_credentials(asked.POST.get("access_key", ""), asked.POST.get("secret", ""))
         carried = _carried(asked.POST)
         self._prove(environment, credentials)
-        response: HttpResponse
-        if carried:
-            response = create_page(asked, environment, carried)
-        else:
-            target = _local(asked.POST.get("next", ""), asked) or list_path(environment.name)
-            response = HttpResponseRedirect(target, status=HTTPStatus.SEE_OTHER)
+        target = _local(asked.POST.get("next", ""), asked) or list_path(environment.name)
+        response = HttpResponseRedirect(target, status=HTTPStatus.SEE_OTHER)
         _put(response, asked, environment.name, credentials)
-        return response
+        if not carried:
+            return response
+        # The page shows already who is signed in.
+        asked.COOKIES.update({name: morsel.value for name, morsel in response.cookies.items()})
+        page = create_page(asked, environment, carried)
+        page.cookies.update(response.cookies)
+        return page
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override] # a page is Django's own
         """The form again, with what is wrong; only the secret must be typed anew."""

@@ -27,16 +27,19 @@ def secured(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iter
         placed = {**own, "url": simulator.url, "ca_file": str(authority.ca_file)}
         (folder / "environments.json").write_text(json.dumps([placed]))
         port = free_port()
-        with serving(
-            port,
-            CLOUDVM_ENVIRONMENTS_FILE=str(folder / "environments.json"),
-            CLOUDVM_MACHINETYPES_FILE=str(FIXTURES / "machinetypes.json"),
-            CLOUDVM_LOG_LEVEL="WARNING",
-            CLOUDVM_REQUIRE_HTTPS="true",
-            CLOUDVM_TRUSTED_PROXIES="127.0.0.1",
-            NO_PROXY="127.0.0.1",
-            no_proxy="127.0.0.1",
-        ), tls_proxy(port) as secure_port:
+        with (
+            serving(
+                port,
+                CLOUDVM_ENVIRONMENTS_FILE=str(folder / "environments.json"),
+                CLOUDVM_MACHINETYPES_FILE=str(FIXTURES / "machinetypes.json"),
+                CLOUDVM_LOG_LEVEL="WARNING",
+                CLOUDVM_REQUIRE_HTTPS="true",
+                CLOUDVM_TRUSTED_PROXIES="127.0.0.1",
+                NO_PROXY="127.0.0.1",
+                no_proxy="127.0.0.1",
+            ),
+            tls_proxy(port) as secure_port,
+        ):
             yield port, secure_port
 
 

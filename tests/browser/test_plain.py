@@ -17,9 +17,7 @@ CLOUD_INIT = "#cloud-config\npackages: [nginx]\n"
 @pytest.fixture(scope="module")
 def plain(chromium_type: BrowserType) -> Iterator[Browser]:
     """A Chromium whose scripts are switched off by its own setting, so that it shows what stands in `noscript`, too."""
-    browser = chromium_type.launch(
-        executable_path=CHROMIUM, args=[*ARGUMENTS, "--blink-settings=scriptEnabled=false"]
-    )
+    browser = chromium_type.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, "--blink-settings=scriptEnabled=false"])
     yield browser
     browser.close()
 

@@ -60,7 +60,7 @@ def force(page: Page, vm_id: str, context: BrowserContext) -> None:
 def test_list_renews_itself_until_nothing_changes_any_more(page: Page, context: BrowserContext, aws: Any) -> None:
     """Only the list: the page is not loaded anew, and the focus stays."""
     vm_id = stop_slowly(page, aws)
-    expect(page.get_by_text("Something is changing")).to_be_visible()
+    expect(page.get_by_text("A VM is changing")).to_be_visible()
     page.evaluate("window.same = true")
     details = page.get_by_role("link", name="web-0002", exact=True)
     details.focus()
@@ -69,7 +69,7 @@ def test_list_renews_itself_until_nothing_changes_any_more(page: Page, context: 
     expect(details).to_be_focused()
     expect(page.get_by_role("button", name="Start web-0001")).to_be_visible()
     assert page.evaluate("window.same")
-    expect(page.get_by_text("Something is changing")).to_have_count(0)
+    expect(page.get_by_text("A VM is changing")).to_have_count(0)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.wait_for_timeout(4000)

@@ -175,6 +175,7 @@ def test_create_when_the_sign_in_has_expired_loses_nothing(
     time.sleep(1)
     page = browser.sign_in("main", cloud.access_key, cloud.secret, **page.hidden())
     assert page.status == 200
+    assert "Sign out of main" in page.text
     assert field(page.text, "cloud_init") == CLOUD_INIT
     assert 'value="web1"' in page.text
     assert "nginx" not in caplog.text + repr(browser.client.cookies)

@@ -54,9 +54,7 @@ def test_sign_in_with_a_wrong_secret_tells_it_as_the_cloud_did(browser: Browser,
     assert not browser.cookies()
 
 
-def test_sign_in_with_wrong_secrets_makes_each_further_try_wait_longer(
-    browser: Browser, cloud: ProxmoxHarness
-) -> None:
+def test_sign_in_with_wrong_secrets_makes_each_further_try_wait_longer(browser: Browser, cloud: ProxmoxHarness) -> None:
     """Else it would lock the account; the right secret must wait, too, and another key need not."""
     for pause in (1, 5, 60):
         page = browser.sign_in("main", cloud.access_key, "wrong")

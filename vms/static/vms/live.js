@@ -50,7 +50,7 @@ const look = async () => {
 const goOn = () => {
   clearTimeout(timer);
   const changing = live().hasAttribute("data-changing") && looks < MOST_LOOKS;
-  note.textContent = changing ? "Something is changing; this is renewed by itself." : "";
+  note.textContent = changing ? "A VM is changing; this page is renewed by itself." : "";
   if (changing && !document.hidden) timer = setTimeout(look, Math.min(FIRST_PAUSE_MS * 1.1 ** looks, LONGEST_PAUSE_MS));
 };
 
