@@ -123,12 +123,12 @@ def photograph(page: Page, name: str) -> None:
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
-def sign_in(page: Page, environment: str, secret: str = SECRET) -> None:
+def sign_in(page: Page, environment: str, secret: str = SECRET, access_key: str = ACCESS_KEY) -> None:
     """Fill in the sign-in form that is open, or open it."""
     if page.locator("#access_key").count() == 0:
         page.goto(f"/signin?environment={environment}")
     page.select_option("#environment", environment)
-    page.fill("#access_key", ACCESS_KEY)
+    page.fill("#access_key", access_key)
     page.fill("#secret", secret)
     page.get_by_role("main").get_by_role("button", name="Sign in", exact=True).click()
 

@@ -64,12 +64,15 @@ def test_pages_have_no_serious_violation(
 
     for name, path in PUBLIC.items():
         visit(name, path)
-    page.goto("/docs")
-    page.get_by_role("button", name="Authorize").first.wait_for()
-    page.locator("div[id$='-vm_stop_create'] .opblock-summary-control").click()
-    page.get_by_role("button", name="Try it out").wait_for()
-    visit("docs-open")
-    sign_in(page, ENVIRONMENT, "wrong")
+    if scheme == "light":
+        # Swagger UI has no other.
+        page.goto("/docs")
+        page.get_by_role("button", name="Authorize").first.wait_for()
+        page.locator("div[id$='-vm_stop_create'] .opblock-summary-control").click()
+        page.get_by_role("button", name="Try it out").wait_for()
+        visit("docs-open")
+    # A key of its own: what is wrong makes the others wait.
+    sign_in(page, ENVIRONMENT, "wrong", f"{scheme}{width}@sandbox")
     visit("signin-wrong")
     expect(page.get_by_role("main").get_by_role("button", name="Sign in", exact=True)).to_be_enabled()
     sign_in(page, ENVIRONMENT)

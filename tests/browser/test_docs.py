@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,11 +59,11 @@ class Docs:
 
 
 @pytest.fixture
-def docs(page: Page) -> Iterator[Docs]:
+def docs(page: Page) -> Docs:
     """The documentation, open; under the page's own policy, which its fixture holds it to."""
     page.goto("/docs")
     expect(page.get_by_role("button", name="Authorize").first).to_be_visible()
-    yield Docs(page)
+    return Docs(page)
 
 
 def location(shown: str) -> str:

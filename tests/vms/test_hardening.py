@@ -47,9 +47,9 @@ def test_page_with_data_is_kept_in_no_cache(signed_in: Browser, path: str, accep
 @pytest.mark.parametrize(
     "next_",
     [
-        "//evil.example/", "///evil.example", "/\\evil.example", "\\\\evil.example", "https:evil.example", "/%0d%0aX: y",
-        "javascript:alert(1)", "data:text/html,x", " //evil.example", "/\t/evil.example", "/\n/evil.example",
-        "\x00//evil.example", "http:///evil.example", "/vm\r\nX-Evil: 1",
+        "//evil.example/", "///evil.example", "/\\evil.example", "\\\\evil.example", "https:evil.example",
+        "/%0d%0aX: y", "javascript:alert(1)", "data:text/html,x", " //evil.example", "/\t/evil.example",
+        "/\n/evil.example", "\x00//evil.example", "http:///evil.example", "/vm\r\nX-Evil: 1",
     ],
 )  # fmt: skip
 def test_sign_in_leads_nowhere_else_and_sets_no_header(browser: Browser, cloud: ProxmoxHarness, next_: str) -> None:
@@ -180,7 +180,7 @@ def test_cookie_that_is_cut_padded_or_garbage_is_no_cookie(
     browser.client.cookies[name] = {
         "cut": good[:size],
         "padded": good + "A" * size,
-        "garbage": "1.é!=" * (size // 5),
+        "garbage": "2.é!=" * (size // 5),
     }[kind]
     cloud.forget_operations()
     assert browser.go(VMS).status in {400, 401} or kind == "cut"

@@ -175,6 +175,35 @@ def test_sign_out_removes_the_cookie_of_one_environment(signed_in: Browser, clou
     assert signed_in.go("/vm?environment=other").status == 200
 
 
+def test_sign_out_wins_over_a_page_that_is_still_on_its_way(browser: Browser, cloud: ProxmoxHarness) -> None:
+    """In another tab: what its answer renews counts no more, until somebody signs in anew."""
+    name = cookies.name_of("main", secure=True)
+    credentials = Credentials(cloud.access_key, cloud.secret)
+    aged = cookies.seal(name, "main", credentials, time.time() + 600, since=time.time() - 1200)
+    browser.client.cookies[name] = aged
+    assert browser.go(VMS).status == 200
+    renewed = browser.client.cookies[name].value
+    assert renewed != aged
+    browser.send("/signout", {"environment": "main"})
+    assert not browser.cookies()
+    for late in (aged, renewed):
+        browser.client.cookies[name] = late
+        cloud.forget_operations()
+        assert browser.go(VMS).status == 401
+        assert browser.send("/create?environment=main", {"name": "late1", "machinetype": "small-debian"}).status == 401
+        assert cloud.operations() == []
+    assert browser.sign_in("main", cloud.access_key, cloud.secret).status == 303
+    assert browser.go(VMS).status == 200
+
+
+@pytest.mark.parametrize("marker", ["", "x", "nan", "-inf", "1e3", "é"])
+def test_sign_out_time_that_is_none_changes_nothing(signed_in: Browser, marker: str) -> None:
+    """It is the browser's own word."""
+    out = cookies.name_of("main", secure=True).replace("-in-", "-out-")
+    signed_in.client.cookies[out] = marker
+    assert signed_in.go(VMS).status == 200
+
+
 def test_list_of_another_environment_does_not_get_the_credentials(signed_in: Browser, cloud: ProxmoxHarness) -> None:
     """Neither by name, nor under a cookie that was copied, nor where two are named."""
     cloud.forget_operations()
