@@ -3,8 +3,8 @@
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from http.client import HTTPConnection
+from contextlib import closing, contextmanager, suppress
+from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -35,13 +35,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         assert isinstance(self.server, _Server)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        connection = HTTPConnection("127.0.0.1", self.server.target, timeout=60)
         headers = [(name, value) for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP]
-        connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-        for name, value in [*headers, ("X-Forwarded-Proto", "https"), ("Content-Length", str(len(body)))]:
-            connection.putheader(name, value)
-        connection.endheaders(body)
-        answer = connection.getresponse()
+        # Closed also when the browser hangs up before it has the answer.
+        with closing(HTTPConnection("127.0.0.1", self.server.target, timeout=60)) as connection:
+            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in [*headers, ("X-Forwarded-Proto", "https"), ("Content-Length", str(len(body)))]:
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            with closing(connection.getresponse()) as answer:
+                self._hand_back(answer)
+
+    def _hand_back(self, answer: HTTPResponse) -> None:
         content = answer.read()
         self.send_response(answer.status)
         for name, value in answer.getheaders():
@@ -50,7 +54,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
-        connection.close()
 
     def do_GET(self) -> None:
         self._pass_on()
