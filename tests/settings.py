@@ -3,11 +3,12 @@
 import os
 
 _given = dict(os.environ)
-# What is for tests alone, and no setting: the live tests' token, and where programs of others are.
+# What is for tests alone, and no setting: the live tests' token, and where programs of others are, what to write anew.
 _KEPT = {
     "CLOUDVM_LIVE_TOKEN",
     "CLOUDVM_NTNX_PYTHON",
     "CLOUDVM_OAV",
+    "CLOUDVM_PICTURES",
     "CLOUDVM_REQUIRE_CHROMIUM",
     "CLOUDVM_REQUIRE_VCSIM",
     "CLOUDVM_VCSIM",

@@ -28,9 +28,12 @@ LONGEST = 4096
 # All of them come back in one header, of which 8 KiB are taken; a few bytes are left to others.
 LONGEST_TOGETHER = 7 * 1024
 
-_VERSION = "1."
+_VERSION = "2."
 _NONCE_BYTES = 12
 _STEM = "cloudvm-in-"
+_STEM_OUT = "cloudvm-out-"
+# No answer is on its way for longer, and no cookie that it brings back lives longer.
+_OUT_SECONDS = 2 * IDLE_SECONDS
 
 
 class CookieTooLargeError(ValueError):
@@ -39,10 +42,11 @@ class CookieTooLargeError(ValueError):
 
 @dataclass(frozen=True)
 class SignedIn(Credentials):
-    """Credentials out of a cookie; `expires` is the Unix time until which it counts."""
+    """Credentials out of a cookie; `expires` is the Unix time until which it counts, `since` that of the sign-in."""
 
     environment: str = ""
     expires: float = 0.0
+    since: float = 0.0
 
     @property
     def due(self) -> bool:
@@ -52,13 +56,13 @@ class SignedIn(Credentials):
 
 def name_of(environment: str, *, secure: bool) -> str:
     """The name of an environment's cookie; over https with the prefix that no subdomain can set it under."""
-    digest = hashlib.sha256(environment.encode()).hexdigest()[:16]
-    return f"{'__Host-' if secure else ''}{_STEM}{digest}"
+    return _named(_STEM, environment, secure=secure)
 
 
-def seal(name: str, environment: str, credentials: Credentials, expires: float) -> str:
+def seal(name: str, environment: str, credentials: Credentials, expires: float, since: float | None = None) -> str:
     """The cookie's value; it means nothing under another name or for another environment."""
-    content = orjson.dumps([expires, credentials.access_key, credentials.secret])
+    since = time.time() if since is None else since
+    content = orjson.dumps([expires, since, credentials.access_key, credentials.secret])
     nonce = secrets.token_bytes(_NONCE_BYTES)
     sealed = _cipher(settings.SECRET_KEY).encrypt(nonce, content, _associated(name, environment))
     return _VERSION + urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
@@ -76,17 +80,18 @@ def unseal(name: str, environment: str, value: str) -> SignedIn | None:
         )
     except (ValueError, InvalidTag):
         return None
-    expires, access_key, secret = orjson.loads(content)
+    expires, since, access_key, secret = orjson.loads(content)
     if not time.time() < expires <= time.time() + IDLE_SECONDS:
         return None
-    return SignedIn(access_key, secret, environment, expires)
+    return SignedIn(access_key, secret, environment, expires, since)
 
 
 def read(request: HttpRequest, environment: str) -> SignedIn | None:
     """The credentials that the browser brings for an environment, if it is signed in there."""
     name = name_of(environment, secure=request.is_secure())
     value = request.COOKIES.get(name)
-    return None if value is None else unseal(name, environment, value)
+    found = None if value is None else unseal(name, environment, value)
+    return None if found is None or found.since <= _signed_out(request, environment) else found
 
 
 def brought(request: HttpRequest) -> bool:
@@ -95,7 +100,7 @@ def brought(request: HttpRequest) -> bool:
 
 
 def put(response: HttpResponseBase, request: HttpRequest, environment: str, credentials: Credentials) -> None:
-    """Sign the browser in, or renew its cookie.
+    """Sign the browser in, or renew its cookie if the credentials are out of one.
 
     Raises:
         CookieTooLargeError: no browser would keep it.
@@ -103,7 +108,8 @@ def put(response: HttpResponseBase, request: HttpRequest, environment: str, cred
     """
     secure = request.is_secure()
     name = name_of(environment, secure=secure)
-    value = seal(name, environment, credentials, time.time() + IDLE_SECONDS)
+    since = credentials.since if isinstance(credentials, SignedIn) else None
+    value = seal(name, environment, credentials, time.time() + IDLE_SECONDS, since)
     response.set_cookie(name, value, max_age=IDLE_SECONDS, path="/", secure=secure, httponly=True, samesite="Strict")
     if len(response.cookies[name].OutputString()) > LONGEST:
         del response.cookies[name]
@@ -112,11 +118,41 @@ def put(response: HttpResponseBase, request: HttpRequest, environment: str, cred
     if others + len(name) + len(value) > LONGEST_TOGETHER:
         del response.cookies[name]
         raise CookieTooLargeError("do not fit beside the others; sign out of another environment first")
+    out = _named(_STEM_OUT, environment, secure=secure)
+    if since is None and out in request.COOKIES:
+        response.delete_cookie(out, path="/", samesite="Strict")
 
 
 def remove(response: HttpResponseBase, request: HttpRequest, environment: str) -> None:
-    """Sign the browser out."""
-    response.delete_cookie(name_of(environment, secure=request.is_secure()), path="/", samesite="Strict")
+    """Sign the browser out.
+
+    What stays for a while is when that was: an answer that is still on its way may bring a renewed cookie, which no
+    browser can be told to refuse.
+    """
+    secure = request.is_secure()
+    response.delete_cookie(name_of(environment, secure=secure), path="/", samesite="Strict")
+    response.set_cookie(
+        _named(_STEM_OUT, environment, secure=secure),
+        str(time.time()),
+        max_age=_OUT_SECONDS,
+        path="/",
+        secure=secure,
+        httponly=True,
+        samesite="Strict",
+    )
+
+
+def _signed_out(request: HttpRequest, environment: str) -> float:
+    """The Unix time of the last sign-out, if it was lately; it is the browser's own word, and can only shut out."""
+    try:
+        return float(request.COOKIES.get(_named(_STEM_OUT, environment, secure=request.is_secure()), 0))
+    except ValueError:
+        return 0.0
+
+
+def _named(stem: str, environment: str, *, secure: bool) -> str:
+    digest = hashlib.sha256(environment.encode()).hexdigest()[:16]
+    return f"{'__Host-' if secure else ''}{stem}{digest}"
 
 
 def _associated(name: str, environment: str) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
+from django.core.exceptions import BadRequest, RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from rest_framework.authentication import CSRFCheck
@@ -14,6 +15,11 @@ from vms.problems import Problem
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _PREFIX = "__Host-"
+# What Django raises for a form that it cannot read, or will not.
+_UNREADABLE = (
+    *(RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent),
+    *(MultiPartParserError, BadRequest, UnreadablePostError),
+)
 
 
 class CsrfCookieMiddleware(CsrfViewMiddleware):
@@ -62,6 +68,17 @@ def from_own_pages(request: HttpRequest) -> bool:
     return request.headers.get("Sec-Fetch-Site", "none") in {"same-origin", "none"}
 
 
+def surely_from_own_pages(request: HttpRequest) -> bool:
+    """Whether the browser itself says that a page of ours sent this: no other page can make it say so.
+
+    What was typed there may be shown again, even if the page's token has been lost.
+    """
+    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    if origin is None:
+        return site == "same-origin"
+    return origin == f"{request.scheme}://{request.get_host()}" and site in {None, "same-origin"}
+
+
 def looks_ahead(request: HttpRequest) -> bool:
     """Whether a browser only fetches what its user might want next."""
     purpose = " ".join(request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose", "X-Moz")).lower()
@@ -84,8 +101,10 @@ def enforce(request: HttpRequest) -> None:
     except RequestDataTooBig:
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         raise Problem(ErrorCode.INVALID_REQUEST, f"The form is larger than {limit:,} bytes.") from None
-    except TooManyFieldsSent:
+    except (TooManyFieldsSent, TooManyFilesSent):
         raise Problem(ErrorCode.INVALID_REQUEST, "The form has too many fields.") from None
+    except (MultiPartParserError, BadRequest):
+        raise Problem(ErrorCode.INVALID_REQUEST, "The form cannot be read; it must be sent as UTF-8.") from None
     if reason:
         raise Problem(ErrorCode.CROSS_SITE, f"{reason} Open the page again and repeat there.")
 
@@ -94,7 +113,7 @@ def sent_form(request: HttpRequest) -> QueryDict:
     """The form that was sent; an empty one if it cannot be read."""
     try:
         return request.POST
-    except (RequestDataTooBig, TooManyFieldsSent, UnreadablePostError):
+    except _UNREADABLE:
         return QueryDict()
 
 

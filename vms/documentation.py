@@ -48,6 +48,7 @@ class DocsView(SpectacularSwaggerSplitView):
     """Swagger UI, to read the schema and try the calls."""
 
     schema = None
+    template_name = "vms/docs.html"
 
     def get(self, request: Request, *args: object, **kwargs: object) -> Response:
         """The page, or (with `script`) its script."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import cast
 
-from django.http import HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from rest_framework import exceptions
 from rest_framework.renderers import BaseRenderer
@@ -17,7 +17,7 @@ from rest_framework.viewsets import ViewSet
 from vms import cookies, pages
 from vms.cookies import SignedIn
 from vms.preferences import Preferences, parse_prefer
-from vms.renderers import PageRenderer
+from vms.renderers import PageRenderer, wants_page
 from vms.serializers import Strict
 from vms.service import Service, current_service
 
@@ -87,7 +87,7 @@ class Endpoint(ViewSet):
         if response.status_code == 401:
             # The cloud takes them no more; kept, they would be sent again and again, until it locks the account.
             cookies.remove(response, asked, self.signed_in.environment)
-        elif self.signed_in.due:
+        elif self.signed_in.due and _is_navigation(asked):
             # Beside cookies of others there may be no room for it any more; the one that it has goes on to its end.
             with suppress(cookies.CookieTooLargeError):
                 cookies.put(response, asked, self.signed_in.environment, self.signed_in)
@@ -125,6 +125,16 @@ def read_query(kind: type[Strict], request: Request) -> dict[str, str]:
 def read_preferences(request: Request) -> Preferences:
     """What the request prefers."""
     return parse_prefer(request.headers.get("Prefer", PAGE_WAIT if is_page(request) else ""))
+
+
+def _is_navigation(request: HttpRequest) -> bool:
+    """Whether somebody has opened a page, for which a browser waits before it opens another.
+
+    What scripts ask for renews no cookie: it would come back with an answer that was on its way when the person signed
+    out, and would never run out on a page that looks again by itself.
+    """
+    by_script = "X-Requested-With" in request.headers or request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate"
+    return wants_page(request) and not by_script
 
 
 def is_page(request: Request) -> bool:

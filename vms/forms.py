@@ -5,40 +5,69 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
 from providers import trace
 from providers.domain import Environment
 from providers.errors import ErrorCode, FieldFault
-from vms import pages
+from vms import csrf, pages
 from vms.problems import Problem
 from vms.service import current_service
 
 # In the order of the page.
 CREATE_FIELDS = ("name", "machinetype", "cloud_init", "admin_password", "tags", "start")
+TOLD_AT_FIELDS = frozenset({"name", "machinetype", "cloud_init", "admin_password", "tags"})
 
 
 def create_page(
     request: HttpRequest, environment: Environment, typed: Mapping[str, str], problem: HttpResponse | None = None
 ) -> HttpResponse:
     """The form, filled in with what was typed, and what was wrong with it."""
-    document = pages.document_of(problem) if problem is not None else {}
+    document, faults = _at_fields(pages.document_of(problem) if problem is not None else {})
     context = {
         "environment": environment.name,
         "machine_types": current_service().registries.offered(environment),
         "password_systems": environment.cloud.admin_password_systems,
         "typed": typed,
         "problem": document,
-        "faults": {fault["field"]: fault["detail"] for fault in document.get("errors", ())},
-        # One for each page: pressing the button twice makes one VM.
-        "key": secrets.token_urlsafe(16),
+        "faults": faults,
+        "key": _key(request, problem),
     }
     if problem is not None:
         return pages.error_page("vms/create.html", context, request, problem)
     response = HttpResponse(pages.render("vms/create.html", context, request))
     pages.dress(response)
     return response
+
+
+def _at_fields(document: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, str]]:
+    """A problem document without what is told beside the fields of the form, and that."""
+    faults, others = {}, []
+    for fault in document.get("errors", ()):
+        field = fault["field"].partition(".")[0]
+        if field in TOLD_AT_FIELDS:
+            faults[field] = fault["detail"]
+        else:
+            others.append(fault)
+    if not faults:
+        return document, faults
+    detail = document["detail"] if others else "Nothing was made. What is wrong stands below, where it was typed."
+    return {**document, "errors": others, "detail": detail}, faults
+
+
+def _key(request: HttpRequest, problem: HttpResponse | None) -> str:
+    """One for each page: pressing the button twice makes one VM.
+
+    When the cloud failed, nobody knows whether the VM was made all the same, and the page stands for the same one.
+    """
+    if problem is not None and problem.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        sent = csrf.sent_form(request).get("key", "")
+        if sent:
+            return sent
+    return secrets.token_urlsafe(16)
 
 
 def masked(typed: Mapping[str, str]) -> Mapping[str, str]:

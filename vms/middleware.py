@@ -137,6 +137,8 @@ def _add_headers(response: HttpResponse, trace: Trace) -> None:
     response["Server-Timing"] = f'backend;dur={backend_ms:.1f};desc="{calls}", app;dur={app_ms:.1f}'
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+    # Other sites' pages cannot have it as a picture or a script either, not even to measure it.
+    response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
 
 
 def _log(request: HttpRequest, response: HttpResponse, trace: Trace) -> None:

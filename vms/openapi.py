@@ -37,11 +37,8 @@ PREFER = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="RFC 7240. `respond-async`: answer 202 as soon as the cloud has accepted the last step; `wait=N`: wait "
     "at most N seconds for its end, then answer 202; `return=representation`: answer 200 and the VM where 204 would "
-    "be. What was honoured comes back in `Preference-Applied`.",
-    examples=[
-        OpenApiExample("asynchronous", "respond-async"),
-        OpenApiExample("a while", "wait=30, return=representation"),
-    ],
+    "be; several stand with commas between them. What was honoured comes back in `Preference-Applied`.",
+    # No examples: Swagger UI would send the first one with every call that is tried.
 )
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",

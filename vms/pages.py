@@ -14,7 +14,8 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 
 from providers.domain import VMStatus
-from vms import cookies
+from providers.errors import ErrorCode
+from vms import cookies, csrf
 from vms.problems import MEDIA_TYPE
 from vms.renderers import to_json
 from vms.service import current_service
@@ -43,6 +44,9 @@ ACTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+# Statuses that end by themselves: a page that shows one is worth another look.
+CHANGING = frozenset({VMStatus.CREATING, VMStatus.STARTING, VMStatus.STOPPING, VMStatus.RESTARTING, VMStatus.DELETING})
+
 
 class Page(HttpResponse):
     """A page with an error on it, which is told as such by its status."""
@@ -50,12 +54,16 @@ class Page(HttpResponse):
 
 @dataclass(frozen=True)
 class SignInForm:
-    """What the sign-in page shows: never the secret. `carried` is a form that waits for the sign-in."""
+    """What the sign-in page shows: never the secret. `carried` is a form that waits for the sign-in.
+
+    `wait_seconds` is how long it takes until a try counts again.
+    """
 
     environment: str = ""
     access_key: str = ""
     next: str = ""
     carried: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    wait_seconds: int = 0
 
 
 def render(template: str, context: Mapping[str, object], request: HttpRequest) -> str:
@@ -121,6 +129,11 @@ def document_of(problem: HttpResponse) -> dict[str, Any]:
     is_document = problem.headers.get("Content-Type") == MEDIA_TYPE
     document: dict[str, Any] = json.loads(problem.content) if is_document else {}
     return document
+
+
+def may_come_back(request: HttpRequest, problem: HttpResponse) -> bool:
+    """Whether a form may be shown again, filled in, with a problem: not what another site has put into it."""
+    return document_of(problem).get("code") != ErrorCode.CROSS_SITE or csrf.surely_from_own_pages(request)
 
 
 def pretty(data: object) -> str:

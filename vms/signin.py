@@ -13,12 +13,12 @@ from rest_framework.request import Request
 
 from providers.credentials import Credentials
 from providers.domain import Environment
-from providers.errors import ErrorCode, ThrottledError
+from providers.errors import CredentialsRejectedError, ErrorCode, PermissionDeniedError, ThrottledError
 from vms import cookies, csrf
 from vms.authentication import typed_credentials
 from vms.forms import CREATE_FIELDS, create_page, masked
-from vms.pages import SignInForm, list_path, sign_in_page
-from vms.problems import Problem
+from vms.pages import SignInForm, list_path, may_come_back, sign_in_page
+from vms.problems import Problem, whole_seconds
 from vms.public_views import PublicEndpoint
 from vms.renderers import PageRenderer, wants_page
 
@@ -44,20 +44,22 @@ class SignInPage(PublicEndpoint):
         credentials = typed_credentials(asked.POST.get("access_key", ""), asked.POST.get("secret", ""))
         carried = _carried(asked.POST)
         self._prove(environment, credentials)
-        response: HttpResponse
-        if carried:
-            response = create_page(asked, environment, carried)
-        else:
-            target = _local(asked.POST.get("next", ""), asked) or list_path(environment.name)
-            response = HttpResponseRedirect(target, status=HTTPStatus.SEE_OTHER)
+        target = _local(asked.POST.get("next", ""), asked) or list_path(environment.name)
+        response = HttpResponseRedirect(target, status=HTTPStatus.SEE_OTHER)
         _put(response, asked, environment.name, credentials)
-        return response
+        if not carried:
+            return response
+        # The page shows already who is signed in.
+        asked.COOKIES.update({name: morsel.value for name, morsel in response.cookies.items()})
+        page = create_page(asked, environment, carried)
+        page.cookies.update(response.cookies)
+        return page
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override] # a page is Django's own
         """The form again, with what is wrong; only the secret must be typed anew."""
         problem: HttpResponse = super().handle_exception(exc)
         asked = self.request._request  # noqa: SLF001 - as above
-        if problem.status_code == HTTPStatus.FORBIDDEN or asked.method != "POST" or not wants_page(asked):
+        if asked.method != "POST" or not wants_page(asked) or not may_come_back(asked, problem):
             return problem
         typed = csrf.sent_form(asked)
         form = SignInForm(
@@ -65,21 +67,32 @@ class SignInPage(PublicEndpoint):
             access_key=typed.get("access_key", ""),
             next=_local(typed.get("next", ""), asked),
             carried=_carried(typed),
+            wait_seconds=int(problem.headers.get("Retry-After", 0)),
         )
         return sign_in_page(asked, form, problem)
 
     def _prove(self, environment: Environment, credentials: Credentials) -> None:
-        """List the VMs, which every cloud answers with one or two calls, and only to whom it knows."""
-        key = environment.name, credentials.access_key
-        wait = self.service.attempts.admit(*key)
-        if wait:
+        """Ask the cloud for the VMs, which it shows only to whom it knows; a wrong secret makes the next try wait."""
+        attempts, key = self.service.attempts, (environment.name, credentials.access_key)
+        attempt = attempts.admit(*key)
+        if attempt.wait:
             raise ThrottledError(
-                f"There were several tries to sign in to {environment.name} with this access key. The cloud was not "
-                "asked again: it might lock the account.",
-                retry_after_seconds=wait,
+                f"There were several tries to sign in to {environment.name} with this access key, or one just now. The "
+                f"cloud was not asked again: it might lock the account. The next try counts in "
+                f"{in_words(attempt.wait)}.",
+                retry_after_seconds=attempt.wait,
             )
-        self.service.gateway_of(environment, credentials).list_vms()
-        self.service.attempts.forget(*key)
+        try:
+            self.service.gateway_of(environment, credentials).prove()
+        except CredentialsRejectedError as error:
+            error.retry_after_seconds = attempts.next_in(*key)
+            error.detail += f" The next try counts in {in_words(error.retry_after_seconds)}."
+            raise
+        except PermissionDeniedError:
+            # The cloud knows whom it refuses.
+            attempts.take_back(*key, attempt)
+            raise
+        attempts.take_back(*key, attempt)
 
 
 class SignOutPage(PublicEndpoint):
@@ -95,6 +108,12 @@ class SignOutPage(PublicEndpoint):
         response = HttpResponseRedirect("/environment", status=HTTPStatus.SEE_OTHER)
         cookies.remove(response, asked, asked.POST.get("environment", ""))
         return response
+
+
+def in_words(seconds: float) -> str:
+    """A time to wait, for people."""
+    whole = whole_seconds(seconds)
+    return f"{whole} second{'' if whole == '1' else 's'}"
 
 
 def _put(response: HttpResponse, request: HttpRequest, environment: str, credentials: Credentials) -> None:

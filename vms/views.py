@@ -19,7 +19,7 @@ from vms.creation import Body, spec_from
 from vms.csrf import looks_ahead
 from vms.endpoint import Endpoint, read_preferences, read_query
 from vms.operations import OperationTokenError, unseal
-from vms.pages import ACTIONS, pretty, vm_path
+from vms.pages import ACTIONS, CHANGING, pretty, vm_path
 from vms.problems import Problem
 from vms.serializers import InEnvironment, ListQuery, NoQuery, StopQuery, VMCreate
 
@@ -50,9 +50,12 @@ class VMViewSet(Endpoint):
         query = request.query_params.dict()
         environment = {"environment": query["environment"]}
         if isinstance(data, dict):
-            return {**environment, "vm": data, "verbs": ACTIONS[data["status"]], "pretty": pretty(data)}
-        rows = [{"vm": vm, "verbs": ACTIONS[vm["status"]]} for vm in cast("list[dict[str, str]]", data)]
-        return {**environment, "query": query, "statuses": list(VMStatus), "rows": rows}
+            shown = {"vm": data, "verbs": ACTIONS[data["status"]], "pretty": pretty(data)}
+            return {**environment, **shown, "changing": data["status"] in CHANGING}
+        vms = cast("list[dict[str, str]]", data)
+        rows = [{"vm": vm, "verbs": ACTIONS[vm["status"]]} for vm in vms]
+        changing = any(vm["status"] in CHANGING for vm in vms)
+        return {**environment, "query": query, "statuses": list(VMStatus), "rows": rows, "changing": changing}
 
     def after(self, request: Request) -> str:
         """The VM itself."""

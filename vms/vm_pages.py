@@ -11,11 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from providers.domain import Environment
+from providers.errors import ErrorCode
 from vms import csrf
 from vms.authentication import SignInAuthentication
 from vms.endpoint import read_query
 from vms.forms import CREATE_FIELDS, create_page, masked, wanted
-from vms.pages import SignInForm, list_path, sign_in_page
+from vms.pages import SignInForm, document_of, list_path, may_come_back, sign_in_page
 from vms.problems import Problem, problem_response
 from vms.renderers import PageRenderer, wants_page
 from vms.serializers import InEnvironment
@@ -55,14 +56,14 @@ class VMPages(VMViewSet):
         """What was typed comes back with what is wrong; if nobody is signed in any more, through the sign-in page."""
         problem: HttpResponse = super().handle_exception(exc)
         asked = self.request._request  # noqa: SLF001 - DRF's documented way to Django's request
-        if self.action != "submit" or not wants_page(asked) or problem.status_code == HTTPStatus.FORBIDDEN:
+        if self.action != "submit" or not wants_page(asked) or not may_come_back(asked, problem):
             return problem
         environment = self.service.registries.environments.get(asked.GET.get("environment", ""))
         if environment is None:
             return problem
         if problem.status_code == HTTPStatus.UNAUTHORIZED:
             return _sign_in_first(asked, environment, problem)
-        return create_page(asked, environment, _typed(asked), problem)
+        return create_page(asked, environment, _shown_again(asked, problem), problem)
 
     def _environment(self, request: Request) -> Environment:
         return self.service.environment(read_query(InEnvironment, request)["environment"])
@@ -73,13 +74,26 @@ def _sign_in_first(request: HttpRequest, environment: Environment, problem: Http
     try:
         csrf.enforce(request)
     except Problem as refused:
-        return problem_response(refused, request)
-    return sign_in_page(request, SignInForm(environment=environment.name, carried=_typed(request)), problem)
+        told = problem_response(refused, request)
+        if refused.code != ErrorCode.CROSS_SITE or not may_come_back(request, told):
+            return told
+        carried = _shown_again(request, told)
+    else:
+        carried = _typed(request)
+    return sign_in_page(request, SignInForm(environment=environment.name, carried=carried), problem)
 
 
 def _typed(request: HttpRequest) -> Mapping[str, str]:
     sent = csrf.sent_form(request)
     return masked({name: str(sent[name]) for name in CREATE_FIELDS if name in sent})
+
+
+def _shown_again(request: HttpRequest, problem: HttpResponse) -> Mapping[str, str]:
+    """What was typed, without the password where the page's token was not there to vouch for it."""
+    typed = _typed(request)
+    if document_of(problem).get("code") != ErrorCode.CROSS_SITE:
+        return typed
+    return {name: value for name, value in typed.items() if name != "admin_password"}
 
 
 def _asked(request: Request) -> HttpRequest:

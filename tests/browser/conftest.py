@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, BrowserType, Dialog, Page, expect, sync_playwright
 
 from providers.sandbox.__main__ import SIMULATORS
 from providers.sandbox.authority import Authority
@@ -49,16 +49,22 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """A Chromium with a profile of its own; its contexts share nothing."""
+def chromium_type() -> Iterator[BrowserType]:
+    """What starts a Chromium, where there is one."""
     if not CHROMIUM.exists():
         if os.environ.get("CLOUDVM_REQUIRE_CHROMIUM"):
             pytest.fail(f"CLOUDVM_REQUIRE_CHROMIUM is set, and there is no {CHROMIUM}.")
         pytest.skip(f"There is no {CHROMIUM}; Debian's package `chromium` has it.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
+        yield playwright.chromium
+
+
+@pytest.fixture(scope="session")
+def chromium(chromium_type: BrowserType) -> Iterator[Browser]:
+    """A Chromium with a profile of its own; its contexts share nothing."""
+    browser = chromium_type.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -118,12 +124,12 @@ def photograph(page: Page, name: str) -> None:
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
-def sign_in(page: Page, environment: str, secret: str = SECRET) -> None:
+def sign_in(page: Page, environment: str, secret: str = SECRET, access_key: str = ACCESS_KEY) -> None:
     """Fill in the sign-in form that is open, or open it."""
     if page.locator("#access_key").count() == 0:
         page.goto(f"/signin?environment={environment}")
     page.select_option("#environment", environment)
-    page.fill("#access_key", ACCESS_KEY)
+    page.fill("#access_key", access_key)
     page.fill("#secret", secret)
     page.get_by_role("main").get_by_role("button", name="Sign in", exact=True).click()
 

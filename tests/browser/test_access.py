@@ -4,7 +4,7 @@ from importlib.resources import files
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Site, create, photograph, sign_in
 
@@ -19,6 +19,8 @@ PUBLIC = {
     "error": "/problems/conflict",
     "signin": f"/signin?environment={ENVIRONMENT}",
     "not-found": "/nothing",
+    "wrong": "/vm?environment=nowhere&colour=red",
+    "expired": f"/vm?environment={ENVIRONMENT}",
 }
 PRIVATE = {
     "list": f"/vm?environment={ENVIRONMENT}",
@@ -62,11 +64,24 @@ def test_pages_have_no_serious_violation(
 
     for name, path in PUBLIC.items():
         visit(name, path)
+    if scheme == "light":
+        # Swagger UI has no other.
+        page.goto("/docs")
+        page.get_by_role("button", name="Authorize").first.wait_for()
+        page.locator("div[id$='-vm_stop_create'] .opblock-summary-control").click()
+        page.get_by_role("button", name="Try it out").wait_for()
+        visit("docs-open")
+    # A key of its own: what is wrong makes the others wait.
+    sign_in(page, ENVIRONMENT, "wrong", f"{scheme}{width}@sandbox")
+    visit("signin-wrong")
+    expect(page.get_by_role("main").get_by_role("button", name="Sign in", exact=True)).to_be_enabled()
     sign_in(page, ENVIRONMENT)
     page.wait_for_url("**/vm?*")
+    visit("empty")
     simulator: Any = site.simulators[ENVIRONMENT]
     (deaf,) = simulator.seed(1, prefix="deaf")
     simulator.seed(1, prefix="off", state="stopped")
+    simulator.seed(1, prefix="a-name-as-long-as-names-may-be-" + "x" * 27)
     create(page, ENVIRONMENT, "web1")
     visit("vm")
     page.goto(page.url.replace("?", "/delete?"))

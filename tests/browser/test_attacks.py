@@ -109,7 +109,8 @@ def test_script_of_another_origin_changes_and_learns_nothing(
         }""",
         [stop, shown],
     )
-    assert told == ["refused", "0", "0", "refused", "refused", "0"]
+    # Also without asking for the answer: it may not be embedded either.
+    assert told == ["refused"] * 6
     assert all("victim" not in frame.content() for frame in page.frames[1:])
 
 

@@ -5,6 +5,7 @@ from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Fault
 from tests.conformance.harness import Budgets, Features, Trouble
 from tests.conformance.simulated import SimulatedHarness
+from tests.support.guests import user_data
 
 REFUSALS = {
     Trouble.PERMISSION_DENIED: Fault(
@@ -65,7 +66,7 @@ class AwsHarness(SimulatedHarness[aws.AwsSandbox]):
         return self.sandbox.seed(1, prefix="elsewhere", subnet_id=aws.OTHER_VPC_SUBNET_ID)[0]
 
     def user_data(self, vm_id: str) -> bytes | None:
-        return self.sandbox.user_data(vm_id)
+        return user_data(self.sandbox, vm_id)
 
     def objects(self) -> frozenset[str]:
         vms = (vm.id for vm in self.sandbox.vms())

@@ -6,6 +6,7 @@ from providers.sandbox.faults import Fault
 from tests.conformance.harness import Budgets, Features, Trouble
 from tests.conformance.simulated import SimulatedHarness
 from tests.support.api import Api
+from tests.support.guests import user_data
 
 ELSEWHERE = "elsewhere"
 CREATE = "VirtualMachines_CreateOrUpdate"
@@ -36,7 +37,7 @@ class AzureHarness(SimulatedHarness[azure.AzureSandbox]):
     access_key = azure.CLIENT_ID
     secret = azure.SECRET
     budgets = Budgets(list_page=2, list_page_size=500, get=1, start=1, stop=1, restart=1, delete=1, create=2)
-    features = Features(unique_names=True)
+    features = Features(unique_names=True, pages_at_once=True)
     unknown_id = "nobody"
     malformed_ids = ("-vm", "vm.", "vm-", "v m", "vm/other", "v" * 65)
     verb_operations = {  # noqa: RUF012 - a constant
@@ -93,7 +94,7 @@ class AzureHarness(SimulatedHarness[azure.AzureSandbox]):
         assert api.list().status == 200
 
     def user_data(self, vm_id: str) -> bytes | None:
-        return self.sandbox.custom_data(vm_id)
+        return user_data(self.sandbox, vm_id)
 
     def objects(self) -> frozenset[str]:
         vms = (f"vm {vm.name}" for vm in self.sandbox.vms())

@@ -9,6 +9,7 @@ from providers.sandbox.faults import Fault
 from tests.conformance.harness import Budgets, Features, Trouble
 from tests.conformance.simulated import SimulatedHarness
 from tests.support.api import Api
+from tests.support.guests import user_data
 
 REFUSALS = {
     Trouble.PERMISSION_DENIED: Fault(status=403, message="No permission to access the resource."),
@@ -79,7 +80,7 @@ class NutanixHarness(SimulatedHarness[nutanix.NutanixSandbox]):
         return called
 
     def user_data(self, vm_id: str) -> bytes | None:
-        return self.sandbox.user_data(vm_id)
+        return user_data(self.sandbox, vm_id)
 
     def objects(self) -> frozenset[str]:
         disks = (f"disk {disk.uuid}" for disk in self.sandbox.disks())
@@ -122,7 +123,7 @@ class CentralHarness(NutanixHarness):
     name = "nutanix-v4"
     kind = "central"
     clusters = 2
-    features = Features(quotas=False, cloud_init_limit_bytes=96_000)
+    features = Features(quotas=False, pages_at_once=True, cloud_init_limit_bytes=96_000)
     budgets = Budgets(list_page=1, list_page_size=100, get=1, start=2, stop=2, restart=2, delete=2, create=3)
     verb_operations = {  # noqa: RUF012 - a constant
         "list": "v4 GET /ahv/config/vms",

@@ -1,9 +1,6 @@
 """Proxmox VE in the suite: a new one with a password and an imported image, an old one with a token and a template."""
 
-import io
 from typing import ClassVar
-
-from pycdlib import PyCdlib
 
 from providers.sandbox import proxmox
 from providers.sandbox.authority import Authority
@@ -11,6 +8,7 @@ from providers.sandbox.faults import Fault
 from tests.conformance.harness import Budgets, Features, Trouble
 from tests.conformance.simulated import SimulatedHarness
 from tests.support.api import Api
+from tests.support.guests import user_data
 
 VM = "/nodes/{node}/qemu/{vmid}"
 REFUSALS = {
@@ -83,9 +81,7 @@ class ProxmoxHarness(SimulatedHarness[proxmox.ProxmoxSandbox]):
         return [operation for operation in self.operations() if operation not in self.poll_operations]
 
     def user_data(self, vm_id: str) -> bytes | None:
-        drives = (value.split(",")[0] for value in self.sandbox.vm(vm_id).config.values() if "media=cdrom" in value)
-        images = [self.sandbox.data(volume) for volume in drives if volume != proxmox.ISO_IMAGE]
-        return read_user_data(images[0]) if images and images[0] is not None else None
+        return user_data(self.sandbox, vm_id)
 
     def objects(self) -> frozenset[str]:
         return frozenset(
@@ -113,13 +109,3 @@ class ProxmoxTemplateHarness(ProxmoxHarness):
         # A session looks at a template once, and finds out once that this PVE is too old for a parameter.
         vm_id = api.create("first").json["id"]
         assert api.delete(vm_id).status == 204
-
-
-def read_user_data(image: bytes) -> bytes:
-    """The user data in a NoCloud image."""
-    iso = PyCdlib()
-    iso.open_fp(io.BytesIO(image))
-    content = io.BytesIO()
-    iso.get_file_from_iso_fp(content, joliet_path="/user-data")
-    iso.close()
-    return content.getvalue()

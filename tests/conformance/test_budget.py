@@ -5,6 +5,7 @@ import pytest
 from tests.conformance.harness import Harness
 from tests.conformance.test_ids import call
 from tests.support.api import Api
+from tests.support.browser import Browser
 from tests.support.threads import at_once
 
 
@@ -44,6 +45,15 @@ def test_list_of_2500_vms_is_complete_and_within_budget(warm: Api, backend: Harn
     assert sorted(vm["id"] for vm in answer.json) == sorted(ids)
     pages = -(-2500 // backend.budgets.list_page_size)
     assert len(backend.operations()) <= backend.budgets.list_page * pages
+
+
+def test_sign_in_of_a_browser_to_2500_vms_costs_one_page(warm: Api, backend: Harness) -> None:
+    """The first page proves the credentials as well as all of them, where it can be had alone."""
+    backend.seed(2500)
+    pages = -(-2500 // backend.budgets.list_page_size) if backend.features.pages_at_once else 1
+    backend.forget_operations()
+    assert Browser().sign_in("main", backend.access_key, backend.secret).status == 303
+    assert len(backend.operations()) <= backend.budgets.list_page * pages, backend.operations()
 
 
 def test_verbs_with_a_warm_session_make_no_new_connection(practised: Api, backend: Harness) -> None:

@@ -1,7 +1,5 @@
 """vSphere in the suite, by our own simulator: a vCenter, and a standalone ESXi host."""
 
-import base64
-import gzip
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -13,6 +11,7 @@ from tests.conformance.harness import Features, Trouble
 from tests.conformance.simulated import SimulatedHarness
 from tests.conformance.vcsim import CHANGES, SEARCHES, EsxiHarness, VcenterHarness
 from tests.support.api import Api
+from tests.support.guests import user_data
 
 ELSEWHERE = "Elsewhere"
 TASK_LOOKS = "RetrievePropertiesEx of a Task"
@@ -97,11 +96,7 @@ class VSphereHarness(SimulatedHarness[vsphere.VSphereSandbox]):
         return costly
 
     def user_data(self, vm_id: str) -> bytes | None:
-        found = self.sandbox.guestinfo(vm_id)
-        if "userdata" not in found:
-            return None
-        assert found["userdata.encoding"] == "gzip+base64"
-        return gzip.decompress(base64.b64decode(found["userdata"]))
+        return user_data(self.sandbox, vm_id)
 
     def objects(self) -> frozenset[str]:
         return frozenset([*self.states(), *self.sandbox.files()])

@@ -13,7 +13,7 @@ import pytest
 
 from providers.sandbox import aws, nutanix, proxmox
 from providers.sandbox.authority import Authority
-from tests.conformance.proxmox import read_user_data
+from tests.support.guests import read_user_data
 from tests.support.proxy import connect_proxy
 from tests.support.sandbox import ROOT, clean_environment, free_port, serving, shell
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+SERVER_KEY = "a key for tests of the server"
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
@@ -80,7 +81,7 @@ def shell(script: str, **variables: str) -> str:
 @contextmanager
 def serving(port: int, **variables: str) -> Iterator[None]:
     """The API under the production server, ready to answer."""
-    settings = {"CLOUDVM_SECRET_KEY": "a key for tests of the server", **variables}
+    settings = {"CLOUDVM_SECRET_KEY": SERVER_KEY, **variables}
     command = [sys.executable, "manage.py", "serve", "--port", str(port), "--workers", "1", "--quiet"]
     with subprocess.Popen(command, cwd=ROOT, env={**clean_environment(), **settings}) as process:
         try:

@@ -10,6 +10,7 @@ import pytest
 
 from providers.credentials import Credentials
 from providers.domain import VMStatus
+from tests.conformance.harness import Trouble
 from tests.conformance.proxmox import ProxmoxHarness
 from tests.support.api import Api
 from tests.support.browser import ACCEPT, Browser
@@ -148,7 +149,11 @@ def test_create_with_something_wrong_brings_the_form_back_filled_in(
     typed = {**TYPED, **change}
     page = signed_in.send("/create?environment=main", typed)
     assert page.status == 400
-    assert re.search(fault, html.unescape(page.text))
+    told = html.unescape(page.text)
+    assert re.search(fault, told)
+    # Once, beside the field, and not above the form as well.
+    assert told.count("must be key=value") == (fault == "key=value")
+    assert "`errors`" not in told
     assert field(page.text, "cloud_init") == typed["cloud_init"]
     assert field(page.text, "tags") == typed["tags"]
     assert f'value="{typed["name"]}"' in page.text
@@ -167,12 +172,81 @@ def test_create_when_the_sign_in_has_expired_loses_nothing(
     assert {key: value for key, value in page.hidden().items() if key in TYPED} == TYPED
     page = browser.sign_in("main", cloud.access_key, "wrong", **page.hidden())
     assert page.status == 401
+    time.sleep(1)
     page = browser.sign_in("main", cloud.access_key, cloud.secret, **page.hidden())
     assert page.status == 200
+    assert "Sign out of main" in page.text
     assert field(page.text, "cloud_init") == CLOUD_INIT
     assert 'value="web1"' in page.text
     assert "nginx" not in caplog.text + repr(browser.client.cookies)
     assert browser.post("/create?environment=main", {**TYPED, **page.hidden()}, Origin=browser.origin).status == 303
+
+
+@pytest.mark.parametrize("came", ["signed in", "expired"])
+def test_create_with_a_page_that_is_too_old_keeps_what_was_typed(
+    signed_in: Browser, cloud: ProxmoxHarness, came: str
+) -> None:
+    """When the CSRF cookie is gone; but not the password, and nothing is made before it is sent again."""
+    browser = signed_in if came == "signed in" else Browser()
+    page = browser.post("/create?environment=main", {**TYPED, "admin_password": "canary-1"}, Origin=browser.origin)
+    assert "canary-1" not in page.text
+    assert cloud.states() == {}
+    if came == "expired":
+        assert page.status == 401
+        page = browser.sign_in("main", cloud.access_key, cloud.secret, **page.hidden())
+    else:
+        assert page.status == 403
+        assert "too old" in page.text
+    assert field(page.text, "cloud_init") == CLOUD_INIT
+    assert field(page.text, "tags") == TYPED["tags"]
+    page = browser.post("/create?environment=main", {**TYPED, **page.hidden()}, Origin=browser.origin)
+    assert page.status == 303
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "null"},
+        {"Origin": "https://testserver:8443"},
+        {"Sec_Fetch_Site": "same-site"},
+        {"Sec_Fetch_Site": "none"},
+        {"Origin": "", "Sec_Fetch_Site": ""},
+        {"Origin": "", "Sec_Fetch_Site": "none", "Referer": "https://testserver/create"},
+    ],
+)
+@pytest.mark.parametrize("came", ["signed in", "expired"])
+def test_create_with_a_page_of_unknown_origin_shows_nothing_of_what_it_sent(
+    signed_in: Browser, came: str, headers: dict[str, str]
+) -> None:
+    """Another site's cloud-init must not stand in our form, a click away from a VM."""
+    browser = signed_in if came == "signed in" else Browser()
+    page = browser.post("/create?environment=main", TYPED, **{"Origin": browser.origin, **headers})
+    assert page.status == 403
+    assert "nginx" not in page.text
+    assert "web1" not in page.text
+
+
+def test_create_that_the_cloud_forbids_keeps_what_was_typed(signed_in: Browser, cloud: ProxmoxHarness) -> None:
+    """It is a 403 like that of another site, and none."""
+    cloud.trouble(Trouble.PERMISSION_DENIED, cloud.verb_operations["create"])
+    page = signed_in.send("/create?environment=main", TYPED)
+    assert page.status == 403
+    assert "Permission denied" in page.text
+    assert field(page.text, "cloud_init") == CLOUD_INIT
+
+
+def test_create_whose_answer_is_lost_and_that_is_sent_again_makes_one_vm(
+    signed_in: Browser, cloud: ProxmoxHarness
+) -> None:
+    """The page stands for the same VM until it is known what became of it."""
+    first = signed_in.go("/create?environment=main").hidden()["key"]
+    cloud.trouble(Trouble.SERVER_ERROR, cloud.verb_operations["create"], times=1)
+    page = signed_in.send("/create?environment=main", {**TYPED, "key": first})
+    assert page.status == 502
+    assert page.hidden()["key"] == first
+    page = signed_in.send("/create?environment=main", {**TYPED, "name": "-", "key": first})
+    assert page.status == 400
+    assert page.hidden()["key"] != first
 
 
 def test_create_from_another_origin_shows_nothing_of_what_it_sent(browser: Browser, cloud: ProxmoxHarness) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from providers.catalogue import CLOUDS
 from providers.credentials import Credentials
+from tests.conformance.harness import Trouble
 from tests.conformance.proxmox import ProxmoxHarness
 from tests.support.api import Api
 from tests.support.browser import Browser
@@ -53,19 +54,62 @@ def test_sign_in_with_a_wrong_secret_tells_it_as_the_cloud_did(browser: Browser,
     assert not browser.cookies()
 
 
-def test_sign_in_for_the_fourth_time_in_a_minute_does_not_ask_the_cloud(
-    browser: Browser, cloud: ProxmoxHarness
-) -> None:
+def test_sign_in_with_wrong_secrets_makes_each_further_try_wait_longer(browser: Browser, cloud: ProxmoxHarness) -> None:
     """Else it would lock the account; the right secret must wait, too, and another key need not."""
-    for _ in range(3):
-        assert browser.sign_in("main", cloud.access_key, "wrong").status == 401
-    cloud.forget_operations()
-    page = browser.sign_in("main", cloud.access_key, cloud.secret)
-    assert page.status == 429
-    assert 50 < int(page.headers["Retry-After"]) <= 60
-    assert cloud.operations() == []
+    for pause in (1, 5, 60):
+        page = browser.sign_in("main", cloud.access_key, "wrong")
+        assert page.status == 401
+        told = int(page.headers["Retry-After"])
+        assert pause * 0.75 < told <= pause
+        assert f"The next try counts in {told} second" in page.text
+        assert f'data-wait="{told}"' in page.text
+        cloud.forget_operations()
+        page = browser.sign_in("main", cloud.access_key, cloud.secret)
+        assert page.status == 429
+        assert int(page.headers["Retry-After"]) <= told
+        assert "it might lock the account" in page.text
+        assert cloud.operations() == []
+        if pause < 60:
+            time.sleep(pause)
     assert browser.sign_in("main", "somebody@sandbox", "wrong").status == 401
     assert browser.sign_in("other", cloud.access_key, cloud.secret).status == 303
+
+
+def test_sign_in_that_is_right_gives_no_new_tries_to_who_guesses(browser: Browser, cloud: ProxmoxHarness) -> None:
+    """And costs none itself."""
+    assert browser.sign_in("main", cloud.access_key, "wrong").status == 401
+    time.sleep(1)
+    for _ in range(4):
+        assert browser.sign_in("main", cloud.access_key, cloud.secret).status == 303
+    assert browser.sign_in("main", cloud.access_key, "wrong").status == 401
+    assert browser.sign_in("main", cloud.access_key, "wrong").status == 429
+
+
+def test_sign_in_of_whom_the_cloud_knows_and_refuses_does_not_count(browser: Browser, cloud: ProxmoxHarness) -> None:
+    """The secret was right; the form comes back with the cloud's words."""
+    cloud.trouble(Trouble.PERMISSION_DENIED, cloud.verb_operations["list"])
+    for _ in range(4):
+        page = browser.sign_in("main", cloud.access_key, cloud.secret)
+        assert page.status == 403
+        assert "Permission denied" in page.text
+        assert cloud.access_key in page.text
+    assert not browser.cookies()
+
+
+def test_sign_in_with_a_page_that_is_too_old_keeps_the_key_and_not_the_secret(
+    browser: Browser, cloud: ProxmoxHarness
+) -> None:
+    """Where the browser says that the page was ours; the form that waits for the sign-in stays, too."""
+    fields = {"environment": "main", "access_key": cloud.access_key, "secret": "canary-1", "name": "web7"}
+    page = browser.post("/signin", fields, Origin=browser.origin)
+    assert page.status == 403
+    assert "too old" in page.text
+    assert f'value="{cloud.access_key}"' in page.text
+    assert page.hidden()["name"] == "web7"
+    assert "canary-1" not in page.text
+    page = browser.post("/signin", {**page.hidden(), **fields, "secret": cloud.secret}, Origin=browser.origin)
+    assert page.status == 200
+    assert browser.cookies()
 
 
 @pytest.mark.parametrize(
@@ -97,7 +141,8 @@ def test_sign_in_without_the_csrf_token_is_refused(browser: Browser, cloud: Prox
     for headers in ({"Origin": browser.origin}, {"Origin": "https://evil.example", "Sec_Fetch_Site": "cross-site"}):
         page = browser.post("/signin", fields, **headers)
         assert page.status == 403
-        assert "/problems/cross_site" in page.text
+        assert ("/problems/cross_site" in page.text) is ("evil" in headers["Origin"])
+        assert (cloud.access_key in page.text) is ("evil" not in headers["Origin"])
     assert not browser.cookies()
     assert cloud.operations() == []
 
@@ -128,6 +173,35 @@ def test_sign_out_removes_the_cookie_of_one_environment(signed_in: Browser, clou
     assert list(signed_in.cookies()) == [cookies.name_of("other", secure=True)]
     assert signed_in.go(VMS).status == 401
     assert signed_in.go("/vm?environment=other").status == 200
+
+
+def test_sign_out_wins_over_a_page_that_is_still_on_its_way(browser: Browser, cloud: ProxmoxHarness) -> None:
+    """In another tab: what its answer renews counts no more, until somebody signs in anew."""
+    name = cookies.name_of("main", secure=True)
+    credentials = Credentials(cloud.access_key, cloud.secret)
+    aged = cookies.seal(name, "main", credentials, time.time() + 600, since=time.time() - 1200)
+    browser.client.cookies[name] = aged
+    assert browser.go(VMS).status == 200
+    renewed = browser.client.cookies[name].value
+    assert renewed != aged
+    browser.send("/signout", {"environment": "main"})
+    assert not browser.cookies()
+    for late in (aged, renewed):
+        browser.client.cookies[name] = late
+        cloud.forget_operations()
+        assert browser.go(VMS).status == 401
+        assert browser.send("/create?environment=main", {"name": "late1", "machinetype": "small-debian"}).status == 401
+        assert cloud.operations() == []
+    assert browser.sign_in("main", cloud.access_key, cloud.secret).status == 303
+    assert browser.go(VMS).status == 200
+
+
+@pytest.mark.parametrize("marker", ["", "x", "nan", "-inf", "1e3", "é"])
+def test_sign_out_time_that_is_none_changes_nothing(signed_in: Browser, marker: str) -> None:
+    """It is the browser's own word."""
+    out = cookies.name_of("main", secure=True).replace("-in-", "-out-")
+    signed_in.client.cookies[out] = marker
+    assert signed_in.go(VMS).status == 200
 
 
 def test_list_of_another_environment_does_not_get_the_credentials(signed_in: Browser, cloud: ProxmoxHarness) -> None:
@@ -161,6 +235,23 @@ def test_list_renews_a_cookie_that_was_used_and_a_recent_one_not(signed_in: Brow
     found = cookies.unseal(name, "main", renewed)
     assert found is not None
     assert found.expires - time.time() > cookies.IDLE_SECONDS - 60
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Accept": "application/json"}, {"Sec_Fetch_Mode": "cors"}, {"X_Requested_With": "fetch"}]
+)
+def test_list_that_a_script_asks_for_renews_no_cookie(
+    browser: Browser, cloud: ProxmoxHarness, headers: dict[str, str]
+) -> None:
+    """It would come back when the answer arrives after a sign-out, and never expire where a page looks by itself."""
+    name = cookies.name_of("main", secure=True)
+    old = cookies.seal(name, "main", Credentials(cloud.access_key, cloud.secret), time.time() + 600)
+    browser.client.cookies[name] = old
+    page = browser.go(VMS, **headers)
+    assert page.status == 200
+    assert browser.client.cookies[name].value == old
+    assert browser.go(VMS, Sec_Fetch_Mode="navigate").status == 200
+    assert browser.client.cookies[name].value != old
 
 
 def test_list_with_no_room_for_a_renewed_cookie_is_answered_all_the_same(
@@ -330,6 +421,7 @@ def test_log_of_a_sign_in_holds_no_secret(
 ) -> None:
     """Nor the cookie."""
     browser.sign_in("main", cloud.access_key, "wrong-canary")
+    time.sleep(1)
     browser.sign_in("main", cloud.access_key, cloud.secret)
     browser.go(VMS)
     (morsel,) = browser.cookies().values()

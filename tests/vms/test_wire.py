@@ -501,7 +501,12 @@ def test_sign_in_by_tries_that_meet_different_workers_asks_the_cloud_three_times
     running = start(tmp_path, "--workers", "2", port=free_port())
     wait_until_up(running)
     try:
-        replies = [form(running, environment="esxi-one", access_key="root", secret="canary-s3cr3t") for _ in range(9)]
+        replies = []
+        for pause in (1.0, 5.0, 0.0):
+            replies += [
+                form(running, environment="esxi-one", access_key="root", secret="canary-s3cr3t") for _ in range(3)
+            ]
+            time.sleep(pause)
     finally:
         stop(running)
     assert sorted(reply.status for reply in replies) == [429] * 6 + [502] * 3

@@ -1,4 +1,5 @@
-// What the pages do beyond reading: say what a cloud calls its credentials, look again at work, show that a form is under way.
+// What the pages do beyond reading: say what a cloud calls its credentials, look again at work, show that a form is
+// under way, close menus.
 "use strict";
 
 const environments = document.querySelector("select[data-names]");
@@ -35,18 +36,42 @@ if (pending) {
   setTimeout(look, 1000 * Number(pending.dataset.poll));
 }
 
-const forms = document.querySelectorAll("form[method=post]");
-for (const form of forms) {
-  form.addEventListener("submit", (event) => {
-    form.setAttribute("aria-busy", "true");
-    // Not before the form has been read: a button that is disabled is not sent.
-    setTimeout(() => event.submitter && (event.submitter.disabled = true));
-  });
-}
+document.addEventListener("submit", ({ target, submitter }) => {
+  if (target.method !== "post") return;
+  target.setAttribute("aria-busy", "true");
+  // Not before the form has been read: a button that is disabled is not sent.
+  setTimeout(() => submitter && (submitter.disabled = true));
+});
+
+// A try that does not count yet would only cost the typing of the secret.
+const hold = (form) => {
+  const [button, note] = [form.querySelector("button.primary"), form.querySelector("[data-waiting]")];
+  const until = performance.now() + 1000 * Number(form.dataset.wait);
+  const tell = () => {
+    const seconds = Math.ceil((until - performance.now()) / 1000);
+    button.disabled = seconds > 0;
+    note.textContent = seconds > 0 ? `The next try counts in ${seconds} s.` : "";
+    if (seconds > 0) setTimeout(tell, 250);
+  };
+  tell();
+};
+
 // A page that comes back from the browser's memory is as it was left.
 addEventListener("pageshow", () => {
-  for (const form of forms) {
+  for (const form of document.querySelectorAll("form[method=post]")) {
     form.removeAttribute("aria-busy");
     for (const button of form.querySelectorAll("button")) button.disabled = false;
+    if (form.dataset.wait) hold(form);
   }
+});
+
+const closeMenus = (except) => {
+  for (const menu of document.querySelectorAll(".modes details[open]")) if (menu !== except) menu.open = false;
+};
+document.addEventListener("click", ({ target }) => closeMenus(target.closest(".modes details")));
+document.addEventListener("keydown", ({ key, target }) => {
+  if (key !== "Escape") return;
+  const menu = target.closest(".modes details[open]");
+  closeMenus();
+  menu?.querySelector("summary").focus();
 });
