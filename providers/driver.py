@@ -81,6 +81,10 @@ class Driver(ABC):
     def list_vms(self) -> Iterable[VM]:
         """All VMs of the environment, in any order, without templates and terminated ones."""
 
+    def prove(self) -> None:
+        """Make the cheapest call that the cloud answers only to whom it knows: for the first page of a list."""
+        next(iter(self.list_vms()), None)
+
     @abstractmethod
     def get_vm(self, vm_id: str) -> VM:
         """One VM, asked for by its id.

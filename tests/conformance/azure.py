@@ -37,7 +37,7 @@ class AzureHarness(SimulatedHarness[azure.AzureSandbox]):
     access_key = azure.CLIENT_ID
     secret = azure.SECRET
     budgets = Budgets(list_page=2, list_page_size=500, get=1, start=1, stop=1, restart=1, delete=1, create=2)
-    features = Features(unique_names=True, pages_at_once=True)
+    features = Features(unique_names=True)
     unknown_id = "nobody"
     malformed_ids = ("-vm", "vm.", "vm-", "v m", "vm/other", "v" * 65)
     verb_operations = {  # noqa: RUF012 - a constant
