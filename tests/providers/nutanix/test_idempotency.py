@@ -17,7 +17,7 @@ from providers.errors import (
 )
 from providers.gateway import Backends
 from providers.sandbox.faults import Cut, Fault
-from tests.providers.nutanix.prism import CREATE, GET, LIST, REACHED, START, TASK, Prism, wait_until
+from tests.providers.nutanix.prism import AT_ONCE, CREATE, GET, LIST, REACHED, START, TASK, Prism, spec, wait_until
 from tests.support.threads import at_once
 
 KEY = "order-4711"
@@ -102,6 +102,40 @@ def test_create_that_cannot_look_for_another_leaves_nothing(prism: Prism) -> Non
             made.result()
     assert [one.removed for one in caught.value.leftovers] == [True]
     assert prism.remains() == []
+
+
+@pytest.mark.parametrize("prism", ["v2", "v3"], indirect=True)
+def test_create_that_finds_two_vms_of_its_key_waits_for_the_one_that_stays(prism: Prism) -> None:
+    """A third try, that comes when the late one's VM is there and the late one has not looked yet."""
+    prism.sandbox.faults.add(Fault(CREATE[prism.api], delay_seconds=1.5))
+    with closing(Backends(REACHED)) as second, closing(Backends(REACHED)) as third, ThreadPoolExecutor(1) as pool:
+        late = pool.submit(prism.create, key=KEY)
+        wait_until(lambda: LIST[prism.api] in prism.operations())
+        time.sleep(0.2)
+        first = prism.create(prism.gateway(backends=second), key=KEY)
+        prism.sandbox.faults.add(Fault(TASK[prism.api], delay_seconds=1.5))
+        wait_until(lambda: len(prism.sandbox.vms()) == 2)
+        assert prism.create(prism.gateway(backends=third), key=KEY) == first
+        assert late.result() == first
+    assert prism.states() == {first: "ON"}
+
+
+def test_create_completed_by_a_third_try_is_kept_by_its_own(element: Prism) -> None:
+    """The third has found one VM alone, started it and answered with it: whatever uuid comes later, that one stays."""
+    element.sandbox.faults.add(Fault(CREATE["v2"], delay_seconds=1.5))
+    with closing(Backends(REACHED)) as second, closing(Backends(REACHED)) as third, ThreadPoolExecutor(2) as pool:
+        late = pool.submit(element.create, key=KEY)
+        wait_until(lambda: LIST["v2"] in element.operations())
+        time.sleep(0.2)
+        # The first look at its task is that of the early one, the second that of the late one.
+        element.sandbox.faults.add(Fault(TASK["v2"], delay_seconds=2.5))
+        element.sandbox.faults.add(Fault(TASK["v2"], delay_seconds=2.5))
+        early = pool.submit(element.create, element.gateway(backends=second), key=KEY)
+        wait_until(lambda: len(element.sandbox.vms()) == 1)
+        time.sleep(0.2)
+        answered = element.gateway(backends=third).create_vm(spec(key=KEY), AT_ONCE).vm_id
+        assert [early.result(), late.result()] == [answered, answered]
+    assert element.states() == {answered: "ON"}
 
 
 def test_create_repeated_after_a_lost_answer_makes_one_vm(prism: Prism) -> None:
