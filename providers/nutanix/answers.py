@@ -18,8 +18,8 @@ import requests
 
 from providers.errors import BackendFailureError, BackendReply
 from providers.nutanix.naming import operation_of
+from providers.nutanix.records import LONGEST_MESSAGE
 
-_LONGEST_MESSAGE: Final = 500
 _LONGEST_WAIT_SECONDS: Final = 3600.0
 _LONGEST_NUMBER: Final = 18
 
@@ -118,9 +118,9 @@ def refusal_of(response: requests.Response, content: Any) -> Refusal:
         operation=operation_of(response.request),
         host=_host(response),
         status=response.status_code,
-        message=message.strip()[:_LONGEST_MESSAGE],
-        code=code,
-        group=group,
+        message=message.strip()[:LONGEST_MESSAGE],
+        code=code[:LONGEST_MESSAGE],
+        group=group[:LONGEST_MESSAGE],
         product=response.headers.get("X-Ntnx-Product", ""),
         retry_after_seconds=_seconds(response.headers.get("Retry-After", "")),
     )

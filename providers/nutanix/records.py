@@ -33,6 +33,10 @@ STATES: Final[Mapping[str, VMStatus]] = {
 }
 
 
+# No text of a Prism is read further: a traceback in place of a message would be searched for words for minutes.
+LONGEST_MESSAGE: Final = 500
+
+
 class Action(StrEnum):
     """What can be done to a VM's power."""
 
@@ -112,6 +116,10 @@ class TaskState:
     vm_id: str = ""
     code: str = ""
     message: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "code", self.code[:LONGEST_MESSAGE])
+        object.__setattr__(self, "message", self.message[:LONGEST_MESSAGE])
 
 
 @dataclass(frozen=True)
