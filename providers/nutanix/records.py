@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Final
+from math import prod
+from typing import Any, Final
 
 from providers import notes
 from providers.domain import VM, VMStatus
@@ -98,6 +99,16 @@ class Machine:
             created_at=self.created_at,
             tags=self.notes.tags,
         )
+
+
+def cpus_of(sockets: Any, *per_socket: Any) -> int | None:
+    """All CPUs of a VM: None if a Prism tells no sockets, and one of whatever else it does not tell."""
+    return None if sockets is None else int(sockets) * prod(int(one or 1) for one in per_socket)
+
+
+def moment_of(text: Any) -> datetime | None:
+    """A moment as v3 and v4 write it, if it is told."""
+    return datetime.fromisoformat(text) if text else None
 
 
 class TaskStatus(Enum):
