@@ -104,6 +104,18 @@ def test_list_with_a_vm_on_two_pages_has_it_once(prism: Prism) -> None:
     assert [vm.id for vm in prism.gateway().list_vms()] == [vm_id]
 
 
+def test_list_with_much_to_read_is_read(prism: Prism) -> None:
+    """Five hundred VMs with 64 KiB of description each, which somebody else has written."""
+    (vm_id,) = prism.sandbox.seed(1)
+    answer = listed(prism)
+    (entry,) = answer[ENTRIES[prism.api]]
+    described = entry["status"] if prism.api == "v3" else entry
+    described["description"] = '{"cloudvm": ' * 5_000
+    answer[ENTRIES[prism.api]] = [entry] * 500
+    prism.sandbox.faults.add(Fault(LIST[prism.api], body=json.dumps(answer).encode()))
+    assert [(vm.id, vm.tags) for vm in prism.gateway().list_vms()] == [(vm_id, {})]
+
+
 @pytest.mark.parametrize(
     ("retry_after", "least", "most"),
     [(lambda: "7", 7, 7), (lambda: formatdate(time.time() + 30, usegmt=True), 20, 31), (lambda: "9" * 12, 3600, 3600)],
