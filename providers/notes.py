@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import orjson
+
 from providers.domain import NOTHING, Idempotency
 
 MARK = "cloudvm"
@@ -63,7 +65,7 @@ def request_key(environment: str, idempotency: Idempotency) -> str:
 
 def _read(line: str) -> Notes:
     try:
-        content: Any = json.loads(line)[MARK]
+        content: Any = orjson.loads(line)[MARK]
     except (ValueError, KeyError, TypeError):
         return Notes()
     if not isinstance(content, dict):

@@ -18,9 +18,9 @@ import requests
 
 from providers.errors import BackendFailureError, BackendReply
 from providers.nutanix.naming import operation_of
+from providers.nutanix.records import LONGEST_MESSAGE
 
-_LONGEST_MESSAGE: Final = 500
-_LONGEST_RETRY_SECONDS: Final = 3600.0
+_LONGEST_WAIT_SECONDS: Final = 3600.0
 _LONGEST_NUMBER: Final = 18
 
 T = TypeVar("T")
@@ -118,9 +118,9 @@ def refusal_of(response: requests.Response, content: Any) -> Refusal:
         operation=operation_of(response.request),
         host=_host(response),
         status=response.status_code,
-        message=message.strip()[:_LONGEST_MESSAGE],
-        code=code,
-        group=group,
+        message=message.strip()[:LONGEST_MESSAGE],
+        code=code[:LONGEST_MESSAGE],
+        group=group[:LONGEST_MESSAGE],
         product=response.headers.get("X-Ntnx-Product", ""),
         retry_after_seconds=_seconds(response.headers.get("Retry-After", "")),
     )
@@ -192,12 +192,12 @@ def _host(response: requests.Response) -> str:
 def _seconds(value: str) -> float | None:
     """Seconds, or the time until a date (RFC 9110); no longer than anybody would wait."""
     if _is_number(value):
-        return min(float(value), _LONGEST_RETRY_SECONDS)
+        return min(float(value), _LONGEST_WAIT_SECONDS)
     try:
         until = parsedate_to_datetime(value).timestamp() - time.time()
-    except ValueError:
+    except (OverflowError, ValueError):
         return None
-    return min(max(until, 0.0), _LONGEST_RETRY_SECONDS)
+    return min(max(until, 0.0), _LONGEST_WAIT_SECONDS)
 
 
 def _rate(headers: Mapping[str, str]) -> Rate | None:
@@ -206,7 +206,8 @@ def _rate(headers: Mapping[str, str]) -> Rate | None:
     remaining = headers.get("X-Api-Ratelimit-Remaining", "")
     if not _is_number(limit) or not int(limit) or not _is_number(period) or not int(period):
         return None
-    return Rate(int(limit), float(period), int(remaining) if _is_number(remaining) else None)
+    left = int(remaining) if _is_number(remaining) else None
+    return Rate(int(limit), min(float(period), _LONGEST_WAIT_SECONDS), left)
 
 
 def _is_number(value: str) -> bool:

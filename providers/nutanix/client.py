@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
+from providers.nutanix.answers import PrismError
 from providers.nutanix.records import Action, Image, Machine, NewMachine, Place, Submitted, TaskState
 from providers.nutanix.session import PrismSession
+
+T = TypeVar("T")
 
 Check = Callable[[Machine], None]
 """Looks at a VM before it is changed, and raises what is against the change."""
@@ -86,6 +89,16 @@ class PrismClient(ABC):
     @abstractmethod
     def clusters(self) -> list[Place]:
         """The clusters that VMs can be on; none where there is but one and nobody has to name it."""
+
+    @staticmethod
+    def _if_there(look: Callable[[], T]) -> list[T]:
+        """What a look at one thing shows; nothing where there is no such thing."""
+        try:
+            return [look()]
+        except PrismError as error:
+            if error.status == 404:
+                return []
+            raise
 
     def close(self) -> None:
         """Close the connections."""

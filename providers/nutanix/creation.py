@@ -76,9 +76,16 @@ class Creation:
         return self._powered_on(machine.id, machine.vm)
 
     def _made_before(self) -> Machine | None:
-        """The VM of an earlier try; of two that somebody has made nonetheless every try takes the same."""
-        found = [one for one in self._client.list_vms(self._lookups.scope()) if one.is_of_key(self._recipe.request_key)]
+        """The VM of an earlier try; of two that stay nonetheless every try takes the same."""
+        found = self._of_key()
+        if len(found) > 1:
+            self._rivals.settle()
+            found = self._of_key()
         return min(found, key=lambda one: one.id, default=None)
+
+    def _of_key(self) -> list[Machine]:
+        key = self._recipe.request_key
+        return [machine for machine in self._client.list_vms(self._lookups.scope()) if machine.is_of_key(key)]
 
     def _run_keyed(self) -> Operation:
         for attempt in range(REQUESTS):

@@ -14,7 +14,6 @@ VENDOR_ERRORS: Final[tuple[type[Exception], ...]] = (PrismError,)
 FAILURES: Final[tuple[type[Exception], ...]] = (ProviderError, *VENDOR_ERRORS)
 
 _VM_OPERATION: Final = ("/vms/{", "/ahv/config/vms/{")
-_LONGEST_MESSAGE: Final = 500
 
 
 def translate(error: Exception) -> ProviderError:
@@ -51,7 +50,7 @@ def is_not_spoken(error: Exception) -> bool:
 def task_failure(operation: str, vm_id: str, task: TaskState) -> ProviderError:
     """Why a task failed."""
     kind = _about(operation, _by_text(f"{task.code} {task.message}") or BackendFailureError)
-    why = _sentence(task.message[:_LONGEST_MESSAGE] or "Prism does not say why")
+    why = _sentence(task.message or "Prism does not say why")
     about = f" for VM {vm_id}" if vm_id else ""
     detail = f"Nutanix accepted {operation}{about}, and its task failed: {why} {ADVICE.get(kind, '')}"
     return kind(detail.strip(), backend=BackendReply("Nutanix", operation, task.code or None))

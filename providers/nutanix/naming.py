@@ -17,7 +17,8 @@ CLUSTERS: Final = "/api/clustermgmt/v4.0"
 NETWORKING: Final = "/api/networking/v4.0"
 VMM_INFO: Final = "/api/vmm/unversioned/info"
 
-_V4: Final = re.compile(r"/api/(vmm|prism|clustermgmt|networking)(/v4\.\d+)?")
+# What is before it is that of a gateway, behind which a Prism may be.
+_V4: Final = re.compile(r"^.*?/api/(vmm|prism|clustermgmt|networking)(/v4\.\d+)?")
 # A task of v4 has a uuid with the name of its service before it.
 _UUID: Final = r"/[^/]*[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}(?=/|$)"
 
@@ -26,8 +27,8 @@ def operation_of(request: requests.PreparedRequest) -> str:
     """The operation that a request is, such as `v2.0 GET /vms/{uuid}`."""
     path = urllib.parse.unquote(urllib.parse.urlsplit(request.url or "").path).rstrip("/")
     for api, prefix in (("v2.0", V2), ("v3", V3)):
-        if path.startswith(prefix):
-            return f"{api} {request.method} {re.sub(_UUID, '/{uuid}', path.removeprefix(prefix))}"
+        if prefix in path:
+            return f"{api} {request.method} {re.sub(_UUID, '/{uuid}', path.partition(prefix)[2])}"
     return f"v4 {request.method} {re.sub(_UUID, '/{extId}', _V4.sub('', path, count=1))}"
 
 

@@ -12,11 +12,14 @@ from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
 from providers import trace
+from providers.errors import ThrottledError
 from providers.nutanix.answers import Rate
 
 MOST_THREADS: Final = 8
 # More than any Prism Central can have; a list is not begun for what cannot be.
 MOST_ENTRIES: Final = 1_000_000
+# How long one call may wait for its turn; where that does not suffice, the caller is told when to come back.
+LONGEST_WAIT_SECONDS: Final = 60.0
 # Two clocks never run quite alike.
 _MARGIN: Final = 1.05
 
@@ -40,10 +43,14 @@ class Pace:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """One call, as soon as it fits into the rate."""
+        """One call, as soon as it fits into the rate.
+
+        Raises:
+            ThrottledError: that would be too late.
+
+        """
         with trace.current().waiting(), self._changed:
-            while (pause := self._pause(time.monotonic())) != 0:
-                self._changed.wait(pause)
+            self._wait()
             self._under_way += 1
         try:
             yield
@@ -61,6 +68,17 @@ class Pace:
             self._rate = rate
             if rate.remaining == 0:
                 self._blocked_until = time.monotonic() + rate.period_seconds * _MARGIN
+
+    def _wait(self) -> None:
+        until = time.monotonic() + LONGEST_WAIT_SECONDS
+        while (pause := self._pause(now := time.monotonic())) != 0:
+            period = self._rate.period_seconds if self._rate else 0.0
+            if now + (pause or 0.0) >= until:
+                raise ThrottledError(
+                    "Nutanix has said that no more such calls are allowed for now.",
+                    retry_after_seconds=min(pause or period, period),
+                )
+            self._changed.wait(pause or until - now)
 
     def _pause(self, now: float) -> float | None:
         """How long to wait before the next look at the rate: 0 if a call fits, None until another has ended."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, StrEnum
-from typing import Final
+from math import prod
+from typing import Any, Final
 
 from providers import notes
 from providers.domain import VM, VMStatus
@@ -31,6 +32,10 @@ STATES: Final[Mapping[str, VMStatus]] = {
     "DELETE_PENDING": VMStatus.DELETING,
     "ERROR": VMStatus.ERROR,
 }
+
+
+# No text of a Prism is read further: a traceback in place of a message would be searched for words for minutes.
+LONGEST_MESSAGE: Final = 500
 
 
 class Action(StrEnum):
@@ -96,6 +101,16 @@ class Machine:
         )
 
 
+def cpus_of(sockets: Any, *per_socket: Any) -> int | None:
+    """All CPUs of a VM: None if a Prism tells no sockets, and one of whatever else it does not tell."""
+    return None if sockets is None else int(sockets) * prod(int(one or 1) for one in per_socket)
+
+
+def moment_of(text: Any) -> datetime | None:
+    """A moment as v3 and v4 write it, if it is told."""
+    return datetime.fromisoformat(text) if text else None
+
+
 class TaskStatus(Enum):
     """How far a task is."""
 
@@ -112,6 +127,10 @@ class TaskState:
     vm_id: str = ""
     code: str = ""
     message: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "code", self.code[:LONGEST_MESSAGE])
+        object.__setattr__(self, "message", self.message[:LONGEST_MESSAGE])
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ Neither v2.0 nor v3 documents anything atomic for it: of the `uuid` in v2.0's bo
 does not say what a second use of a uuid of `POST /idempotence_identifiers` comes to. So each try looks for others
 when its own VM is there. Of two tries the later one to look sees both VMs, whichever was made first. A try
 - that sees no other VM keeps its own;
-- that sees one with a lower uuid removes its own;
+- whose own VM runs before it has started it keeps it: another try has found it alone, and answered with it;
+- that sees one with a lower uuid, or one that was started, removes its own;
 - with the lowest uuid waits: the others remove theirs, unless they have looked before this VM was there, and
   stay. Then it is this one that goes.
-So there are never two that stay.
+So there are never two that stay. A try that finds several before it has made any waits until one is left.
 """
 
 from __future__ import annotations
@@ -52,19 +53,24 @@ class Rivals:
             raise ConflictError("Other requests with this Idempotency-Key are at work at the same moment; try again.")
         return left
 
+    def settle(self) -> None:
+        """Wait until at most one VM of the key is left, for as long as that may take the tries that made them."""
+        self._sole(2 * SETTLES_SECONDS)
+
     def _stays(self, vm_id: str) -> bool:
-        others = [one for one in self._client.list_vms() if one.is_of_key(self._key) and one.id != vm_id]
-        if not others:
+        made = [one for one in self._client.list_vms() if one.is_of_key(self._key)]
+        others = [one for one in made if one.id != vm_id]
+        if not others or any(one.id == vm_id and self._is_kept(one) for one in made):
             return True
         if any(one.id < vm_id or self._is_kept(one) for one in others):
             return False
         return self._sole() == vm_id
 
-    def _is_kept(self, other: Machine) -> bool:
-        """Whether another try is known to have looked already: then it has started its VM."""
-        return not self._client.starts and other.status is VMStatus.RUNNING
+    def _is_kept(self, machine: Machine) -> bool:
+        """Whether a try is known to have looked already, and to have found this VM alone: then it has started it."""
+        return not self._client.starts and machine.status is VMStatus.RUNNING
 
-    def _sole(self) -> str | None:
+    def _sole(self, seconds: float = SETTLES_SECONDS) -> str | None:
         """The id of the only VM of the key, as soon as there are no others; None if there is none or time is up."""
-        step = Step(SOLE, mark=self._key, until=time.time() + SETTLES_SECONDS)
+        step = Step(SOLE, mark=self._key, until=time.time() + seconds)
         return self._work.finish(Operation(Verb.CREATE, None, str(step))).vm_id

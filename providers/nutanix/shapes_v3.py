@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final
 
-from providers.nutanix.records import Image, Machine, NewMachine, Place, Submitted, TaskState, TaskStatus
+from providers.nutanix.records import (
+    Image,
+    Machine,
+    NewMachine,
+    Place,
+    Submitted,
+    TaskState,
+    TaskStatus,
+    cpus_of,
+    moment_of,
+)
 
 _MIB: Final = 1 << 20
 _API_VERSION: Final = "3.1"
@@ -63,22 +72,17 @@ def machine_of(said: Mapping[str, Any]) -> Machine:
     metadata, spec, status = said["metadata"], said.get("spec") or {}, said.get("status") or {}
     resources = status.get("resources") or {}
     wanted = {**(spec.get("resources") or {}), **resources}
-    sockets, memory, created = (
-        wanted.get("num_sockets"),
-        wanted.get("memory_size_mib"),
-        metadata.get("creation_time"),
-    )
-    per_socket = int(wanted.get("num_vcpus_per_socket") or 1) * int(wanted.get("num_threads_per_core") or 1)
+    memory = wanted.get("memory_size_mib")
     return Machine(
         id=str(metadata["uuid"]),
         name=str(status.get("name") or spec.get("name") or ""),
         word=str(resources.get("power_state") or status.get("state") or "UNKNOWN"),
         description=str(status.get("description") or spec.get("description") or ""),
         cluster=str((status.get("cluster_reference") or spec.get("cluster_reference") or {}).get("uuid") or ""),
-        cpus=int(sockets) * per_socket if sockets is not None else None,
+        cpus=cpus_of(wanted.get("num_sockets"), wanted.get("num_vcpus_per_socket"), wanted.get("num_threads_per_core")),
         memory_mib=int(memory) if memory is not None else None,
         ip_addresses=_addresses(resources),
-        created_at=datetime.fromisoformat(created) if created else None,
+        created_at=moment_of(metadata.get("creation_time")),
     )
 
 

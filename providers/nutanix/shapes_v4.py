@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any, Final
 
-from providers.nutanix.records import Image, Machine, NewMachine, Place, TaskState, TaskStatus
+from providers.nutanix.records import Image, Machine, NewMachine, Place, TaskState, TaskStatus, cpus_of, moment_of
 
 _CONFIG: Final = "vmm.v4.ahv.config"
 _STATUSES: Final[Mapping[str, TaskStatus]] = {
@@ -53,18 +52,17 @@ def _cloud_init(user_data: bytes) -> dict[str, Any]:
 
 def machine_of(said: Mapping[str, Any]) -> Machine:
     """A VM."""
-    sockets, memory, created = said.get("numSockets"), said.get("memorySizeBytes"), said.get("createTime")
-    per_socket = int(said.get("numCoresPerSocket") or 1) * int(said.get("numThreadsPerCore") or 1)
+    memory = said.get("memorySizeBytes")
     return Machine(
         id=str(said["extId"]),
         name=str(said.get("name") or ""),
         word=str(said.get("powerState") or "UNDETERMINED"),
         description=str(said.get("description") or ""),
         cluster=str((said.get("cluster") or {}).get("extId") or ""),
-        cpus=int(sockets) * per_socket if sockets is not None else None,
+        cpus=cpus_of(said.get("numSockets"), said.get("numCoresPerSocket"), said.get("numThreadsPerCore")),
         memory_mib=int(memory) >> 20 if memory is not None else None,
         ip_addresses=tuple(dict.fromkeys(address for nic in said.get("nics") or () for address in _addresses(nic))),
-        created_at=datetime.fromisoformat(created) if created else None,
+        created_at=moment_of(said.get("createTime")),
     )
 
 

@@ -16,6 +16,7 @@ from providers.nutanix.records import (
     Submitted,
     TaskState,
     TaskStatus,
+    cpus_of,
 )
 
 _TRANSITIONS: Final[Mapping[Action, str]] = {
@@ -120,13 +121,12 @@ def new_vm(new: NewMachine) -> dict[str, Any]:
 
 
 def _machine(said: Mapping[str, Any]) -> Machine:
-    cpus, cores = said.get("num_vcpus"), said.get("num_cores_per_vcpu")
     return Machine(
         id=str(said["uuid"]),
         name=str(said.get("name") or ""),
         word=str(said.get("power_state") or "unknown"),
         description=str(said.get("description") or ""),
-        cpus=int(cpus) * int(cores or 1) if cpus is not None else None,
+        cpus=cpus_of(said.get("num_vcpus"), said.get("num_cores_per_vcpu")),
         memory_mib=int(said["memory_mb"]) if said.get("memory_mb") is not None else None,
         ip_addresses=tuple(str(nic["ip_address"]) for nic in said.get("vm_nics") or () if nic.get("ip_address")),
     )

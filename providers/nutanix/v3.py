@@ -91,12 +91,7 @@ class IntentClient(PrismClient):
         if not is_uuid(wanted):
             # Filters have a grammar of their own, in which a name could mean something.
             return self._list("image", image_of, "")
-        try:
-            return [self._session.ask("GET", f"{V3}/images/{quoted(wanted)}").read(image_of)]
-        except PrismError as error:
-            if error.status == 404:
-                return []
-            raise
+        return self._if_there(lambda: self._session.ask("GET", f"{V3}/images/{quoted(wanted)}").read(image_of))
 
     def networks(self) -> list[Place]:
         """See `PrismClient`."""

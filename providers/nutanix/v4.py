@@ -87,12 +87,9 @@ class CentralClient(PrismClient):
         path = f"{VMM}/content/images"
         if not is_uuid(wanted):
             return self._list(path, image_of, {"name": wanted}, {})
-        try:
-            return [self._session.ask("GET", f"{path}/{quoted(wanted)}").read(lambda said: image_of(said["data"]))]
-        except PrismError as error:
-            if error.status == 404:
-                return []
-            raise
+        return self._if_there(
+            lambda: self._session.ask("GET", f"{path}/{quoted(wanted)}").read(lambda said: image_of(said["data"]))
+        )
 
     def networks(self) -> list[Place]:
         """See `PrismClient`."""

@@ -40,6 +40,8 @@ def test_read_finds_the_line_among_those_of_people() -> None:
         '{"cloudvm": {"tags": {"a": 1}}}',
         '{"cloudvm-other": {"tags": {"a": "b"}}}',
         '[{"cloudvm": {}}]',
+        '{"cloudvm": ' * 5_000,
+        '{"cloudvm":{"tags":{"a":"\\ud800"}}}',
     ],
 )
 def test_read_of_what_is_not_ours_is_nothing(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -11,7 +10,6 @@ import pytest
 from providers.errors import (
     BackendUnreachableError,
     ConflictError,
-    PermissionDeniedError,
     ProviderError,
     UnprocessableError,
 )
@@ -51,57 +49,6 @@ def test_create_repeated_at_once_by_two_processes_makes_one_vm_by_v4(central: Pr
     assert central.states() == {made[0]: "ON"}
     for process in processes:
         process.close()
-
-
-@pytest.mark.parametrize("tries", [2, 4])
-def test_create_repeated_at_once_by_several_processes_leaves_one_vm(prism: Prism, tries: int) -> None:
-    """All have looked before any has made a VM. One stays, and who answers well answers with that one."""
-    processes = [Backends(REACHED) for _ in range(tries)]
-    prism.sandbox.knobs.task_seconds = 0.2
-    # Each has a moment between its look and its making.
-    prism.sandbox.faults.add(Fault(CREATE[prism.api], times=tries, delay_seconds=0.4))
-
-    def create(number: int) -> str:
-        try:
-            return prism.create(prism.gateway(backends=processes[number]), key=KEY)
-        except ConflictError:
-            return ""
-
-    made = set(at_once(tries, create)) - {""}
-    assert prism.states() == dict.fromkeys(made, "ON")
-    assert len(made) == 1
-    assert len(prism.remains()) == 2
-    for process in processes:
-        process.close()
-
-
-@pytest.mark.parametrize("prism", ["v2", "v3"], indirect=True)
-def test_create_that_finds_the_vm_of_another_process_beside_its_own_removes_its_own(prism: Prism) -> None:
-    """The other was made first and has looked before this one's was there: it stays, whichever uuid is the lower."""
-    prism.sandbox.faults.add(Fault(CREATE[prism.api], delay_seconds=1.0))
-    with closing(Backends(REACHED)) as process, ThreadPoolExecutor(1) as pool:
-        late = pool.submit(prism.create, key=KEY)
-        wait_until(lambda: LIST[prism.api] in prism.operations())
-        time.sleep(0.2)
-        first = prism.create(prism.gateway(backends=process), key=KEY)
-        assert late.result() == first
-    assert prism.states() == {first: "ON"}
-    assert len(prism.sandbox.tasks("create")) == 2
-
-
-@pytest.mark.parametrize("prism", ["v2", "v3"], indirect=True)
-def test_create_that_cannot_look_for_another_leaves_nothing(prism: Prism) -> None:
-    """Whether there is another VM of the key is not known: its own is not kept."""
-    prism.sandbox.faults.add(Fault(CREATE[prism.api], delay_seconds=0.5))
-    with ThreadPoolExecutor(1) as pool:
-        made = pool.submit(prism.create, key=KEY)
-        wait_until(lambda: LIST[prism.api] in prism.operations())
-        time.sleep(0.2)
-        prism.sandbox.faults.add(Fault(LIST[prism.api], status=403, message="No permission."))
-        with pytest.raises(PermissionDeniedError) as caught:
-            made.result()
-    assert [one.removed for one in caught.value.leftovers] == [True]
-    assert prism.remains() == []
 
 
 def test_create_repeated_after_a_lost_answer_makes_one_vm(prism: Prism) -> None:

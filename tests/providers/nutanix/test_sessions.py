@@ -29,6 +29,16 @@ def test_verbs_of_a_session_log_in_once(prism: Prism) -> None:
     assert prism.sandbox.logins == 1
 
 
+def test_verbs_of_a_session_keep_their_connection(prism: Prism) -> None:
+    """A handshake for each call would take longer than the call."""
+    before = prism.sandbox.server.connections
+    vm_id = prism.create()
+    prism.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
+    prism.gateway().list_vms()
+    prism.gateway().delete_vm(vm_id)
+    assert prism.sandbox.server.connections - before == 1
+
+
 def test_first_calls_at_once_log_in_once(prism: Prism) -> None:
     """A directory service behind Prism refuses many log-ins at the same time: the first call goes alone."""
     prism.sandbox.knobs.login_seconds = 0.1

@@ -21,7 +21,7 @@ from providers.nutanix import shapes_v3, shapes_v4, v2
 from providers.nutanix.records import STATES, Image, NewMachine
 from providers.sandbox.nutanix import CLUSTER, CONTAINER, IMAGE_DISK_UUID, IMAGE_UUID, NETWORK, PASSWORD, USER
 from tests.providers.nutanix.prism import Prism
-from tests.sandbox.nutanix_schemas import strange_objects, strangers
+from tests.sandbox.nutanix.schemas import strange_objects, strangers
 from tests.support.sandbox import ROOT
 
 FOLDER = Path(os.environ.get("CLOUDVM_NUTANIX_SPECS", ROOT.parent / "shared/specs/nutanix"))

@@ -104,6 +104,18 @@ def test_list_with_a_vm_on_two_pages_has_it_once(prism: Prism) -> None:
     assert [vm.id for vm in prism.gateway().list_vms()] == [vm_id]
 
 
+def test_list_with_much_to_read_is_read(prism: Prism) -> None:
+    """Five hundred VMs with 64 KiB of description each, which somebody else has written."""
+    (vm_id,) = prism.sandbox.seed(1)
+    answer = listed(prism)
+    (entry,) = answer[ENTRIES[prism.api]]
+    described = entry["status"] if prism.api == "v3" else entry
+    described["description"] = '{"cloudvm": ' * 5_000
+    answer[ENTRIES[prism.api]] = [entry] * 500
+    prism.sandbox.faults.add(Fault(LIST[prism.api], body=json.dumps(answer).encode()))
+    assert [(vm.id, vm.tags) for vm in prism.gateway().list_vms()] == [(vm_id, {})]
+
+
 @pytest.mark.parametrize(
     ("retry_after", "least", "most"),
     [(lambda: "7", 7, 7), (lambda: formatdate(time.time() + 30, usegmt=True), 20, 31), (lambda: "9" * 12, 3600, 3600)],
@@ -117,7 +129,7 @@ def test_throttled_list_passes_on_when_to_come_back(prism: Prism, retry_after: A
     assert least <= (caught.value.retry_after_seconds or 0) <= most
 
 
-@pytest.mark.parametrize("word", ["\xb2", "-1", "soon", "", "1" * 40])
+@pytest.mark.parametrize("word", ["\xb2", "-1", "soon", "", "1" * 40, f"Mon, 1 Jan {'9' * 20} 00:00:00 GMT"])
 def test_headers_that_are_no_numbers_are_not_believed(prism: Prism, word: str) -> None:
     """A superscript two is a digit, says Python, and no number."""
     prism.sandbox.seed(1)
@@ -129,6 +141,20 @@ def test_headers_that_are_no_numbers_are_not_believed(prism: Prism, word: str) -
     with pytest.raises(ThrottledError) as caught:
         prism.gateway().list_vms()
     assert caught.value.retry_after_seconds is None
+
+
+@pytest.mark.parametrize("period", ["900", "9" * 12, "9" * 18])
+def test_rate_of_a_long_period_that_is_used_up_is_told_and_not_waited_for(central: Prism, period: str) -> None:
+    """A request is not held for a quarter of an hour, let alone for as long as no clock counts."""
+    body = json.dumps(listed(central)).encode()
+    names = {"Limit": "2", "Refresh-Period-Seconds": period, "Remaining": "0"}
+    rates = {f"X-Api-Ratelimit-{name}": value for name, value in names.items()}
+    central.sandbox.faults.add(Fault(LIST["v4"], body=body, headers=rates))
+    central.gateway().list_vms()
+    with pytest.raises(ThrottledError) as caught:
+        central.gateway().list_vms()
+    assert 800 < (caught.value.retry_after_seconds or 0) <= 3600
+    assert central.operations() == [LIST["v4"]]
 
 
 def listed(prism: Prism) -> dict[str, Any]:

@@ -18,10 +18,8 @@ from providers.sandbox.nutanix import (
     SECOND_NETWORK,
     NutanixSandbox,
 )
-from tests.sandbox.nutanix import USER_DATA, V3, Caller, v3_made, v3_vm
+from tests.sandbox.nutanix.client import UNKNOWN, USER_DATA, V3, Caller, v3_made, v3_vm
 from tests.sandbox.support import wait_until
-
-UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")
@@ -29,20 +27,6 @@ def running(authority: Authority) -> Iterator[NutanixSandbox]:
     """One simulator of an old Central for all tests of this module."""
     with NutanixSandbox(authority, kind="central", versions=("v3",), clusters=2, task_seconds=0.02) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def prism(running: NutanixSandbox) -> NutanixSandbox:
-    """The simulator, as at its start."""
-    running.reset()
-    running.knobs.guest_seconds = 0.02
-    return running
-
-
-@pytest.fixture
-def user(prism: NutanixSandbox, authority: Authority) -> Caller:
-    """The sandbox's user."""
-    return Caller(prism.url, str(authority.ca_file))
 
 
 def shown(user: Caller, vm: str) -> Any:

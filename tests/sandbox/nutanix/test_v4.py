@@ -21,11 +21,10 @@ from providers.sandbox.nutanix import (
     SECOND_NETWORK,
     NutanixSandbox,
 )
-from tests.sandbox.nutanix import GIB, TASKS, USER_DATA, VMM, VMS, Caller, v4_made, v4_vm
+from tests.sandbox.nutanix.client import GIB, TASKS, UNKNOWN, USER_DATA, VMM, VMS, Caller, v4_made, v4_vm
 from tests.sandbox.support import wait_until
 from tests.support.threads import at_once
 
-UNKNOWN = "00000000-0000-4000-8000-000000000000"
 CONFIG = "vmm.v4.ahv.config"
 
 
@@ -34,20 +33,6 @@ def running(authority: Authority) -> Iterator[NutanixSandbox]:
     """One simulator of a Central with two clusters for all tests of this module."""
     with NutanixSandbox(authority, kind="central", clusters=2, task_seconds=0.02) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def prism(running: NutanixSandbox) -> NutanixSandbox:
-    """The simulator, as at its start."""
-    running.reset()
-    running.knobs.guest_seconds = 0.02
-    return running
-
-
-@pytest.fixture
-def user(prism: NutanixSandbox, authority: Authority) -> Caller:
-    """The sandbox's user."""
-    return Caller(prism.url, str(authority.ca_file))
 
 
 def group(response: Any) -> tuple[int, str]:

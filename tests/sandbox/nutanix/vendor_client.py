@@ -1,6 +1,6 @@
 """A VM's life as the vendor's own client leads it; run by the interpreter of an environment that has it.
 
-`python nutanix_client.py PORT CA_FILE USER PASSWORD CLUSTER IMAGE SUBNET`, with ntnx-vmm-py-client and
+`python vendor_client.py PORT CA_FILE USER PASSWORD CLUSTER IMAGE SUBNET`, with ntnx-vmm-py-client and
 ntnx-prism-py-client: prints one line of JSON. They pin urllib3 1.26, so that they cannot live beside our own packages.
 """
 

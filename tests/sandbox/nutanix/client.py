@@ -17,6 +17,7 @@ VMM = "/api/vmm/v4.0"
 VMS = f"{VMM}/ahv/config/vms"
 TASKS = "/api/prism/v4.0/config/tasks"
 GIB = 1 << 30
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 USER_DATA = b"#cloud-config\nhostname: test1\n# \xc3\xa9\n"
 
 

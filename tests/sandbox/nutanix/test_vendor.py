@@ -22,8 +22,8 @@ from providers.sandbox.nutanix.v3.api import V3Api
 from providers.sandbox.nutanix.v4 import bodies as v4_bodies
 from providers.sandbox.nutanix.v4.api import V4Api
 from providers.sandbox.nutanix.work import Works
-from tests.sandbox.nutanix import V2, V3, VMM, VMS, Caller, v2_made, v2_vm, v3_made, v3_vm, v4_made, v4_vm
-from tests.sandbox.nutanix_schemas import misfits, shape, strange_objects, strangers, unmodelled
+from tests.sandbox.nutanix.client import V2, V3, VMM, VMS, Caller, v2_made, v2_vm, v3_made, v3_vm, v4_made, v4_vm
+from tests.sandbox.nutanix.schemas import misfits, shape, strange_objects, strangers, unmodelled
 from tests.support.sandbox import ROOT
 
 SHARED = ROOT.parent / "shared"
@@ -354,7 +354,7 @@ def test_v2_error_is_as_in_the_vendors_example(on_element: Caller) -> None:
 @needs_client
 def test_vendors_client_leads_a_vm_through_its_life(central: NutanixSandbox, on_central: Caller) -> None:
     """Over TLS: it lists, creates, is refused with an old ETag, powers on and off, deletes, and knows all it reads."""
-    script = Path(__file__).parent / "nutanix_client.py"
+    script = Path(__file__).parent / "vendor_client.py"
     arguments = [central.server.port, on_central.ca_file, USER, PASSWORD, CLUSTER, IMAGE_UUID, NETWORK]
     command = [VENDORS_PYTHON, str(script), *map(str, arguments)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)

@@ -10,7 +10,7 @@ import requests
 from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.nutanix import HOSTS, PASSWORD, USER, NutanixSandbox
-from tests.sandbox.nutanix import V2, V3, VMS, Caller, v2_vm, v3_vm, v4_made, v4_vm
+from tests.sandbox.nutanix.client import V2, V3, VMS, Caller, v2_vm, v3_vm, v4_made, v4_vm
 from tests.support.threads import at_once
 
 CHALLENGES = {V2: 'Basic realm="Prism"', V3: 'Basic realm="Intent Gateway Login Required"'}

@@ -15,10 +15,8 @@ from providers.sandbox.nutanix import (
     UNMANAGED_NETWORK,
     NutanixSandbox,
 )
-from tests.sandbox.nutanix import GIB, USER_DATA, V2, Caller, v2_made, v2_vm
+from tests.sandbox.nutanix.client import GIB, UNKNOWN, USER_DATA, V2, Caller, v2_made, v2_vm
 from tests.sandbox.support import wait_until
-
-UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +24,6 @@ def running(authority: Authority) -> Iterator[NutanixSandbox]:
     """One simulator for all tests of this module."""
     with NutanixSandbox(authority, task_seconds=0.02) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def prism(running: NutanixSandbox) -> NutanixSandbox:
-    """The simulator, as at its start."""
-    running.reset()
-    running.knobs.guest_seconds = 0.02
-    return running
-
-
-@pytest.fixture
-def user(prism: NutanixSandbox, authority: Authority) -> Caller:
-    """The sandbox's user."""
-    return Caller(prism.url, str(authority.ca_file))
 
 
 def switch(user: Caller, vm: str, transition: str) -> tuple[str, str]:

@@ -1,0 +1,1 @@
+"""Tests of the Nutanix simulator, over its own protocols."""
