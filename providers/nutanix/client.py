@@ -52,6 +52,10 @@ class PrismClient(ABC):
         """The VMs; of one cluster, if one is named. Those of other names may be left out if a name is given."""
 
     @abstractmethod
+    def prove(self) -> None:
+        """Ask for as little of a list of VMs as can be asked for; Prism shows it only to whom it knows."""
+
+    @abstractmethod
     def get_vm(self, vm_id: str) -> Machine:
         """One VM."""
 

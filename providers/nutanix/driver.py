@@ -56,6 +56,10 @@ class NutanixDriver(Driver):
         """See `Driver`."""
         return self._spoken(lambda verbs: verbs.list_vms())
 
+    def prove(self) -> None:
+        """See `Driver`."""
+        self._spoken(lambda verbs: verbs.prove())
+
     def get_vm(self, vm_id: str) -> VM:
         """See `Driver`."""
         return self._spoken(lambda verbs: verbs.get_vm(vm_id))

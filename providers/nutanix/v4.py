@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, TypeVar
 
-from providers.nutanix.answers import PrismError
+from providers.nutanix.answers import Answer, PrismError
 from providers.nutanix.client import Check, PrismClient
 from providers.nutanix.naming import CLUSTERS, NETWORKING, TASKS, VMM, quoted, with_query
 from providers.nutanix.pages import Pace, all_pages, total_of
@@ -56,6 +56,10 @@ class CentralClient(PrismClient):
         """See `PrismClient`. One call for each hundred VMs."""
         wanted = {"cluster/extId": cluster, "name": name}
         return self._list(_VMS, machine_of, wanted, {"$select": _SELECTED})
+
+    def prove(self) -> None:
+        """See `PrismClient`. One VM."""
+        self._page(_VMS, {"$page": 0, "$limit": 1, "$select": "extId"}).read(lambda said: said["metadata"])
 
     def get_vm(self, vm_id: str) -> Machine:
         """See `PrismClient`."""
@@ -108,18 +112,23 @@ class CentralClient(PrismClient):
         common: dict[str, str | int] = {"$limit": PAGE, **query}
         if conditions:
             common["$filter"] = " and ".join(conditions)
-        pace = self._paces[path]
 
         def fetch(number: int) -> tuple[list[T], int]:
-            with pace.turn():
-                answer = self._session.ask("GET", with_query(path, {"$page": number, **common}))
-                pace.learn(answer.rate)
+            answer = self._page(path, {"$page": number, **common})
             # A list without entries has no data.
             entries = answer.read(lambda said: [read(one) for one in said.get("data") or ()])
             before, found = number * PAGE, len(entries)
             return entries, answer.read(lambda said: total_of(said, "totalAvailableResults", before, PAGE, found))
 
         return all_pages(fetch, PAGE)
+
+    def _page(self, path: str, query: dict[str, str | int]) -> Answer:
+        """One page of a list, as soon as that list's rate allows."""
+        pace = self._paces[path]
+        with pace.turn():
+            answer = self._session.ask("GET", with_query(path, query))
+            pace.learn(answer.rate)
+        return answer
 
     def _seen(self, vm_id: str) -> tuple[Machine, str]:
         """A VM and its ETag."""

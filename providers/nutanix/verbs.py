@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
+from weakref import WeakValueDictionary
 
 from providers.domain import VM, Manner, Operation, Verb, VMSpec, VMStatus
 from providers.driver import Work
@@ -39,7 +40,8 @@ class Verbs:
         self._progress = Progress(client)
         self._lookups = Lookups(client, self._site)
         self._lock = threading.Lock()
-        self._keys: dict[str, threading.Lock] = {}
+        # Each as long as somebody has its turn, or waits for it.
+        self._keys: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
     def list_vms(self) -> Iterator[VM]:
         """See `Driver`. VMs of all hosts, on or off; controller VMs and templates are in none of the APIs' lists."""
@@ -47,6 +49,10 @@ class Verbs:
         found = (machine for machine in self._client.list_vms(scope) if self._is_in(scope, machine))
         # A VM that is made while the pages are fetched moves others to the next one, where they are a second time.
         return iter({machine.id: machine.vm for machine in found}.values())
+
+    def prove(self) -> None:
+        """See `Driver`. One call."""
+        self._client.prove()
 
     def get_vm(self, vm_id: str) -> VM:
         """See `Driver`. One call."""

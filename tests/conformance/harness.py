@@ -45,14 +45,12 @@ class Features:
     """What a cloud can and cannot do, as far as tests must know it; the contract's words, no cloud's name.
 
     `cloud_init_limit_bytes` is that of the backend, where its cloud has several with limits of their own.
-    `pages_at_once`: the pages of a list are fetched side by side, so that nobody can have the first one alone.
     """
 
     unique_names: bool = False
     tags_in_list: bool = True
     quotas: bool = True
     stops_before_delete: bool = False
-    pages_at_once: bool = False
     cloud_init_limit_bytes: int | None = None
 
 

@@ -123,7 +123,7 @@ class CentralHarness(NutanixHarness):
     name = "nutanix-v4"
     kind = "central"
     clusters = 2
-    features = Features(quotas=False, pages_at_once=True, cloud_init_limit_bytes=96_000)
+    features = Features(quotas=False, cloud_init_limit_bytes=96_000)
     budgets = Budgets(list_page=1, list_page_size=100, get=1, start=2, stop=2, restart=2, delete=2, create=3)
     verb_operations = {  # noqa: RUF012 - a constant
         "list": "v4 GET /ahv/config/vms",

@@ -143,6 +143,7 @@ def test_calls_of_all_verbs_are_described(prism: Prism) -> None:
         gateway.stop_vm(vm_id, mode, 5)
         gateway.start_vm(vm_id)
         gateway.restart_vm(vm_id, mode, 5)
+    gateway.prove()
     gateway.list_vms()
     gateway.get_vm(vm_id)
     gateway.delete_vm(vm_id)
