@@ -10,12 +10,13 @@ import re
 import ssl
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import trustme
-from pyVmomi import vim
+from pyVmomi import vim, vmodl
 
 from tests.conformance.harness import Budgets, Features, Harness, Trouble
 from tests.support.soap_proxy import Reply, Rule, SoapProxy, fault, soap
@@ -103,7 +104,7 @@ class VcsimHarness(Harness):
     def _start_server(self) -> None:
         self.server.start()
         self.proxy.upstream = ("127.0.0.1", self.server.port)
-        self.proxy.completions = {"RebootGuest": _with_tools}
+        self.proxy.completions = {"RebootGuest": _with_tools, "Destroy_Task": self._with_files}
         self.proxy.preparations = {"CloneVM_Task": _with_notes}
         self.furnish()
 
@@ -162,6 +163,14 @@ class VcsimHarness(Harness):
         task = _task(reply)
         self.server.client.wait(vim.Task(task, self.server.client.stub))
         return task
+
+    def _with_files(self, _: bytes, reply: Reply) -> Reply:
+        """Let a VM's destruction end with its files, and not before."""
+        if reply.status == 200:
+            with suppress(vmodl.MethodFault):
+                self.finish(reply)
+            self.server.client.settle()
+        return reply
 
     def reset_trouble(self) -> None:
         self.proxy.clear_rules()

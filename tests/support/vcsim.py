@@ -10,6 +10,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,17 @@ class Client:
         if "info.error" in found:
             raise found["info.error"]
         return found.get("info.result")
+
+    def destroy(self, vm: Any) -> None:
+        """Destroy a VM, files and all."""
+        self.wait(vm.Destroy_Task())
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait for all tasks: vcsim 0.56 removes a VM's files in one that outlives the VM's destruction."""
+        for task in self.read(self.content.taskManager, "recentTask") or ():
+            with suppress(vmodl.MethodFault):
+                self.wait(task)
 
     def make(self, place: "Place", name: str, *, running: bool, devices: Any = ()) -> tuple[str, Any]:
         """Make a VM; its instance UUID, and itself."""

@@ -246,7 +246,7 @@ def test_create_vm_after_the_template_was_made_anew_finds_the_new_one(
     caller = gateway(vcenter)
     caller.create_vm(spec_of(vcenter, "before"))
     client, place = vcenter.server.client, vcenter.place()
-    client.wait(client.find("DC0", "vm", "debian-12").Destroy_Task())
+    client.destroy(client.find("DC0", "vm", "debian-12"))
     client.make(place, "debian-12", running=False)[1].MarkAsTemplate()
     assert caller.create_vm(spec_of(vcenter, "after")).done
 
