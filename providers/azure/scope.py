@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from providers.azure.records import Machine
-from providers.memory import Memory
+from providers.memory import Marks
 
 MEMORY_SECONDS: Final = 300.0
 MOST_NAMES: Final = 10_000
@@ -22,7 +22,7 @@ class Scope:
 
     def __init__(self, region: str) -> None:
         self._region = region
-        self._seen: Memory[str, bool] = Memory(MOST_NAMES, MEMORY_SECONDS)
+        self._seen: Marks[str] = Marks(MOST_NAMES)
 
     def holds(self, machine: Machine) -> bool:
         """Whether a VM is in the region."""
@@ -35,12 +35,12 @@ class Scope:
 
     def saw(self, name: str) -> None:
         """Remember that a VM is here."""
-        self._seen.remember(name.lower(), True)  # noqa: FBT003 # a set with a time
+        self._seen.mark(name.lower(), MEMORY_SECONDS)
 
     def forget(self, name: str) -> None:
         """A VM is elsewhere, or goes: whoever has the name next may be anywhere."""
-        self._seen.forget(name.lower())
+        self._seen.remove(name.lower())
 
     def is_here(self, name: str) -> bool:
         """Whether a VM of that name was seen in the region lately."""
-        return self._seen.recall(name.lower()) is not None
+        return name.lower() in self._seen

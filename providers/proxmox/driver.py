@@ -12,9 +12,7 @@ from providers.credentials import Credentials
 from providers.domain import VM, Environment, Manner, Operation, StopMode, Verb, VMSpec
 from providers.driver import Driver, Work
 from providers.errors import (
-    BackendFailureError,
     BackendReply,
-    BackendTimeoutError,
     ConflictError,
     ProviderError,
     UnprocessableError,
@@ -27,6 +25,7 @@ from providers.proxmox.client import Options, ProxmoxClient
 from providers.proxmox.codes import MISSING, NOT_RUNNING
 from providers.proxmox.creation import Creation, Template, TemplateGoneError
 from providers.proxmox.failures import VENDOR_ERRORS, text_of, translate
+from providers.proxmox.guests import Guests
 from providers.proxmox.naming import Place
 from providers.proxmox.progress import Progress, Step, not_found
 from providers.proxmox.recipe import ImageKind, recipe_for
@@ -37,8 +36,6 @@ from providers.proxmox.site import Site, site_of
 # How long what was seen of a VM is good for its removal. Short, as what others do meanwhile is not noticed before its
 # power is cut; Proxmox itself goes on refusing what is protected.
 SEEN_SECONDS: Final = 10.0
-# How long a guest's agent that did not answer is not asked again.
-SILENT_SECONDS: Final = 15.0
 # How long a template is not looked at again; images are built anew under the same id.
 TEMPLATE_SECONDS: Final = 60.0
 MOST_VMS: Final = 1000
@@ -60,7 +57,7 @@ class ProxmoxDriver(Driver):
         self._progress = Progress(client)
         self._templates: Memory[str, Template] = Memory(MOST_TEMPLATES, TEMPLATE_SECONDS)
         self._removables: Memory[str, Removable] = Memory(MOST_VMS, SEEN_SECONDS)
-        self._silent: Memory[str, bool] = Memory(MOST_VMS, SILENT_SECONDS)
+        self._guests = Guests(client)
 
     @classmethod
     def check_create(cls, environment: Environment, spec: VMSpec) -> None:
@@ -129,15 +126,16 @@ class ProxmoxDriver(Driver):
     def delete_vm(self, vm_id: str, work: Work) -> Operation:
         """See `Driver`. Two calls, and one for the image with its cloud-init.
 
-        One more where this session has not just seen the VM's configuration: it tells what else is to be removed, and
-        that the VM may be removed at all, before its power is cut.
+        The VM's configuration tells what else is to be removed, and that the VM may be removed at all, before its power
+        is cut. Where this session has not just seen it, the look at it takes the place of one at the VM's state: either
+        way it is as many requests.
         """
         seen = self._removables.recall(vm_id)
         if seen is None:
             return self._remove(self._removable(vm_id), work)
         self._removables.forget(vm_id)
         try:
-            return self._remove(seen, work)
+            return self._remove(seen, work, is_fresh=False)
         except ResourceException as error:
             if not MISSING.search(text_of(error)):
                 raise
@@ -187,8 +185,7 @@ class ProxmoxDriver(Driver):
         if config.is_template:
             raise not_found(place.vm_id, CONFIG)
         self._remember(place, config)
-        word, addresses = self._asked_guest(place, config) if config.agent_is_on else ("", ())
-        word = word or self._client.state(place).word
+        word, addresses = self._guests.seen(place, config)
         return read(CONFIG, lambda: shown_vm(place.vm_id, config, word, addresses))
 
     def _remember(self, place: Place, config: Config) -> None:
@@ -206,32 +203,13 @@ class ProxmoxDriver(Driver):
         if config.notes.creation == creation:
             work.finish(self._remove(removable(place, config), work))
 
-    def _remove(self, found: Removable, work: Work) -> Operation:
+    def _remove(self, found: Removable, work: Work, *, is_fresh: bool = True) -> Operation:
+        """Remove a VM; `is_fresh` tells that it was looked at just now, and is no template."""
         removal = Removal(self._client, work)
-        removal.stop(found.place)
+        removal.stop(found.place, is_checked=is_fresh)
         for volume in found.images:
             removal.iso(found.place.node, volume)
         return removal.vm(found.place)
-
-    def _asked_guest(self, place: Place, config: Config) -> tuple[str, tuple[str, ...]]:
-        """The VM's state and addresses, by asking its guest's agent.
-
-        Both are empty where nobody in the guest answers, or the caller may not ask; PVE waits seconds for that, so it
-        is not asked again at once. This comes before asking for the state, as an answer tells that, too.
-        """
-        if self._silent.recall(place.vm_id):
-            return "", ()
-        try:
-            return "running", self._client.addresses(place, config.macs)
-        except ResourceException as error:
-            if NOT_RUNNING.search(text_of(error)):
-                return "stopped", ()
-            if error.status_code not in {403, 500}:
-                raise
-        except (BackendTimeoutError, BackendFailureError):
-            pass
-        self._silent.remember(place.vm_id, True)  # noqa: FBT003 # a set with a time
-        return "", ()
 
     def _power(self, verb: Verb, vm_id: str, action: str, options: Options) -> Operation:
         upid = self._on_its_node(vm_id, lambda place: self._client.power(place, action, options))

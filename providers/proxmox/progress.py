@@ -39,7 +39,8 @@ BEING_MADE: Final = frozenset({"create", "clone"})
 class Step:
     """One task, and how it was asked for, so that it can be asked for again on another node.
 
-    `Operation.handle` is its text: the next look may be another process's.
+    `Operation.handle` is its text: the next look may be another process's. `is_checked` tells that the VM was looked at
+    just before, and is no template: where the task has done the work itself, no look at its state has to follow.
     """
 
     operation: str
@@ -47,6 +48,7 @@ class Step:
     node: str = ""
     options: Options = field(default_factory=lambda: MappingProxyType({}))
     creation: str = ""
+    is_checked: bool = False
 
     @classmethod
     def power(cls, action: str, upid: str, options: Options, creation: str = "") -> Step:
@@ -106,10 +108,12 @@ class Progress:
 
     def _arrived(self, operation: Operation, step: Step) -> Operation:
         """The task ended well: but one that tells the HA manager, or waits for qmeventd, ends before the work does."""
+        goes_on = type_of_task(step.upid).startswith("ha") or step.action == "reboot"
+        if step.is_checked and not goes_on:
+            return replace(operation, done=True)
         state = self._state(step, operation.vm_id or "")
         if state.is_template:
             return replace(operation, done=True, failure=not_found(operation.vm_id or "", step.operation))
-        goes_on = type_of_task(step.upid).startswith("ha") or step.action == "reboot"
         done = state.word == GOALS[step.action] or not goes_on or self._is_undone(step, operation.vm_id or "")
         return replace(operation, done=done, vm=_in_state(operation.vm, state))
 

@@ -46,7 +46,10 @@ LOCKED: Final[Mapping[str, VMStatus]] = {
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What lists and `status/current` say of a VM. `word` is QEMU's own, where it is told, or PVE's."""
+    """What lists and `status/current` say of a VM.
+
+    `word` is QEMU's own, where it is told, or PVE's; `uptime_seconds` counts from the start of its process.
+    """
 
     vm_id: str
     name: str
@@ -55,6 +58,7 @@ class State:
     is_template: bool
     cpus: int | None
     memory_mib: int | None
+    uptime_seconds: int = 0
 
     @property
     def status(self) -> VMStatus:
@@ -193,6 +197,7 @@ def read_state(entry: Mapping[str, Any]) -> State:
         is_template=bool(int(entry.get("template") or 0)),
         cpus=int(entry["cpus"]) if entry.get("cpus") is not None else None,
         memory_mib=int(memory) // _MIB if memory is not None else None,
+        uptime_seconds=int(entry.get("uptime") or 0),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from proxmoxer.core import ResourceException
@@ -71,10 +71,10 @@ class Removal:
         self._client = client
         self._work = work
 
-    def stop(self, place: Place) -> None:
-        """Cut a VM's power, whether it runs or not, and wait until it is off."""
-        upid = self._client.power(place, "stop", {})
-        self._work.finish(Operation(Verb.STOP, place.vm_id, str(Step.power("stop", upid, {}))))
+    def stop(self, place: Place, *, is_checked: bool) -> None:
+        """Cut a VM's power, whether it runs or not, and wait until it is off; `is_checked` as for `Step`."""
+        step = Step.power("stop", self._client.power(place, "stop", {}), {})
+        self._work.finish(Operation(Verb.STOP, place.vm_id, str(replace(step, is_checked=is_checked))))
 
     def iso(self, node: str, volume: str, upload: str | None = None) -> None:
         """Remove an image; one that is gone already is a success. `upload` is the task that may still bring it."""
@@ -114,7 +114,7 @@ class Removal:
         except _FAILURES as error:
             if not RUNNING.search(_words(error)):
                 raise
-            self.stop(place)
+            self.stop(place, is_checked=True)
             self._work.finish(self.vm(place))
 
     def settled(self, place: Place, *, appears_within: float = 0.0, source: str = "") -> Config | None:

@@ -1,29 +1,21 @@
-"""Starting, stopping, waiting: the HA manager, paused VMs, deaf guests, VMs that move meanwhile; and guest agents."""
+"""Starting, stopping, waiting: the HA manager, paused VMs, deaf guests, VMs that move meanwhile."""
 
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 
 from providers.domain import StopMode, VMStatus
 from providers.errors import BackendTimeoutError, ConflictError, ProviderError, VMNotFoundError
-from providers.gateway import Backends
-from providers.network import Network
 from providers.sandbox.faults import Fault
 from providers.sandbox.proxmox import TEMPLATE_ID
-from tests.providers.proxmox.cluster import AT_ONCE, QEMU, TASK, VM, Pve, wait_until
+from tests.providers.proxmox.cluster import AT_ONCE, QEMU, TASK, VM, Pve, seeded, wait_until
 from tests.providers.proxmox.recorder import recording
 
 AGENT = f"GET {VM}/agent/network-get-interfaces"
 CONFIG, CURRENT = f"GET {VM}/config", f"GET {VM}/status/current"
 VERSIONS = pytest.mark.parametrize("version", ["7.4", "9.0"])
-
-
-def seeded(pve: Pve, state: str = "running") -> str:
-    """One VM."""
-    return str(pve.sandbox.seed(1, state=state)[0])
 
 
 @VERSIONS
@@ -337,59 +329,6 @@ def test_start_that_fails_tells_what_qemu_said(pve: Pve) -> None:
     with pytest.raises(ProviderError, match="bridge 'vmbr9' does not exist") as caught:
         pve.gateway().start_vm(vm_id)
     assert caught.value.code == "unprocessable"
-
-
-def test_get_tells_the_addresses_of_the_vms_own_devices(pve: Pve) -> None:
-    """Two calls; no loopback, no bridge of the guest's, nothing that holds only on the link."""
-    vm_id = seeded(pve)
-    pve.sandbox.set_guest(vm_id, addresses=("10.0.0.4", "fe80::1", "169.254.1.1", "2001:db8::4"))
-    assert pve.gateway().get_vm(vm_id).ip_addresses == ("10.0.0.4", "2001:db8::4")
-    assert pve.operations() == [CONFIG, AGENT]
-
-
-def test_get_of_a_stopped_vm_asks_no_more_than_its_agent(pve: Pve) -> None:
-    """Two calls: Proxmox says that it does not run."""
-    vm_id = seeded(pve, "stopped")
-    shown = pve.gateway().get_vm(vm_id)
-    assert (shown.status, shown.ip_addresses) == (VMStatus.STOPPED, ())
-    assert pve.operations() == [CONFIG, AGENT]
-
-
-@pytest.mark.parametrize("case", ["silent", "forbidden", "slow", "broken"])
-def test_get_without_an_answer_of_the_agent_tells_no_addresses(pve: Pve, case: str) -> None:
-    """No error: three calls, and two for the next look, which does not wait for the agent again."""
-    vm_id = seeded(pve)
-    gateway = pve.gateway()
-    match case:
-        case "silent":
-            pve.sandbox.set_guest(vm_id, agent_runs=False)
-        case "forbidden":
-            denied = f"Permission check failed (/vms/{vm_id}, VM.GuestAgent.Audit)"
-            pve.sandbox.faults.add(Fault(AGENT, status=403, message=denied))
-        case "slow":
-            patient = Backends(Network(connect_timeout_seconds=60.0, read_timeout_seconds=60.0))
-            gateway = pve.gateway(backends=patient)
-            pve.sandbox.faults.add(Fault(AGENT, delay_seconds=60.0))
-        case "broken":
-            pve.sandbox.faults.add(Fault(AGENT, body=b'{"data":null}', content_type="application/json"))
-        case _:
-            pass
-    begun = time.monotonic()
-    shown = gateway.get_vm(vm_id)
-    # A guest's agent gets five seconds, whatever other calls get.
-    assert time.monotonic() - begun < 30
-    assert (shown.status, shown.ip_addresses) == (VMStatus.RUNNING, ())
-    assert [call for call in pve.operations() if call != AGENT] == [CONFIG, CURRENT]
-    pve.sandbox.calls.clear()
-    assert gateway.get_vm(vm_id).status is VMStatus.RUNNING
-    assert pve.operations() == [CONFIG, CURRENT]
-
-
-def test_get_without_an_agent_asks_none(pve: Pve) -> None:
-    """Two calls."""
-    (vm_id,) = pve.sandbox.seed(1, agent=False)
-    assert pve.gateway().get_vm(str(vm_id)).ip_addresses == ()
-    assert pve.operations() == [CONFIG, CURRENT]
 
 
 def test_list_of_two_thousand_vms_is_one_call(pve: Pve) -> None:

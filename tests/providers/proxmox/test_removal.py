@@ -11,7 +11,6 @@ from providers.sandbox.faults import Fault
 from providers.sandbox.proxmox import TEMPLATE_ID
 from tests.providers.proxmox.cluster import BY_PASSWORD, IMAGES, QEMU, STORAGE, TASK, VM, Pve
 
-POLLS = {TASK, f"GET {VM}/status/current"}
 CONTAINER = 107
 VERBS = {
     "get": lambda gateway, vm_id: gateway.get_vm(vm_id),
@@ -82,22 +81,26 @@ def test_delete_of_a_protected_vm_is_a_conflict_before_anything_is_done(pve: Pve
     assert (pve.made(), pve.sandbox.vm(vm_id).state) == (before, state)
 
 
-@pytest.mark.parametrize(("just_shown", "looks"), [(True, []), (False, [f"GET {VM}/config"])])
+@pytest.mark.parametrize(
+    ("just_shown", "before", "after"), [(True, [], [f"GET {VM}/status/current"]), (False, [f"GET {VM}/config"], [])]
+)
 def test_delete_of_a_running_vm_is_two_calls_and_one_for_its_image(
     pve: Pve,
     just_shown: bool,  # noqa: FBT001 - pytest's
-    looks: list[str],
+    before: list[str],
+    after: list[str],
 ) -> None:
-    """Polls aside; a VM that was not just shown is looked at once."""
+    """Polls of tasks, and one look: at what was not just shown before the stop, at the state of what was after it."""
     vm_id = pve.create()
     gateway = pve.gateway()
     if just_shown:
         gateway.get_vm(vm_id)
     pve.sandbox.calls.clear()
     gateway.delete_vm(vm_id)
-    assert [call for call in pve.operations() if call not in POLLS] == [
-        *looks,
+    assert [call for call in pve.operations() if call != TASK] == [
+        *before,
         f"POST {VM}/status/stop",
+        *after,
         f"DELETE {STORAGE}/content/{{volume}}",
         f"DELETE {VM}",
     ]
