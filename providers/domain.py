@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -154,6 +156,20 @@ class VMSpec:
     start: bool = True
     idempotency: Idempotency | None = None
     admin_password: str | None = field(default=None, repr=False)
+
+    def request_key(self, environment: str) -> str:
+        """What stands for the caller's key, which is a promise about one VM in one environment.
+
+        64 hexadecimal digits, and empty without a key.
+        """
+        if self.idempotency is None:
+            return ""
+        return hashlib.sha256(json.dumps([self.idempotency.key, environment]).encode()).hexdigest()
+
+    @property
+    def request_digest(self) -> str:
+        """What stands for the content of a request with a key; empty without one."""
+        return self.idempotency.digest if self.idempotency else ""
 
 
 @dataclass(frozen=True)

@@ -210,3 +210,11 @@ class UnavailableError(ProviderError):
 
 class AlreadyInStateError(Exception):
     """The VM is already where the verb would bring it: a success, told by a cloud as an error."""
+
+
+def key_reused(vm_id: str) -> UnprocessableError:
+    """An idempotency key comes with other content than in the request that made a VM."""
+    return UnprocessableError(
+        f"This Idempotency-Key was used before for a request with other content, which made VM {vm_id}: use a new key "
+        "for a new request."
+    )

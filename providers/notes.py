@@ -5,7 +5,6 @@ Other lines of the notes are people's, and are left alone.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from providers.domain import NOTHING, Idempotency
+from providers.domain import NOTHING
 
 MARK = "cloudvm"
 
@@ -28,8 +27,8 @@ class Notes:
         creation: drawn for the one create that made the VM, so that it is known again whatever becomes of its id.
         vm_id: the VM for which this was written, where the cloud lets us choose ids. A copy of the VM that somebody
             made in the cloud has the notes, too, and another id.
-        request_key: stands for the environment and the Idempotency-Key of the create.
-        request_digest: stands for the content of the create.
+        request_key: `VMSpec.request_key` of the create.
+        request_digest: `VMSpec.request_digest` of the create.
 
     """
 
@@ -56,11 +55,6 @@ def read(text: str) -> Notes:
         if line.strip().startswith(f'{{"{MARK}"'):
             return _read(line)
     return Notes()
-
-
-def request_key(environment: str, idempotency: Idempotency) -> str:
-    """What stands for a caller's key: one VM in one environment. 64 hexadecimal digits."""
-    return hashlib.sha256(json.dumps([idempotency.key, environment]).encode()).hexdigest()
 
 
 def _read(line: str) -> Notes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import uuid
 from collections.abc import Mapping
@@ -70,14 +68,12 @@ def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _token(environment: Environment, spec: VMSpec) -> str:
-    """At most 64 characters. A key stands for one VM in one environment, without one every request is new."""
-    if spec.idempotency is None:
-        return str(uuid.uuid4())
-    return hashlib.sha256(json.dumps([spec.idempotency.key, environment.name]).encode()).hexdigest()
+    """At most 64 characters; without a key every request is new."""
+    return spec.request_key(environment.name) or str(uuid.uuid4())
 
 
 def _own_tags(spec: VMSpec) -> dict[str, str]:
-    request = {REQUEST_TAG: spec.idempotency.digest} if spec.idempotency else {}
+    request = {REQUEST_TAG: spec.request_digest} if spec.idempotency else {}
     return {NAME_TAG: spec.name, **request}
 
 

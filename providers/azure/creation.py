@@ -18,7 +18,7 @@ from providers.azure.records import DIGEST_TAG, KEY_TAG, Machine, read_machine, 
 from providers.azure.removal import Removal
 from providers.domain import Operation, Verb, VMStatus
 from providers.driver import Work
-from providers.errors import BackendReply, ConflictError, NameTakenError, ProviderError, UnprocessableError
+from providers.errors import BackendReply, ConflictError, NameTakenError, ProviderError, key_reused
 
 # A try of the same request that comes later finds a VM that has been in use since.
 RETRY_SECONDS: Final = 900.0
@@ -106,11 +106,8 @@ class Creation:
                 "It was left as it is: choose another name.",
                 backend=BackendReply("Azure", CREATE),
             )
-        if found.tags.get(DIGEST_TAG) != self._recipe.request_digest:
-            raise UnprocessableError(
-                f"This Idempotency-Key was used before for a request with other content, which made VM {found.name}: "
-                "use a new key for a new request."
-            )
+        if found.tags.get(DIGEST_TAG) != self._recipe.spec.request_digest:
+            raise key_reused(found.name)
         if found.provisioning == "Deleting":
             raise ConflictError(
                 f"VM {found.name}, which this Idempotency-Key has made, is being deleted: use a new key."

@@ -12,7 +12,6 @@ from typing import Any, Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from providers import notes
 from providers.azure.records import CREATION_TAG, DIGEST_TAG, KEY_TAG, OWN_TAGS
 from providers.azure.site import Site, site_of
 from providers.domain import Environment, VMSpec
@@ -89,13 +88,8 @@ class Recipe:
 
     @property
     def request_key(self) -> str:
-        """What stands for the idempotency key; empty without one."""
-        return notes.request_key(self.site.name, self.spec.idempotency) if self.spec.idempotency else ""
-
-    @property
-    def request_digest(self) -> str:
-        """What stands for the content of the request; empty without an idempotency key."""
-        return self.spec.idempotency.digest if self.spec.idempotency else ""
+        """See `VMSpec.request_key`."""
+        return self.spec.request_key(self.site.name)
 
     def body(self) -> dict[str, Any]:
         """The VM as Azure is asked for it."""
@@ -114,7 +108,7 @@ class Recipe:
         }
 
     def _own_tags(self) -> dict[str, str]:
-        keyed = {KEY_TAG: self.request_key, DIGEST_TAG: self.request_digest} if self.request_key else {}
+        keyed = {KEY_TAG: self.request_key, DIGEST_TAG: self.spec.request_digest} if self.request_key else {}
         return {CREATION_TAG: self.creation, **keyed}
 
     def _disk(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.driver import Work
-from providers.errors import ConflictError, UnprocessableError
+from providers.errors import ConflictError, key_reused
 from providers.nutanix.client import Check, PrismClient
 from providers.nutanix.failures import FAILURES, failure_of
 from providers.nutanix.lookups import Lookups
@@ -64,11 +64,8 @@ class Creation:
             UnprocessableError: the other try has other content.
 
         """
-        if machine.notes.request_digest != self._recipe.request_digest:
-            raise UnprocessableError(
-                f"This Idempotency-Key was used before for a request with other content, which made VM {machine.id}: "
-                "use a new key for a new request."
-            )
+        if machine.notes.request_digest != self._recipe.spec.request_digest:
+            raise key_reused(machine.id)
         if machine.status is VMStatus.CREATING:
             raise ConflictError(f"Another request with this Idempotency-Key is making VM {machine.id}; try again.")
         if not self._recipe.spec.start or machine.status is VMStatus.RUNNING:

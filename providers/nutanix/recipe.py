@@ -31,13 +31,8 @@ class Recipe:
 
     @property
     def request_key(self) -> str:
-        """What stands for the idempotency key; empty without one."""
-        return notes.request_key(self.site.name, self.spec.idempotency) if self.spec.idempotency else ""
-
-    @property
-    def request_digest(self) -> str:
-        """What stands for the content of the request; empty without an idempotency key."""
-        return self.spec.idempotency.digest if self.spec.idempotency else ""
+        """See `VMSpec.request_key`."""
+        return self.spec.request_key(self.site.name)
 
     def request(self, attempt: int) -> str:
         """The uuid that v4 shall know this request by: drawn, or the same for each try with a key."""
@@ -55,7 +50,7 @@ class Recipe:
             memory_mib=spec.offer.memory_mib or 0,
             image=image,
             network=network,
-            description=notes.write(Notes(spec.tags, self.creation, "", self.request_key, self.request_digest)),
+            description=notes.write(Notes(spec.tags, self.creation, "", self.request_key, self.spec.request_digest)),
             cluster=cluster,
             container=self.site.container,
             # No disk can be smaller than its image.

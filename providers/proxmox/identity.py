@@ -13,7 +13,7 @@ from typing import Final
 
 from proxmoxer.core import ResourceException
 
-from providers.errors import ProviderError, UnprocessableError
+from providers.errors import ProviderError, key_reused
 from providers.notes import Notes
 from providers.proxmox.client import ProxmoxClient
 from providers.proxmox.codes import IdTakenError
@@ -64,11 +64,8 @@ class Identity:
         if config is None or config.notes.request_key != self._recipe.request_key:
             self._strangers += 1
             raise IdTakenError(f"VM or container {vm_id} was not made by this request.")
-        if config.notes.request_digest != self._recipe.request_digest:
-            raise UnprocessableError(
-                f"This Idempotency-Key was used before for a request with other content, which made VM {vm_id}: use a "
-                "new key for a new request."
-            )
+        if config.notes.request_digest != self._recipe.spec.request_digest:
+            raise key_reused(vm_id)
         return place
 
     def is_anothers(self, vm_id: str) -> bool:

@@ -66,13 +66,8 @@ class Recipe:
 
     @property
     def request_key(self) -> str:
-        """What stands for the idempotency key; empty without one."""
-        return notes.request_key(self.site.name, self.spec.idempotency) if self.spec.idempotency else ""
-
-    @property
-    def request_digest(self) -> str:
-        """What stands for the content of the request; empty without an idempotency key."""
-        return self.spec.idempotency.digest if self.spec.idempotency else ""
+        """See `VMSpec.request_key`."""
+        return self.spec.request_key(self.site.name)
 
     @property
     def image_token(self) -> str:
@@ -89,7 +84,7 @@ class Recipe:
             creation=self.creation,
             vm_id=vm_id,
             request_key=self.request_key,
-            request_digest=self.request_digest,
+            request_digest=self.spec.request_digest,
         )
 
     def new(self, vm_id: str, iso: str) -> Options:

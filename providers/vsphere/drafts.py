@@ -46,8 +46,8 @@ class Draft:
         creation = uuid.uuid4().hex
         if spec.idempotency is None:
             return cls(spec, str(uuid.uuid4()), creation)
-        key = notes.request_key(environment.name, spec.idempotency)
-        return cls(spec, str(uuid.uuid5(_KEYS, key)), creation, key, spec.idempotency.digest)
+        key = spec.request_key(environment.name)
+        return cls(spec, str(uuid.uuid5(_KEYS, key)), creation, key, spec.request_digest)
 
     @property
     def is_keyed(self) -> bool:

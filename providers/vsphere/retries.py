@@ -7,7 +7,7 @@ from dataclasses import replace
 from pyVmomi import vim, vmodl
 
 from providers.domain import Operation, Verb
-from providers.errors import ConflictError, UnprocessableError
+from providers.errors import ConflictError, key_reused
 from providers.vsphere.client import VSphereClient
 from providers.vsphere.drafts import Draft
 from providers.vsphere.machines import Machine
@@ -34,10 +34,7 @@ def existing(client: VSphereClient, uuid: str, digest: str) -> Operation | None:
     if not machine.has_config:
         raise still_at_work()
     if machine.notes.request_digest != digest:
-        raise UnprocessableError(
-            f"This Idempotency-Key was used before for a request with other content, which made VM {machine.uuid}: use "
-            "a new key for a new request."
-        )
+        raise key_reused(machine.uuid)
     return Operation(Verb.CREATE, machine.uuid, done=True, vm=machine.vm)
 
 

@@ -3,7 +3,6 @@
 import pytest
 
 from providers import notes
-from providers.domain import Idempotency
 from providers.notes import Notes
 
 FULL = Notes(
@@ -47,15 +46,3 @@ def test_read_finds_the_line_among_those_of_people() -> None:
 def test_read_of_what_is_not_ours_is_nothing(text: str) -> None:
     """People change notes, and nobody is to fail for it."""
     assert notes.read(text) == Notes()
-
-
-def test_request_key_differs_by_key_and_by_environment() -> None:
-    """A key is a promise about one VM in one environment."""
-    keys = {
-        notes.request_key(environment, Idempotency(key, "digest"))
-        for environment in ("a", "b", "a b")
-        for key in ("1", "2", "b 1")
-    }
-    assert len(keys) == 9
-    assert all(len(key) == 64 for key in keys)
-    assert notes.request_key("a", Idempotency("1", "x")) == notes.request_key("a", Idempotency("1", "y"))

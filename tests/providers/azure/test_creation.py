@@ -20,7 +20,6 @@ from providers.errors import (
     UnprocessableError,
 )
 from providers.gateway import Backends
-from providers.notes import request_key
 from providers.work import Wish
 from tests.providers.azure.documents import (
     CREATED,
@@ -45,10 +44,9 @@ from tests.providers.azure.endpoint import Endpoint, Reply, Request, answering, 
 GET, PUT, DELETE = (f"{method} virtualMachines/vm1" for method in ("GET", "PUT", "DELETE"))
 ALL = "GET virtualMachines"
 POLL = "GET locations/westeurope/operations/op-1"
-assert KEYED.idempotency is not None
 KEY_TAGS = {
-    "cloudvm:request-key": request_key("azure1", KEYED.idempotency),
-    "cloudvm:request-digest": KEYED.idempotency.digest,
+    "cloudvm:request-key": KEYED.request_key("azure1"),
+    "cloudvm:request-digest": KEYED.request_digest,
 }
 
 
