@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterable
-from typing import Final, TypeVar, cast
+from collections.abc import Iterable
+from typing import Final
 
 from providers.errors import UnprocessableError
+from providers.findings import Findings
 from providers.nutanix.client import PrismClient
 from providers.nutanix.records import Image, Place
 from providers.nutanix.site import Site, is_uuid
 
 KEPT_SECONDS: Final = 300.0
-
-T = TypeVar("T")
+MOST_KEPT: Final = 128
 
 
 class Lookups:
@@ -23,13 +21,14 @@ class Lookups:
     def __init__(self, client: PrismClient, site: Site) -> None:
         self._client = client
         self._site = site
-        self._lock = threading.Lock()
-        self._kept: dict[tuple[str, str], tuple[float, object]] = {}
+        self._images: Findings[str, Image] = Findings(MOST_KEPT, KEPT_SECONDS)
+        self._networks: Findings[str, str] = Findings(MOST_KEPT, KEPT_SECONDS)
+        self._clusters: Findings[str, str] = Findings(MOST_KEPT, KEPT_SECONDS)
 
     def forget(self) -> None:
         """Look everything up anew: a create has failed, perhaps as something is not there any more."""
-        with self._lock:
-            self._kept.clear()
+        for findings in (self._images, self._networks, self._clusters):
+            findings.clear()
 
     def image(self, wanted: str) -> Image:
         """The disk image of that uuid or name.
@@ -38,7 +37,7 @@ class Lookups:
             UnprocessableError: there is none, or more than one.
 
         """
-        return self._keep(("image", wanted), lambda: self._image(wanted))
+        return self._images.find(wanted, lambda: self._image(wanted))
 
     def network(self, cluster: str) -> str:
         """The uuid of the network that the environment names, or of the cluster's only one.
@@ -49,7 +48,7 @@ class Lookups:
         """
         if is_uuid(self._site.network):
             return self._site.network
-        return self._keep(("network", cluster), lambda: self._network(cluster))
+        return self._networks.find(cluster, lambda: self._network(cluster))
 
     def cluster(self) -> str:
         """The uuid of the cluster on which VMs are made; blank where nobody has to name it.
@@ -58,7 +57,7 @@ class Lookups:
             UnprocessableError: there is none of that name, or the file has to say which.
 
         """
-        return self.scope() or self._keep(("cluster", ""), lambda: self._only(self._client.clusters()))
+        return self.scope() or self._clusters.find("", lambda: self._only(self._client.clusters()))
 
     def scope(self) -> str:
         """The uuid of the cluster that the environment names; blank if it names none.
@@ -70,17 +69,7 @@ class Lookups:
         wanted = self._site.cluster
         if not wanted or is_uuid(wanted):
             return wanted
-        return self._keep(("cluster", wanted), lambda: self._named_cluster(wanted))
-
-    def _keep(self, key: tuple[str, str], look: Callable[[], T]) -> T:
-        with self._lock:
-            kept = self._kept.get(key)
-        if kept is not None and time.monotonic() - kept[0] < KEPT_SECONDS:
-            return cast("T", kept[1])
-        found = look()
-        with self._lock:
-            self._kept[key] = (time.monotonic(), found)
-        return found
+        return self._clusters.find(wanted, lambda: self._named_cluster(wanted))
 
     def _image(self, wanted: str) -> Image:
         matching = [

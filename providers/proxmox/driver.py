@@ -18,6 +18,7 @@ from providers.errors import (
     UnprocessableError,
     VMNotFoundError,
 )
+from providers.findings import Findings
 from providers.memory import Memory
 from providers.network import Network
 from providers.proxmox.answers import read
@@ -28,7 +29,7 @@ from providers.proxmox.failures import VENDOR_ERRORS, text_of, translate
 from providers.proxmox.guests import Guests
 from providers.proxmox.naming import Place
 from providers.proxmox.progress import Progress, Step, not_found
-from providers.proxmox.recipe import ImageKind, recipe_for
+from providers.proxmox.recipe import ImageKind, Recipe, recipe_for
 from providers.proxmox.records import Config, listed_vm, shown_vm
 from providers.proxmox.removal import Removable, Removal, removable
 from providers.proxmox.site import Site, site_of
@@ -55,7 +56,7 @@ class ProxmoxDriver(Driver):
         self._site = site
         self._client = client
         self._progress = Progress(client)
-        self._templates: Memory[str, Template] = Memory(MOST_TEMPLATES, TEMPLATE_SECONDS)
+        self._templates: Findings[str, Template] = Findings(MOST_TEMPLATES, TEMPLATE_SECONDS)
         self._removables: Memory[str, Removable] = Memory(MOST_VMS, SEEN_SECONDS)
         self._guests = Guests(client)
 
@@ -85,18 +86,9 @@ class ProxmoxDriver(Driver):
     def create_vm(self, spec: VMSpec, work: Work) -> Operation:
         """See `Driver`."""
         recipe = recipe_for(self._environment, spec)
-        template = self._template(recipe.image.name) if recipe.image.kind is ImageKind.TEMPLATE else None
-        creation = Creation(self._client, recipe, work, template)
-        try:
-            return creation.run()
-        except TemplateGoneError:
-            self._templates.forget(recipe.image.name)
-            creation.use(self._template(recipe.image.name))
-            return creation.run()
-        except (ProviderError, ResourceException):
-            # By now it may be another one with other drives.
-            self._templates.forget(recipe.image.name)
-            raise
+        if recipe.image.kind is ImageKind.TEMPLATE:
+            return self._clone(recipe, work)
+        return Creation(self._client, recipe, work, None).run()
 
     def start_vm(self, vm_id: str, work: Work) -> Operation:  # noqa: ARG002 # one step
         """See `Driver`. A paused VM is resumed."""
@@ -215,6 +207,21 @@ class ProxmoxDriver(Driver):
         upid = self._on_its_node(vm_id, lambda place: self._client.power(place, action, options))
         return Operation(verb, vm_id, str(Step.power(action, upid, options)))
 
+    def _clone(self, recipe: Recipe, work: Work) -> Operation:
+        name = recipe.image.name
+        template = self._template(name)
+        creation = Creation(self._client, recipe, work, template)
+        try:
+            return creation.run()
+        except TemplateGoneError:
+            self._templates.forget(name, template)
+            creation.use(self._template(name))
+            return creation.run()
+        except (ProviderError, ResourceException):
+            # By now it may be another one with other drives.
+            self._templates.forget(name, template)
+            raise
+
     def _template(self, vm_id: str) -> Template:
         """A template; not looked for again for a while.
 
@@ -222,16 +229,13 @@ class ProxmoxDriver(Driver):
             UnprocessableError: there is none.
 
         """
-        seen = self._templates.recall(vm_id)
-        if seen is not None:
-            return seen
+        return self._templates.find(vm_id, lambda: self._found_template(vm_id))
+
+    def _found_template(self, vm_id: str) -> Template:
         try:
-            place, config = self._on_its_node(vm_id, lambda place: (place, self._client.config(place)))
+            return self._on_its_node(vm_id, lambda place: Template(place, self._client.config(place)))
         except VMNotFoundError as error:
             raise _no_template(vm_id) from error
-        template = Template(place, config)
-        self._templates.remember(vm_id, template)
-        return template
 
 
 def _guest_time(manner: Manner) -> dict[str, str | int]:

@@ -9,9 +9,9 @@ from pyVmomi import vim
 from providers.domain import Operation, Verb
 from providers.driver import Work
 from providers.errors import PermissionDeniedError, UnprocessableError
-from providers.vsphere.images import IMAGES_KEPT, File
-from providers.vsphere.inventory import Inventory
-from providers.vsphere.kept import Kept
+from providers.findings import Findings
+from providers.vsphere.images import File
+from providers.vsphere.inventory import KEPT_SECONDS, MOST_KEPT, Inventory
 from providers.vsphere.progress import Goal
 from providers.vsphere.properties import Found, moref, only
 from providers.vsphere.session import Session
@@ -23,7 +23,7 @@ class Files:
     def __init__(self, session: Session, inventory: Inventory) -> None:
         self._session = session
         self._inventory = inventory
-        self._kept: dict[str, Kept[int | None]] = {}
+        self._capacities: Findings[str, int | None] = Findings(MOST_KEPT, KEPT_SECONDS)
 
     def capacity_kib(self, image: File, work: Work) -> int | None:
         """The size of the disk that an image file holds, None where the server does not tell.
@@ -32,9 +32,7 @@ class Files:
             UnprocessableError: there is no such file.
 
         """
-        if len(self._kept) >= IMAGES_KEPT:
-            self._kept.clear()
-        return self._kept.setdefault(str(image), Kept()).get(lambda: self._find(image, work))
+        return self._capacities.find(str(image), lambda: self._find(image, work))
 
     def is_empty(self, store: Found, folder: str, work: Work) -> bool:
         """Whether a folder on a datastore has no file in it; an error where there is no such folder."""

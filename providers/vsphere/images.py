@@ -11,13 +11,12 @@ from pyVmomi import vim
 
 from providers.domain import Environment
 from providers.errors import UnprocessableError
-from providers.vsphere.inventory import Inventory
-from providers.vsphere.kept import Kept
+from providers.findings import Findings
+from providers.vsphere.inventory import KEPT_SECONDS, MOST_KEPT, Inventory
 from providers.vsphere.placement import folders
 from providers.vsphere.properties import Found, Ref, escaped, only, pages
 from providers.vsphere.session import Session
 
-IMAGES_KEPT = 128
 TEMPLATES_SHOWN = 20
 
 # `[datastore] folder/file`: https://developer.broadcom.com/xapis/vsphere-web-services-api/latest/ "Datastore path".
@@ -76,7 +75,7 @@ class Templates:
         self._environment = environment
         self._session = session
         self._inventory = inventory
-        self._kept: dict[str, Kept[Template]] = {}
+        self._found: Findings[str, Template] = Findings(MOST_KEPT, KEPT_SECONDS)
 
     def find(self, image: str) -> Template:
         """The template or VM of that name, or inventory path.
@@ -85,13 +84,11 @@ class Templates:
             UnprocessableError: there is not exactly one.
 
         """
-        if len(self._kept) >= IMAGES_KEPT:
-            self._kept.clear()
-        return self._kept.setdefault(image, Kept()).get(lambda: self._find(image))
+        return self._found.find(image, lambda: self._find(image))
 
     def forget(self) -> None:
         """Look again the next time."""
-        self._kept.clear()
+        self._found.clear()
 
     def _find(self, image: str) -> Template:
         ref = self._by_path(image) if "/" in image else self._by_name(image)

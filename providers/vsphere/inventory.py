@@ -9,10 +9,14 @@ from typing import Final, cast
 from pyVmomi import vim, vmodl
 
 from providers.domain import Environment
-from providers.vsphere.kept import Kept
+from providers.findings import Findings
 from providers.vsphere.placement import Places, chosen, named
 from providers.vsphere.properties import Ref, Way, below, moref, pages
 from providers.vsphere.session import Session
+
+KEPT_SECONDS: Final = 300.0
+# Of images, each.
+MOST_KEPT: Final = 128
 
 _FOLDERS: Final = (Way(vim.Folder, "childEntity", (vim.Folder,)),)
 _DATACENTER: Final = ("name", "vmFolder")
@@ -62,8 +66,8 @@ class Inventory:
     def __init__(self, environment: Environment, session: Session) -> None:
         self._environment = environment
         self._session = session
-        self._datacenter: Kept[Datacenter] = Kept()
-        self._places: Kept[Places] = Kept()
+        self._datacenters: Findings[str, Datacenter] = Findings(1, KEPT_SECONDS)
+        self._places: Findings[str, Places] = Findings(1, KEPT_SECONDS)
 
     def datacenter(self) -> Datacenter:
         """The datacenter that the environment's region names, or the only one.
@@ -72,11 +76,12 @@ class Inventory:
             UnprocessableError: there is not exactly one; the choices are listed.
 
         """
-        return self._datacenter.get(self._find_datacenter)
+        return self._datacenters.find(self._environment.region, self._find_datacenter)
 
     def places(self) -> Places:
         """Where VMs can go in it: folders, computes, pools, datastores and networks, all by one call."""
-        return self._places.get(self._find_places)
+        datacenter = self.datacenter()
+        return self._places.find(moref(datacenter.ref), lambda: self._find_places(datacenter))
 
     def of_vms(self, paths: Sequence[str]) -> vmodl.query.PropertyCollector.FilterSpec:
         """A question about all VMs and templates in the datacenter."""
@@ -85,8 +90,8 @@ class Inventory:
 
     def forget(self) -> None:
         """Look again the next time: something that was found is not there any more."""
-        self._datacenter.forget()
-        self._places.forget()
+        self._datacenters.clear()
+        self._places.clear()
 
     def _find_datacenter(self) -> Datacenter:
         question = below(self._session.root, _FOLDERS, {vim.Datacenter: _DATACENTER})
@@ -95,8 +100,7 @@ class Inventory:
         one = chosen(self._environment, "region", self._environment.region, choices)
         return Datacenter(cast("vim.Datacenter", one.ref), cast("vim.Folder", one.values["vmFolder"]))
 
-    def _find_places(self) -> Places:
-        datacenter = self.datacenter()
+    def _find_places(self, datacenter: Datacenter) -> Places:
         paths = _PLACES if self._session.is_host else {**_PLACES, **_PLACES_OF_VCENTER}
         question = below(datacenter.ref, _WAYS, paths)
         found = pages(self._session.collector, question)
