@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
@@ -102,24 +103,40 @@ class Progress:
     def _failed(self, operation: Operation, step: Step, task: TaskState) -> Operation:
         said = f"{task.code} {task.message}"
         if WRONG_STATE.search(said) and step.do == DELETE and not step.cut:
-            return self._off_to_delete(operation)
+            return self._at_vm(operation, lambda machine: self._off_to_delete(operation, machine))
         if WRONG_STATE.search(said) and step.action is not None:
             return self._in_wrong_state(operation, step, step.action, task)
         if STALE.search(said) and step.do != CREATE and step.again < FRESH_TRIES:
-            return self._anew(operation, step)
+            return self._at_vm(operation, lambda machine: self._anew(operation, step, machine))
         return replace(operation, done=True, failure=self._failure(operation, step, task))
 
-    def _anew(self, operation: Operation, step: Step) -> Operation:
+    def _at_vm(self, operation: Operation, go_on: Callable[[Machine], Operation]) -> Operation:
+        """Go on as the VM is now: a caller who follows an operation holds its first handle to the last.
+
+        What a look before has asked for anew may be done by now; for a delete that is seen by the VM's absence.
+        """
+        try:
+            machine = self._client.get_vm(operation.vm_id or "")
+        except FAILURES as error:
+            if operation.verb is Verb.DELETE and is_missing(error):
+                return replace(operation, done=True)
+            raise
+        return go_on(machine)
+
+    def _anew(self, operation: Operation, step: Step, machine: Machine) -> Operation:
         """The same asked for again: somebody has changed the VM while the task was waiting for its turn."""
-        vm_id = operation.vm_id or ""
         if step.do == DELETE:
-            task_id = self._client.delete_vm(vm_id)
+            task_id = self._client.delete_vm(machine.id)
+        elif step.action is not None and operation.verb is not Verb.RESTART and machine.status is step.action.goal:
+            return replace(operation, done=True, vm=self._in_goal(operation, step))
         else:
-            task_id = self._client.power(vm_id, step.action or Action.OFF)
+            task_id = self._client.power(machine.id, step.action or Action.OFF)
         return replace(operation, handle=str(replace(step, task=task_id, again=step.again + 1)))
 
-    def _off_to_delete(self, operation: Operation) -> Operation:
-        task_id = self._client.power(operation.vm_id or "", Action.OFF)
+    def _off_to_delete(self, operation: Operation, machine: Machine) -> Operation:
+        if machine.status is VMStatus.STOPPED:
+            return replace(operation, handle=str(Step(DELETE, self._client.delete_vm(machine.id), cut=True)))
+        task_id = self._client.power(machine.id, Action.OFF)
         return replace(operation, handle=str(Step(OFF_TO_DELETE, task_id)))
 
     def _in_wrong_state(self, operation: Operation, step: Step, action: Action, task: TaskState) -> Operation:

@@ -1,8 +1,7 @@
 """What the tests of the AWS simulator say often."""
 
 import ssl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import Message
@@ -19,6 +18,7 @@ from mypy_boto3_ec2 import EC2Client
 
 from providers.sandbox.authority import Authority
 from providers.sandbox.aws import ACCESS_KEY, IMAGE_ID, REGION, SECRET, SUBNET_ID, AwsSandbox
+from tests.support.waiting import wait_until
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 
@@ -48,14 +48,6 @@ def described(client: EC2Client, vm_id: str) -> Any:
 def state_of(client: EC2Client, vm_id: str) -> str:
     """The state's name."""
     return str(described(client, vm_id)["State"]["Name"])
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait for a condition to hold."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        time.sleep(0.01)
 
 
 def wait_for_state(client: EC2Client, vm_id: str, state: str) -> None:

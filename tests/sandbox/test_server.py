@@ -14,7 +14,7 @@ import pytest
 from providers.sandbox.authority import Authority
 from providers.sandbox.connection import ConnectionCutError
 from providers.sandbox.server import Server
-from tests.sandbox.support import wait_until
+from tests.support.waiting import wait_until
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -8,7 +8,8 @@ import pytest
 from providers.gateway import Backends
 from providers.nutanix.known import KNOWN
 from providers.sandbox.authority import Authority
-from tests.providers.nutanix.prism import API, APIS, REACHED, Prism, quicken, running_prism
+from tests.providers.nutanix.prism import API, APIS, Prism, quicken, running_prism
+from tests.providers.reached import NETWORK
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +32,7 @@ def fresh(prism: Prism) -> Iterator[Prism]:
     KNOWN.clear()
     prism.sandbox.reset()
     quicken(prism.sandbox)
-    prism.backends = Backends(REACHED)
+    prism.backends = Backends(NETWORK)
     yield prism
     prism.backends.close()
     prism.sandbox.reset()

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from providers.credentials import Credentials
-from providers.domain import Environment, Idempotency, Offer, OperatingSystem, Operation, VMSpec
-from providers.gateway import Backends, Gateway
-from providers.network import Network
+from providers.domain import VMSpec
+from providers.gateway import Gateway
 from providers.nutanix import CLOUD
 from providers.sandbox.authority import Authority
 from providers.sandbox.nutanix import CLUSTER, IMAGE_NAME, NETWORK, PASSWORD, USER, NutanixSandbox
-from providers.waiting import Deadline
-from providers.work import Wish
+from tests.providers.reached import Reached, wanted
 
 API = Literal["v2", "v3", "v4"]
 APIS: tuple[API, ...] = ("v2", "v3", "v4")
 DEMO = Credentials(USER, PASSWORD)
-USER_DATA = b"#cloud-config\npassword: correct-horse-battery\n"
-REACHED = Network(connect_timeout_seconds=5.0, read_timeout_seconds=10.0)
-AT_ONCE = Wish(patience_seconds=0.0)
 
 LIST = {"v2": "v2.0 GET /vms", "v3": "v3 POST /vms/list", "v4": "v4 GET /ahv/config/vms"}
 GET = {"v2": "v2.0 GET /vms/{uuid}", "v3": "v3 GET /vms/{uuid}", "v4": "v4 GET /ahv/config/vms/{extId}"}
@@ -38,38 +32,22 @@ START = {
 
 
 @dataclass
-class Prism:
-    """One Prism. All gateways share the sessions of one process, unless they are given others."""
+class Prism(Reached[NutanixSandbox]):
+    """One Prism, and the API that is spoken with it."""
 
-    sandbox: NutanixSandbox
-    ca_file: str
     api: API
-    backends: Backends = field(default_factory=lambda: Backends(REACHED))
+    demo: ClassVar[Credentials] = DEMO
 
-    def environment(self, **changes: object) -> Environment:
+    @property
+    def keys(self) -> dict[str, object]:
         """The cluster, with its API named."""
-        options: dict[str, object] = {
+        return {
             "name": "prism1",
             "cloud": CLOUD,
-            "url": self.sandbox.url,
-            "ca_file": self.ca_file,
             "network_id": NETWORK,
             "project": "" if self.api == "v2" else CLUSTER,
             "options": {"api_version": (self.api,)},
         }
-        return Environment(**{**options, **changes})  # type: ignore[arg-type] # a test names keys that there are
-
-    def gateway(
-        self,
-        credentials: Credentials = DEMO,
-        *,
-        seconds: float = 20.0,
-        backends: Backends | None = None,
-        **changes: object,
-    ) -> Gateway:
-        """A caller's verbs, until a deadline that is so many seconds away."""
-        deadline = Deadline.after(seconds, first_pause_seconds=0.03)
-        return (backends or self.backends).gateway(self.environment(**changes), credentials, deadline)
 
     def create(self, gateway: Gateway | None = None, **fields: Any) -> str:
         """Make a VM; its id."""
@@ -85,21 +63,6 @@ class Prism:
         """All that a create could have made."""
         vms, disks = self.sandbox.vms(), self.sandbox.disks()
         return [*(vm.uuid for vm in vms), *(disk.uuid for disk in disks), *self.sandbox.unmade()]
-
-    def operations(self) -> list[str]:
-        """The calls served, in order."""
-        return [call.operation for call in self.sandbox.calls.list()]
-
-    def finished(self, operation: Operation) -> Operation:
-        """The end of an operation, followed as a poller does."""
-        seen = [operation]
-
-        def done() -> bool:
-            seen[0] = self.gateway().poll(seen[0])
-            return seen[0].done
-
-        wait_until(done, pause=0.03)
-        return seen[0]
 
 
 @contextmanager
@@ -125,21 +88,6 @@ def quicken(sandbox: NutanixSandbox) -> None:
     sandbox.knobs.guest_seconds = 0.05
 
 
-def spec(key: str = "", digest: str = "digest-1", image: str = IMAGE_NAME, **fields: Any) -> VMSpec:
+def spec(image: str = IMAGE_NAME, **fields: Any) -> VMSpec:
     """A VM with cloud-init, 20 GiB and a start, unless told otherwise."""
-    options: dict[str, Any] = {
-        "name": "test1",
-        "os": OperatingSystem("Linux", "Debian", 20),
-        "offer": Offer("ecs.g1.c2m4", image, 2, 4096),
-        "cloud_init": USER_DATA,
-        "idempotency": Idempotency(key, digest) if key else None,
-    }
-    return VMSpec(**{**options, **fields})
-
-
-def wait_until(condition: Callable[[], bool], *, seconds: float = 8.0, pause: float = 0.02) -> None:
-    """Wait for a condition to hold."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "the condition was not met in time"
-        time.sleep(pause)
+    return wanted(image, **fields)

@@ -10,8 +10,10 @@ import pytest
 from providers.domain import StopMode, VMStatus
 from providers.errors import BackendFailureError, ConflictError, ProviderError, UnavailableError, VMNotFoundError
 from providers.sandbox.faults import Fault
-from tests.providers.nutanix.prism import AT_ONCE, DELETE, GET, START, TASK, Prism, wait_until
+from tests.providers.nutanix.prism import DELETE, GET, START, TASK, Prism
+from tests.providers.reached import AT_ONCE
 from tests.support.threads import at_once
+from tests.support.waiting import wait_until
 
 STALE = Fault(status=412, code="PLAT-10005", message="Invalid eTag header")
 VERBS: dict[str, Callable[[Prism, str], object]] = {
@@ -64,13 +66,40 @@ def test_change_whose_etag_grows_stale_in_the_queue_is_made_anew(central: Prism)
     operation = central.gateway().start_vm(vm_id, AT_ONCE)
     central.sandbox.touch(vm_id)
     central.sandbox.knobs.queue_seconds = 0.0
-    assert central.finished(operation).failure is None
+    assert central.awaited(operation).failure is None
     assert central.states() == {vm_id: "ON"}
     assert [task.status for task in central.sandbox.tasks("on")] == ["FAILED", "SUCCEEDED"]
 
 
 def test_delete_whose_etag_grows_stale_in_the_queue_is_made_anew(central: Prism) -> None:
     """The same for a delete."""
+    (vm_id,) = central.sandbox.seed(1)
+    central.sandbox.knobs.queue_seconds = 0.3
+    operation = central.gateway().delete_vm(vm_id, AT_ONCE)
+    central.sandbox.touch(vm_id)
+    central.sandbox.knobs.queue_seconds = 0.0
+    assert central.awaited(operation).failure is None
+    assert central.states() == {}
+
+
+@pytest.mark.parametrize(("verb", "before", "after"), [("start", "OFF", "ON"), ("stop", "ON", "OFF")])
+def test_change_that_is_made_anew_ends_for_who_follows_it(central: Prism, verb: str, before: str, after: str) -> None:
+    """A follower holds the first handle to the last: what a look before has asked for is not asked for forever."""
+    (vm_id,) = central.sandbox.seed(1, state=before)
+    central.sandbox.knobs.queue_seconds = 0.3
+    gateway = central.gateway()
+    if verb == "start":
+        operation = gateway.start_vm(vm_id, AT_ONCE)
+    else:
+        operation = gateway.stop_vm(vm_id, StopMode.FORCE, 0, AT_ONCE)
+    central.sandbox.touch(vm_id)
+    central.sandbox.knobs.queue_seconds = 0.0
+    assert central.finished(operation).failure is None
+    assert central.states() == {vm_id: after}
+
+
+def test_delete_that_is_made_anew_ends_for_who_follows_it(central: Prism) -> None:
+    """Its VM is gone, which is what was asked for."""
     (vm_id,) = central.sandbox.seed(1)
     central.sandbox.knobs.queue_seconds = 0.3
     operation = central.gateway().delete_vm(vm_id, AT_ONCE)

@@ -26,7 +26,9 @@ from providers.sandbox.nutanix import (
     UNMANAGED_NETWORK,
 )
 from providers.work import StillGoingOnError, Wish
-from tests.providers.nutanix.prism import AT_ONCE, CREATE, DELETE, GET, LIST, START, TASK, Prism, spec, wait_until
+from tests.providers.nutanix.prism import CREATE, DELETE, GET, LIST, START, TASK, Prism, spec
+from tests.providers.reached import AT_ONCE
+from tests.support.waiting import wait_until
 
 GIB = 1 << 30
 LOST = Fault(cut=Cut.ANSWER, after=True)

@@ -25,7 +25,8 @@ from providers.nutanix.known import KnownAPIs
 from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Fault
 from providers.sandbox.nutanix import USER
-from tests.providers.nutanix.prism import APIS, LIST, REACHED, Prism, running_prism
+from tests.providers.nutanix.prism import APIS, LIST, Prism, running_prism
+from tests.providers.reached import NETWORK
 from tests.support.threads import at_once
 
 PROBE, INFO = "v2.0 GET /cluster", "v4 OPTIONS /unversioned/info"
@@ -133,7 +134,7 @@ def test_api_is_found_once_for_sixteen_callers_at_once(prism: Prism) -> None:
 def test_api_is_found_once_for_all_sessions_of_a_process(prism: Prism) -> None:
     """Sessions end; what was found stays, also when the files are loaded anew."""
     for _ in range(3):
-        with closing(Backends(REACHED)) as backends:
+        with closing(Backends(NETWORK)) as backends:
             assert prism.gateway(options={}, backends=backends).list_vms() == []
     assert prism.operations().count(PROBE) == 1
 

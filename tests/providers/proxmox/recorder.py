@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from email.parser import BytesParser
 from email.policy import HTTP
 
-from providers.domain import Environment
 from tests.providers.proxmox.cluster import Pve
 from tests.support.between import Between, Passed, serving_between
 
@@ -47,7 +46,7 @@ def recording(pve: Pve) -> Iterator[Record]:
         record.requests.append(Seen(by.method, path, by.headers, parameters, by.status))
 
     between = Between(pve.sandbox.server.port, ssl.create_default_context(cafile=pve.ca_file), passed)
-    record.pve = Through(pve.sandbox, pve.ca_file, pve.backends, url=between.url)
+    record.pve = Through(pve.sandbox, pve.ca_file, between.url, backends=pve.backends)
     with serving_between(between):
         yield record
 
@@ -56,11 +55,12 @@ def recording(pve: Pve) -> Iterator[Record]:
 class Through(Pve):
     """The cluster at another address, which is plain HTTP: the recorder's own business."""
 
-    url: str = ""
+    url: str
 
-    def environment(self, **changes: object) -> Environment:
+    @property
+    def keys(self) -> dict[str, object]:
         """Its first node, through the recorder."""
-        return super().environment(**{"url": self.url, "name": "recorded", **changes})
+        return {**super().keys, "url": self.url, "name": "recorded"}
 
 
 def _form(headers: dict[str, str], body: bytes) -> dict[str, str]:

@@ -13,8 +13,9 @@ from providers.errors import BackendFailureError, CredentialsRejectedError, Prov
 from providers.gateway import Backends
 from providers.sandbox.faults import Fault
 from providers.sandbox.proxmox import PASSWORD, TOKEN_ID, TOKEN_SECRET, USER
-from tests.providers.proxmox.cluster import BY_PASSWORD, BY_TOKEN, NETWORK, USER_DATA, VM, Pve
+from tests.providers.proxmox.cluster import BY_PASSWORD, BY_TOKEN, VM, Pve
 from tests.providers.proxmox.recorder import recording
+from tests.providers.reached import NETWORK, USER_DATA
 from tests.support.threads import at_once
 
 LOG_IN = "POST /access/ticket"

@@ -17,19 +17,9 @@ from providers.network import Network
 from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE
-from tests.providers.proxmox.cluster import (
-    AT_ONCE,
-    QEMU,
-    STORAGE,
-    TASK,
-    TEMPLATE_IMAGE,
-    VM,
-    VMS,
-    Pve,
-    running_pve,
-    spec,
-    wait_until,
-)
+from tests.providers.proxmox.cluster import QEMU, STORAGE, TASK, TEMPLATE_IMAGE, VM, VMS, Pve, running_pve, spec
+from tests.providers.reached import AT_ONCE
+from tests.support.waiting import wait_until
 
 T = TypeVar("T")
 

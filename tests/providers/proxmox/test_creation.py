@@ -9,18 +9,9 @@ from providers.domain import OperatingSystem, StopMode, VMStatus
 from providers.errors import UnprocessableError
 from providers.gateway import Backends
 from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE, TEMPLATE_ID
-from tests.providers.proxmox.cluster import (
-    BY_PASSWORD,
-    BY_TOKEN,
-    IMAGES,
-    NETWORK,
-    QEMU,
-    TEMPLATE_IMAGE,
-    VM,
-    Pve,
-    spec,
-)
+from tests.providers.proxmox.cluster import BY_PASSWORD, BY_TOKEN, IMAGES, QEMU, TEMPLATE_IMAGE, VM, Pve, spec
 from tests.providers.proxmox.recorder import recording
+from tests.providers.reached import NETWORK
 from tests.support.threads import at_once
 
 MANY = 16

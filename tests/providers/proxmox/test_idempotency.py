@@ -8,8 +8,9 @@ from providers.domain import StopMode
 from providers.errors import UnprocessableError
 from providers.sandbox.faults import Fault
 from providers.sandbox.proxmox import IMPORT_IMAGE, TEMPLATE_ID
-from tests.providers.proxmox.cluster import QEMU, TEMPLATE_IMAGE, USER_DATA, VMS, Pve
+from tests.providers.proxmox.cluster import QEMU, TEMPLATE_IMAGE, VMS, Pve
 from tests.providers.proxmox.images import meta_data, user_data
+from tests.providers.reached import USER_DATA
 from tests.support.threads import at_once
 
 KEY = "order-4711"

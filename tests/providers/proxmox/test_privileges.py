@@ -16,7 +16,8 @@ from providers.errors import PermissionDeniedError, ProviderError
 from providers.gateway import Backends
 from providers.sandbox.authority import Authority
 from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE, TEMPLATE_ID, TOKEN_SECRET
-from tests.providers.proxmox.cluster import NETWORK, QEMU, TEMPLATE_IMAGE, Pve, running_pve, spec
+from tests.providers.proxmox.cluster import QEMU, TEMPLATE_IMAGE, Pve, running_pve, spec
+from tests.providers.reached import NETWORK
 
 Role = Mapping[str, frozenset[str]]
 

@@ -10,8 +10,10 @@ from providers.domain import StopMode, VMStatus
 from providers.errors import BackendTimeoutError, ConflictError, ProviderError, VMNotFoundError
 from providers.sandbox.faults import Fault
 from providers.sandbox.proxmox import TEMPLATE_ID
-from tests.providers.proxmox.cluster import AT_ONCE, QEMU, TASK, VM, Pve, seeded, wait_until
+from tests.providers.proxmox.cluster import QEMU, TASK, VM, Pve, seeded
 from tests.providers.proxmox.recorder import recording
+from tests.providers.reached import AT_ONCE
+from tests.support.waiting import wait_until
 
 AGENT = f"GET {VM}/agent/network-get-interfaces"
 CONFIG, CURRENT = f"GET {VM}/config", f"GET {VM}/status/current"

@@ -103,7 +103,7 @@ def sandboxes(authority: Authority) -> Iterator[dict[Kind, VSphereSandbox]]:
 def _site(sandboxes: dict[Kind, VSphereSandbox], authority: Authority, kind: Kind) -> Iterator[Site]:
     sandbox = sandboxes[kind]
     sandbox.reset()
-    site = Site(sandbox, authority, kind)
+    site = Site(sandbox, str(authority.ca_file), authority, kind)
     yield site
     site.backends.close()
     sandbox.reset()

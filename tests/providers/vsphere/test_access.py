@@ -13,8 +13,10 @@ from providers.errors import CredentialsRejectedError, PermissionDeniedError, Pr
 from providers.gateway import Backends, Limits
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.vsphere import PASSWORD, USER
-from tests.providers.vsphere.site import AT_ONCE, DEMO, NETWORK, TASK, USER_DATA, Site, wait_until
+from tests.providers.reached import AT_ONCE, NETWORK, USER_DATA
+from tests.providers.vsphere.site import DEMO, TASK, Site
 from tests.support.threads import at_once
+from tests.support.waiting import wait_until
 
 MANY = 32
 STEPS = ("MakeDirectory", "CopyVirtualDisk_Task", "ExtendVirtualDisk_Task", "CreateVM_Task", "PowerOnVM_Task")

@@ -13,7 +13,9 @@ from providers.errors import BackendTimeoutError, ErrorCode, NameTakenError, Per
 from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.vsphere import DATASTORES, ISO_IMAGE, TEMPLATE, VMDK_IMAGE
-from tests.providers.vsphere.site import AT_ONCE, TASK, Kind, Site, side_by_side, wait_until
+from tests.providers.reached import AT_ONCE
+from tests.providers.vsphere.site import TASK, Kind, Site, side_by_side
+from tests.support.waiting import wait_until
 
 CLONE, CREATE, START = "CloneVM_Task", "CreateVM_Task", "PowerOnVM_Task"
 SEARCH, FOLDER, COPY, EXTEND = "SearchDatastore_Task", "MakeDirectory", "CopyVirtualDisk_Task", "ExtendVirtualDisk_Task"

@@ -10,7 +10,8 @@ from pyVmomi import vim
 from providers.errors import InvalidRequestError
 from providers.sandbox.vsphere import ISO_IMAGE, TEMPLATE, VMDK_IMAGE
 from providers.vsphere.guestinfo import LIMIT_BYTES, encoded
-from tests.providers.vsphere.site import USER_DATA, Kind, Site
+from tests.providers.reached import USER_DATA
+from tests.providers.vsphere.site import Kind, Site
 
 
 def noise(size: int) -> bytes:

@@ -11,8 +11,10 @@ from providers.domain import StopMode
 from providers.errors import ConflictError, ErrorCode, ProviderError, UnprocessableError
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.vsphere import FOLDERS
-from tests.providers.vsphere.site import AT_ONCE, Site, wait_until
+from tests.providers.reached import AT_ONCE
+from tests.providers.vsphere.site import Site
 from tests.support.threads import at_once
+from tests.support.waiting import wait_until
 
 KEY = "order-4711"
 

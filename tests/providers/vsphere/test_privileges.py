@@ -16,7 +16,8 @@ from providers.errors import PermissionDeniedError, ProviderError
 from providers.gateway import Backends
 from providers.sandbox.authority import Authority
 from providers.sandbox.vsphere import ISO_IMAGE, NETWORKS, SOURCE_VM, TEMPLATE, VMDK_IMAGE
-from tests.providers.vsphere.site import NETWORK, Kind, Site, side_by_side
+from tests.providers.reached import NETWORK
+from tests.providers.vsphere.site import Kind, Site, side_by_side
 
 POWER: Final = frozenset({f"VirtualMachine.Interact.{verb}" for verb in ("PowerOn", "PowerOff", "Reset")})
 PLACES: Final = frozenset({"Resource.AssignVMToPool", "Datastore.AllocateSpace", "Network.Assign"})

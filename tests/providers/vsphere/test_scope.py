@@ -14,7 +14,8 @@ from providers.gateway import Gateway
 from providers.sandbox.faults import Fault
 from providers.sandbox.vsphere import DATACENTER, SOURCE_VM, TEMPLATE
 from providers.vsphere.driver import VSphereDriver
-from tests.providers.vsphere.site import DEMO, NETWORK, Site
+from tests.providers.reached import NETWORK
+from tests.providers.vsphere.site import DEMO, Site
 
 ELSEWHERE = "Elsewhere"
 PAGE, NEXT = "RetrievePropertiesEx", "ContinueRetrievePropertiesEx"

@@ -16,7 +16,7 @@ from providers.sandbox.nutanix import (
     NutanixSandbox,
 )
 from tests.sandbox.nutanix.client import GIB, UNKNOWN, USER_DATA, V2, Caller, v2_made, v2_vm
-from tests.sandbox.support import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from providers.sandbox.nutanix import (
     NutanixSandbox,
 )
 from tests.sandbox.nutanix.client import UNKNOWN, USER_DATA, V3, Caller, v3_made, v3_vm
-from tests.sandbox.support import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from providers.sandbox.nutanix import (
     NutanixSandbox,
 )
 from tests.sandbox.nutanix.client import GIB, TASKS, UNKNOWN, USER_DATA, VMM, VMS, Caller, v4_made, v4_vm
-from tests.sandbox.support import wait_until
 from tests.support.threads import at_once
+from tests.support.waiting import wait_until
 
 CONFIG = "vmm.v4.ahv.config"
 

@@ -8,8 +8,8 @@ from pyVmomi import vim, vmodl
 
 from providers.sandbox.authority import Authority
 from providers.sandbox.vsphere import DISK_BYTES, ESXI_HOST, ISO_IMAGE, VMDK_IMAGE, VSphereSandbox
-from tests.sandbox.support import wait_until
 from tests.sandbox.vsphere.client import DEVICE, Client, add, card, disk, refusal, scsi
+from tests.support.waiting import wait_until
 
 BROWSER = vim.host.DatastoreBrowser
 TARGET = "[datastore1] test1/test1.vmdk"

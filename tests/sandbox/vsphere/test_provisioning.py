@@ -8,9 +8,9 @@ from pyVmomi import vim, vmodl
 
 from providers.sandbox.authority import Authority
 from providers.sandbox.vsphere import DISK_BYTES, SOURCE_VM, TEMPLATE, VSphereSandbox
-from tests.sandbox.support import wait_until
 from tests.sandbox.vsphere.client import DEVICE, Client, card, disk, edit, refusal, scsi
 from tests.support.threads import at_once
+from tests.support.waiting import wait_until
 
 
 def test_clone_of_a_template_has_files_and_identity_of_its_own(vcenter: VSphereSandbox, user: Client) -> None:

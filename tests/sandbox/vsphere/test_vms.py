@@ -9,8 +9,8 @@ from pyVmomi import vim, vmodl
 
 from providers.sandbox.authority import Authority
 from providers.sandbox.vsphere import DISK_BYTES, SOURCE_VM, TEMPLATE, VSphereSandbox
-from tests.sandbox.support import wait_until
 from tests.sandbox.vsphere.client import Client, add, card, disk, edit, refusal, scsi
+from tests.support.waiting import wait_until
 
 ON, OFF, SUSPENDED = (vim.VirtualMachine.PowerState(name) for name in ("poweredOn", "poweredOff", "suspended"))
 
