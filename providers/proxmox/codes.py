@@ -42,14 +42,32 @@ ALREADY_RUNNING: Final = _any(r"VM \d+ already running", r"already running")
 RUNNING: Final = _any(r"VM \d+ is running")
 NOT_RUNNING: Final = _any(r"VM \d+ (is )?not running")
 VM_IN_USE: Final = _any(r"can't lock file")
-GUEST_SILENT: Final = _any(r"(quit/powerdown|powerdown|shutdown) failed - got timeout")
+# Without a reason where the guest was asked by an agent that did not answer: until qemu-server 8.3.4 that is each VM
+# with the agent switched on and none in its guest.
+GUEST_SILENT: Final = _any(r"VM quit/powerdown failed")
 VOLUME_MISSING: Final = _any(r"No such file or directory", r"volume '?\S+'? does not exist", r"no such volume")
+
+
+def waits_for(vm_id: str) -> re.Pattern[str]:
+    """What PVE says when it has waited in vain for another task's work on a VM."""
+    return _any(rf"can't lock file '[^']*/lock-{vm_id}\.conf'")
+
 
 # The first that is found counts, so exceptions stand before the rule.
 ERROR_TEXTS: Final[tuple[tuple[re.Pattern[str], type[ProviderError]], ...]] = (
     (MISSING, VMNotFoundError),
     (_any(r"you can't start a vm if it's a template"), VMNotFoundError),
-    (_any(r"(VM|CT) \d+ already exists", r"VM \d+: config file already exists"), IdTakenError),
+    (
+        _any(
+            r"(VM|CT) \d+ already exists",
+            r"VM \d+: config file already exists",
+            # Somebody is making a VM of this id: PVE waits for the end of that before it looks whether there is one.
+            r"unable to create VM \d+ - can't lock file",
+            # What the cluster's own file system says of an id that is another node's, or a container's.
+            r"atomic file '[^']*/\d+\.conf' failed: File exists",
+        ),
+        IdTakenError,
+    ),
     # "Permission denied" alone is what a node's own file system says, and no role of the caller's would help.
     (_any(r"permission check failed[^)]*\)?"), PermissionDeniedError),
     (GUEST_SILENT, BackendTimeoutError),
@@ -92,7 +110,10 @@ ERROR_TEXTS: Final[tuple[tuple[re.Pattern[str], type[ProviderError]], ...]] = (
             r"hostname lookup '[^']*' failed",
             r"no such cluster node",
             r"uses local storage",
-            r"linked clone",
+            r"(linked|full) clone feature is not supported",
+            r"not allowed for linked clones",
+            r"can't clone to non-shared storage",
+            r"MAX \d+ vcpus allowed per VM",
             r"disk '[^']*' does not exist",
             r"invalid bootorder",
             r"could not determine current size",

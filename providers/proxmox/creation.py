@@ -10,10 +10,10 @@ from proxmoxer.core import ResourceException
 
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.driver import Work
-from providers.errors import ProviderError, UnprocessableError
+from providers.errors import ConflictError, ProviderError, UnprocessableError
 from providers.proxmox import nocloud
 from providers.proxmox.client import ProxmoxClient
-from providers.proxmox.codes import MISSING, IdTakenError
+from providers.proxmox.codes import MISSING, IdTakenError, waits_for
 from providers.proxmox.failures import VENDOR_ERRORS, text_of, translate
 from providers.proxmox.identity import TRIES, Identity
 from providers.proxmox.naming import Place, iso_file, iso_volume
@@ -101,10 +101,12 @@ class Creation:
         self._made(place, upid)
         try:
             self._work.finish(task_operation(Verb.CREATE, vm_id, operation, upid))
-        except IdTakenError:
-            # A clone takes its id only in its task.
+        except ConflictError as error:
+            # A clone takes its id only in its task: somebody else may have it by then, or be at it.
+            if not isinstance(error, IdTakenError) and not waits_for(vm_id).search(error.detail):
+                raise
             self._work.forget(vm_id)
-            raise
+            raise IdTakenError(error.detail, backend=error.backend) from error
         return place
 
     def _create(self, place: Place) -> str:
