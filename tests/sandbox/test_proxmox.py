@@ -179,6 +179,15 @@ def test_clone_to_the_id_of_another_nodes_guest_fails_in_its_task(pve: ProxmoxSa
     assert user.call("POST", f"{QEMU}/{TEMPLATE_ID}/clone", newid=vm_id).reason == told
 
 
+def test_balloon_above_the_memory_is_refused_also_when_it_is_to_go(pve: ProxmoxSandbox, user: Caller) -> None:
+    """PVE compares with what is there before the request."""
+    (vm_id,) = pve.seed(1, state="stopped")
+    pve.set_config(vm_id, "balloon", "8192")
+    config = f"{QEMU}/{vm_id}/config"
+    assert user.call("PUT", config, memory=512, delete="balloon").reason.startswith("balloon value too large")
+    assert user.call("PUT", config, memory=512, balloon=512).status_code == 200
+
+
 def test_create_with_the_id_of_a_container_is_refused(pve: ProxmoxSandbox, user: Caller) -> None:
     """Containers share the ids."""
     pve.seed_container(100)

@@ -182,6 +182,18 @@ def test_clone_of_a_template_with_two_cloud_inits_has_one(pve: Pve) -> None:
     assert drives != [old]
 
 
+def test_clone_of_a_protected_template_with_two_cloud_inits_has_one(pve: Pve) -> None:
+    """PVE takes no drive from a protected VM, also where the same request ends its protection."""
+    pve.stranger().data("PUT", f"{QEMU}/{TEMPLATE_ID}/config", ide2="local-lvm:cloudinit")
+    old = f"local:iso/cloudvm-{'0' * 32}.iso"
+    pve.sandbox.add_volume(old, size_bytes=1 << 20)
+    pve.sandbox.set_config(TEMPLATE_ID, "ide0", f"{old},media=cdrom,size=1M")
+    pve.sandbox.set_config(TEMPLATE_ID, "protection", "1")
+    config = pve.sandbox.vm(pve.create(TEMPLATE_IMAGE)).config
+    assert len([value for value in config.values() if "media=cdrom" in value]) == 1
+    assert "protection" not in config
+
+
 @pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
 def test_create_gives_the_network_and_the_cpu_of_the_environment(pve: Pve, image: str) -> None:
     """A bridge with a VLAN, and another type than the usual one."""
