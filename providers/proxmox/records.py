@@ -41,6 +41,8 @@ LOCKED: Final[Mapping[str, VMStatus]] = {
     "clone": VMStatus.CREATING,
     "suspending": VMStatus.STOPPING,
     "suspended": VMStatus.SUSPENDED,
+    # What is left of a VM without its disks, until it is out of all jobs and lists (`destroy_vm`).
+    "destroyed": VMStatus.DELETING,
 }
 
 

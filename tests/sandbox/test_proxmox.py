@@ -179,6 +179,22 @@ def test_clone_to_the_id_of_another_nodes_guest_fails_in_its_task(pve: ProxmoxSa
     assert user.call("POST", f"{QEMU}/{TEMPLATE_ID}/clone", newid=vm_id).reason == told
 
 
+def test_delete_of_a_file_that_is_not_there_is_no_error(user: Caller) -> None:
+    """Only a line of the task's log."""
+    assert user.done("DELETE", "/nodes/pve/storage/local/content/local:iso/gone.iso") == "OK"
+
+
+def test_vm_whose_disks_are_gone_is_locked_as_destroyed(pve: ProxmoxSandbox, user: Caller) -> None:
+    """Until it is out of the jobs that name it."""
+    (vm_id,) = pve.seed(1, state="stopped")
+    pve.knobs.purge_seconds = 60.0
+    user.data("DELETE", f"{QEMU}/{vm_id}", purge=1)
+    until = time.monotonic() + 10
+    while (entry := user.data("GET", f"{QEMU}/{vm_id}/status/current")).get("lock") != "destroyed":
+        assert time.monotonic() < until
+    assert (entry["name"], entry["status"]) == (f"VM {vm_id}", "stopped")
+
+
 def test_balloon_above_the_memory_is_refused_also_when_it_is_to_go(pve: ProxmoxSandbox, user: Caller) -> None:
     """PVE compares with what is there before the request."""
     (vm_id,) = pve.seed(1, state="stopped")
