@@ -1,7 +1,7 @@
 """What PVE's words mean in ours, as tables. PVE has no error codes: most of what goes wrong is a 500 and a text.
 
-The texts: PVE/API2/Qemu.pm, PVE/QemuServer.pm and PVE/AbstractConfig.pm of qemu-server and pve-guest-common, and
-PVE/Storage.pm of pve-storage (https://git.proxmox.com).
+The texts: PVE/API2/Qemu.pm and PVE/QemuServer.pm of qemu-server, PVE/AbstractConfig.pm of pve-guest-common,
+PVE/Storage.pm of pve-storage, PVE/Cluster.pm of pve-cluster and PVE/Tools.pm of pve-common (https://git.proxmox.com).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from providers.errors import (
     CredentialsRejectedError,
     PermissionDeniedError,
     ProviderError,
+    QuotaExceededError,
     ThrottledError,
     UnavailableError,
     UnprocessableError,
@@ -36,7 +37,6 @@ def _any(*patterns: str) -> re.Pattern[str]:
 MISSING: Final = _any(
     r"Configuration file '[^']*' does not exist",
     r"unable to find configuration file for VM \d+",
-    r"no such VM",
 )
 ALREADY_RUNNING: Final = _any(r"VM \d+ already running", r"already running")
 RUNNING: Final = _any(r"VM \d+ is running")
@@ -92,11 +92,14 @@ ERROR_TEXTS: Final[tuple[tuple[re.Pattern[str], type[ProviderError]], ...]] = (
             r"(not enough|insufficient) (free )?(disk )?(space|memory)",
             r"out of (space|memory)",
             r"cannot allocate memory",
+            r"free space in thin pool \S+ reached threshold",
+            r"got lock request timeout",
             r"no quorum",
             r"cluster not ready",
         ),
         UnavailableError,
     ),
+    (_any(r"unable to get any free VMID"), QuotaExceededError),
     (
         _any(
             r"storage '[^']*' (does not exist|is (not available|disabled|not online))",

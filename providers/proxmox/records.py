@@ -119,7 +119,7 @@ class Config:
 
     @property
     def created_at(self) -> datetime | None:
-        """When it was made, which PVE keeps since 7.1."""
+        """When it was made, which PVE keeps since 7.1; a clone has the time of its template."""
         found = re.search(r"(?:^|,)ctime=(\d+)", self.options.get("meta", ""))
         return datetime.fromtimestamp(int(found[1]), UTC) if found else None
 
