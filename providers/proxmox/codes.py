@@ -1,7 +1,7 @@
 """What PVE's words mean in ours, as tables. PVE has no error codes: most of what goes wrong is a 500 and a text.
 
-The texts: PVE/API2/Qemu.pm, PVE/QemuServer.pm and PVE/AbstractConfig.pm of qemu-server and pve-guest-common, and
-PVE/Storage.pm of pve-storage (https://git.proxmox.com).
+The texts: PVE/API2/Qemu.pm and PVE/QemuServer.pm of qemu-server, PVE/AbstractConfig.pm of pve-guest-common,
+PVE/Storage.pm of pve-storage, PVE/Cluster.pm of pve-cluster and PVE/Tools.pm of pve-common (https://git.proxmox.com).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from providers.errors import (
     CredentialsRejectedError,
     PermissionDeniedError,
     ProviderError,
+    QuotaExceededError,
     ThrottledError,
     UnavailableError,
     UnprocessableError,
@@ -36,20 +37,37 @@ def _any(*patterns: str) -> re.Pattern[str]:
 MISSING: Final = _any(
     r"Configuration file '[^']*' does not exist",
     r"unable to find configuration file for VM \d+",
-    r"no such VM",
 )
 ALREADY_RUNNING: Final = _any(r"VM \d+ already running", r"already running")
 RUNNING: Final = _any(r"VM \d+ is running")
 NOT_RUNNING: Final = _any(r"VM \d+ (is )?not running")
 VM_IN_USE: Final = _any(r"can't lock file")
-GUEST_SILENT: Final = _any(r"(quit/powerdown|powerdown|shutdown) failed - got timeout")
+# Without a reason where the guest was asked by an agent that did not answer: until qemu-server 8.3.4 that is each VM
+# with the agent switched on and none in its guest.
+GUEST_SILENT: Final = _any(r"VM quit/powerdown failed")
 VOLUME_MISSING: Final = _any(r"No such file or directory", r"volume '?\S+'? does not exist", r"no such volume")
+
+
+def waits_for(vm_id: str) -> re.Pattern[str]:
+    """What PVE says when it has waited in vain for another task's work on a VM."""
+    return _any(rf"can't lock file '[^']*/lock-{vm_id}\.conf'")
+
 
 # The first that is found counts, so exceptions stand before the rule.
 ERROR_TEXTS: Final[tuple[tuple[re.Pattern[str], type[ProviderError]], ...]] = (
     (MISSING, VMNotFoundError),
     (_any(r"you can't start a vm if it's a template"), VMNotFoundError),
-    (_any(r"(VM|CT) \d+ already exists", r"VM \d+: config file already exists"), IdTakenError),
+    (
+        _any(
+            r"(VM|CT) \d+ already exists",
+            r"VM \d+: config file already exists",
+            # Somebody is making a VM of this id: PVE waits for the end of that before it looks whether there is one.
+            r"unable to create VM \d+ - can't lock file",
+            # What the cluster's own file system says of an id that is another node's, or a container's.
+            r"atomic file '[^']*/\d+\.conf' failed: File exists",
+        ),
+        IdTakenError,
+    ),
     # "Permission denied" alone is what a node's own file system says, and no role of the caller's would help.
     (_any(r"permission check failed[^)]*\)?"), PermissionDeniedError),
     (GUEST_SILENT, BackendTimeoutError),
@@ -74,11 +92,14 @@ ERROR_TEXTS: Final[tuple[tuple[re.Pattern[str], type[ProviderError]], ...]] = (
             r"(not enough|insufficient) (free )?(disk )?(space|memory)",
             r"out of (space|memory)",
             r"cannot allocate memory",
+            r"free space in thin pool \S+ reached threshold",
+            r"got lock request timeout",
             r"no quorum",
             r"cluster not ready",
         ),
         UnavailableError,
     ),
+    (_any(r"unable to get any free VMID"), QuotaExceededError),
     (
         _any(
             r"storage '[^']*' (does not exist|is (not available|disabled|not online))",
@@ -92,7 +113,10 @@ ERROR_TEXTS: Final[tuple[tuple[re.Pattern[str], type[ProviderError]], ...]] = (
             r"hostname lookup '[^']*' failed",
             r"no such cluster node",
             r"uses local storage",
-            r"linked clone",
+            r"(linked|full) clone feature is not supported",
+            r"not allowed for linked clones",
+            r"can't clone to non-shared storage",
+            r"MAX \d+ vcpus allowed per VM",
             r"disk '[^']*' does not exist",
             r"invalid bootorder",
             r"could not determine current size",

@@ -10,10 +10,10 @@ from proxmoxer.core import ResourceException
 
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.driver import Work
-from providers.errors import ProviderError, UnprocessableError
+from providers.errors import ConflictError, ProviderError, UnprocessableError
 from providers.proxmox import nocloud
 from providers.proxmox.client import ProxmoxClient
-from providers.proxmox.codes import MISSING, IdTakenError
+from providers.proxmox.codes import MISSING, IdTakenError, waits_for
 from providers.proxmox.failures import VENDOR_ERRORS, text_of, translate
 from providers.proxmox.identity import TRIES, Identity
 from providers.proxmox.naming import Place, iso_file, iso_volume
@@ -101,10 +101,12 @@ class Creation:
         self._made(place, upid)
         try:
             self._work.finish(task_operation(Verb.CREATE, vm_id, operation, upid))
-        except IdTakenError:
-            # A clone takes its id only in its task.
+        except ConflictError as error:
+            # A clone takes its id only in its task: somebody else may have it by then, or be at it.
+            if not isinstance(error, IdTakenError) and not waits_for(vm_id).search(error.detail):
+                raise
             self._work.forget(vm_id)
-            raise
+            raise IdTakenError(error.detail, backend=error.backend) from error
         return place
 
     def _create(self, place: Place) -> str:
@@ -178,7 +180,7 @@ class Creation:
     def _complete(self, place: Place) -> Operation:
         """Size, and start."""
         if self._template:
-            self._client.configure(place, self._recipe.changed(self._template.config, self._iso))
+            self._adapt(place, self._template.config)
         if self._recipe.spec.os.disk_gib and self._recipe.image.kind is not ImageKind.INSTALLER:
             self._grow(place, self._template.config if self._template else self._client.config(place))
         return self._start(place, self._recipe.creation)
@@ -197,11 +199,18 @@ class Creation:
         # It has the same name as the earlier try's, and is the earlier try's to remove.
         self._work.forget(self._volume)
         if self._template and not self._recipe.is_applied(config, self._iso):
-            self._client.configure(place, self._recipe.changed(self._template.config, self._iso))
+            self._adapt(place, self._template.config)
         if self._recipe.spec.os.disk_gib and self._recipe.image.kind is not ImageKind.INSTALLER:
             self._grow(place, config)
         # A VM of an earlier try is not this one's to remove, also when nobody is waiting for it to start.
         return self._start(place, "")
+
+    def _adapt(self, place: Place, template: Config) -> None:
+        """Give a clone what it is to have otherwise than its template."""
+        if template.is_protected:
+            # A template's protection is its own. By itself: with it PVE removes no drive in the same request either.
+            self._client.configure(place, {"delete": "protection"})
+        self._client.configure(place, self._recipe.changed(template, self._iso))
 
     def _grow(self, place: Place, config: Config) -> None:
         """Give the system disk the size that the machine type wants, if it has less."""

@@ -30,6 +30,9 @@ GOALS: Final[Mapping[str, str]] = {
     "shutdown": "stopped",
 }
 _POWER: Final = "POST /nodes/{node}/qemu/{vmid}/status/"
+# There is a process, and it waits to be let run: QEMU leaves a VM that was paused when it was reset in `prelaunch`, and
+# so does a backup one that it has started. A VM that is being started by PVE keeps others waiting for its lock.
+HALTED: Final = frozenset({"paused", "suspended", "prelaunch"})
 SETTLE: Final = "settle"
 # The locks of a VM that is being made.
 BEING_MADE: Final = frozenset({"create", "clone"})
@@ -114,6 +117,8 @@ class Progress:
         state = self._state(step, operation.vm_id or "")
         if state.is_template:
             return replace(operation, done=True, failure=not_found(operation.vm_id or "", step.operation))
+        if step.action == "reset" and state.word in HALTED:
+            return self._resumed(operation, step)
         done = state.word == GOALS[step.action] or not goes_on or self._is_undone(step, operation.vm_id or "")
         return replace(operation, done=done, vm=_in_state(operation.vm, state))
 
@@ -190,11 +195,14 @@ class Progress:
 
     def _running_already(self, operation: Operation, step: Step) -> Operation:
         """A VM that is paused has a process, and does not run."""
-        place = Place(node_of_task(step.upid), operation.vm_id or "")
-        state = self._client.state(place)
-        if state.word not in {"paused", "suspended"}:
+        state = self._client.state(Place(node_of_task(step.upid), operation.vm_id or ""))
+        if state.word not in HALTED:
             return replace(operation, done=True, vm=_in_state(operation.vm, state))
-        upid = self._client.power(place, "resume", {})
+        return self._resumed(operation, step)
+
+    def _resumed(self, operation: Operation, step: Step) -> Operation:
+        """The step of letting a halted VM run, which PVE does not mind for one that runs by then."""
+        upid = self._client.power(Place(node_of_task(step.upid), operation.vm_id or ""), "resume", {})
         return replace(operation, handle=str(Step.power("resume", upid, {}, step.creation)))
 
 

@@ -127,11 +127,10 @@ class Recipe:
             options["agent"] = 1
         if self.site.network or "net0" not in template.options:
             options["net0"] = f"virtio,bridge={self.site.network or DEFAULT_BRIDGE}"
-        # A template's protection is its own.
-        unwanted = [name for name in ("vcpus", "protection") if name in template.options]
+        unwanted = [name for name in ("vcpus",) if name in template.options]
         if int(template.options.get("balloon", 0)) > int(options["memory"]):
-            # PVE refuses memory below the least that the balloon may leave.
-            unwanted.append("balloon")
+            # PVE refuses memory below the least that the balloon may leave, also where that goes in the same request.
+            options["balloon"] = options["memory"]
         if iso:
             slot = template.free_cdrom_slot()
             options[slot] = f"{iso},media=cdrom"

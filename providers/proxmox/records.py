@@ -41,6 +41,8 @@ LOCKED: Final[Mapping[str, VMStatus]] = {
     "clone": VMStatus.CREATING,
     "suspending": VMStatus.STOPPING,
     "suspended": VMStatus.SUSPENDED,
+    # What is left of a VM without its disks, until it is out of all jobs and lists (`destroy_vm`).
+    "destroyed": VMStatus.DELETING,
 }
 
 
@@ -117,7 +119,7 @@ class Config:
 
     @property
     def created_at(self) -> datetime | None:
-        """When it was made, which PVE keeps since 7.1."""
+        """When it was made, which PVE keeps since 7.1; a clone has the time of its template."""
         found = re.search(r"(?:^|,)ctime=(\d+)", self.options.get("meta", ""))
         return datetime.fromtimestamp(int(found[1]), UTC) if found else None
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,7 +143,65 @@ def test_nextid_reserves_nothing_and_a_taken_id_is_refused(user: Caller) -> None
     assert user.data("GET", "/cluster/nextid") == user.data("GET", "/cluster/nextid") == "100"
     statuses = at_once(4, lambda _: user.with_token().call("POST", QEMU, vmid=100, name="test1").status_code)
     assert sorted(statuses) == [200, 500, 500, 500]
-    assert "already exists" in user.call("POST", QEMU, vmid=100).reason
+    until = time.monotonic() + 10
+    while "can't lock file" in (reason := user.call("POST", QEMU, vmid=100).reason):
+        assert time.monotonic() < until, reason
+    assert reason == "unable to create VM 100 - VM 100 already exists on node 'pve'"
+
+
+def test_create_with_an_id_that_is_in_the_making_is_refused_for_its_lock(pve: ProxmoxSandbox, user: Caller) -> None:
+    """It waits for the other's task before it looks whether the id is free."""
+    pve.knobs.task_seconds = 60.0
+    user.data("POST", QEMU, vmid=100, scsi0="local-lvm:1")
+    refused = user.call("POST", QEMU, vmid=100)
+    told = "unable to create VM 100 - can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout"
+    assert (refused.status_code, refused.reason) == (500, told)
+
+
+def test_clone_with_an_id_that_is_in_the_making_fails_in_its_task(pve: ProxmoxSandbox, user: Caller) -> None:
+    """Both have seen that the id is free; the second waits a second for the first."""
+    pve.knobs.clone_window_seconds = 0.3
+    pve.knobs.task_seconds = 60.0
+    user.data("POST", f"{QEMU}/{TEMPLATE_ID}/clone", newid=100)
+    told = "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout"
+    assert user.done("POST", f"{QEMU}/{TEMPLATE_ID}/clone", newid=100) == told
+
+
+def test_clone_to_the_id_of_another_nodes_guest_fails_in_its_task(pve: ProxmoxSandbox, user: Caller) -> None:
+    """It looks at its own node alone before it begins."""
+    pve.seed_container(100)
+    (vm_id,) = pve.seed(1, node="pve2")
+    for taken in (100, vm_id):
+        told = f"close (rename) atomic file '/etc/pve/nodes/pve/qemu-server/{taken}.conf' failed: File exists"
+        assert user.done("POST", f"{QEMU}/{TEMPLATE_ID}/clone", newid=taken) == told
+    (vm_id,) = pve.seed(1)
+    told = f"unable to create VM {vm_id}: config file already exists"
+    assert user.call("POST", f"{QEMU}/{TEMPLATE_ID}/clone", newid=vm_id).reason == told
+
+
+def test_delete_of_a_file_that_is_not_there_is_no_error(user: Caller) -> None:
+    """Only a line of the task's log."""
+    assert user.done("DELETE", "/nodes/pve/storage/local/content/local:iso/gone.iso") == "OK"
+
+
+def test_vm_whose_disks_are_gone_is_locked_as_destroyed(pve: ProxmoxSandbox, user: Caller) -> None:
+    """Until it is out of the jobs that name it."""
+    (vm_id,) = pve.seed(1, state="stopped")
+    pve.knobs.purge_seconds = 60.0
+    user.data("DELETE", f"{QEMU}/{vm_id}", purge=1)
+    until = time.monotonic() + 10
+    while (entry := user.data("GET", f"{QEMU}/{vm_id}/status/current")).get("lock") != "destroyed":
+        assert time.monotonic() < until
+    assert (entry["name"], entry["status"]) == (f"VM {vm_id}", "stopped")
+
+
+def test_balloon_above_the_memory_is_refused_also_when_it_is_to_go(pve: ProxmoxSandbox, user: Caller) -> None:
+    """PVE compares with what is there before the request."""
+    (vm_id,) = pve.seed(1, state="stopped")
+    pve.set_config(vm_id, "balloon", "8192")
+    config = f"{QEMU}/{vm_id}/config"
+    assert user.call("PUT", config, memory=512, delete="balloon").reason.startswith("balloon value too large")
+    assert user.call("PUT", config, memory=512, balloon=512).status_code == 200
 
 
 def test_create_with_the_id_of_a_container_is_refused(pve: ProxmoxSandbox, user: Caller) -> None:

@@ -62,6 +62,9 @@ class Changing:
             if request.flag("destroy-unreferenced-disks"):
                 for volume in self._cluster.storages.owned(machine.node, machine.id):
                     self._cluster.storages.remove(machine.node, volume.id)
+            # Nothing else is left of it until it has left the jobs and lists that name it.
+            machine.config = {"lock": "destroyed"}
+            yield self._cluster.knobs.purge_seconds
             del self._cluster.machines.all[machine.id]
 
         return self._cluster.fork(request, "qmdestroy", request.vm_id, work)

@@ -29,6 +29,8 @@ class Knobs:
     resources_lag_seconds: float = 10.0
     # The HA manager acts on its next round, which comes every ten seconds.
     ha_seconds: float = 2.0
+    # Between the end of a VM's disks and its own, while it leaves the firewall, the jobs and the HA manager.
+    purge_seconds: float = 0.0
     # Between a clone's first check and the taking of its id; two clones may have the same id in mind.
     clone_window_seconds: float = 0.0
     # PVE holds every answer of status 401 back for three seconds.

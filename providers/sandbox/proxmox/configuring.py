@@ -88,7 +88,9 @@ class Configuring:
             net = options.NET(wanted[name]) if name.startswith("net") else {}
             if "bridge" in net:
                 path = f"/sdn/zones/localnetwork/{net['bridge']}"
-                caller.check(f"{path}/{net['tag']}" if "tag" in net else path, "SDN.Use")
+                vlans = [*([net["tag"]] if "tag" in net else []), *_vlans(net.get("trunks", ""))]
+                for place in [f"{path}/{vlan}" for vlan in vlans] or [path]:
+                    caller.check(place, "SDN.Use")
 
     def _prepare(self, request: Request) -> tuple[Machine, dict[str, str], list[str]]:
         refuse_root_only(request, "skiplock")
@@ -103,7 +105,7 @@ class Configuring:
         if request.text("digest") not in {None, "", machine.digest()}:
             raise PveError("checksum mismatch (file change by other user?)")
         machine.refuse_locked()
-        _check_balloon(machine, wanted, deleted)
+        _check_balloon(machine, wanted)
         self._check_drives(request.caller, machine, wanted, deleted)
         self.check_serial(request.caller, machine.id, wanted)
         _check_boot(machine, wanted, deleted)
@@ -132,17 +134,24 @@ class Configuring:
 
     def _apply(self, machine: Machine, wanted: Mapping[str, str], deleted: Iterable[str]) -> None:
         for name in deleted:
+            self._refuse_protected(machine, name)
+        for name in deleted:
             self._delete(machine, name)
         for name, value in wanted.items():
             self._set(machine, name, value)
+
+    def _refuse_protected(self, machine: Machine, name: str) -> None:
+        """Refuse to take a drive from a protected VM, also where its protection goes in the same request."""
+        if name.startswith("unused") and name in machine.config:
+            machine.refuse_protected(f"can't remove unused disk '{options.UNUSED(machine.config[name])['file']}'")
+        elif drives.is_slot(name) and name in machine.config:
+            machine.refuse_protected(f"can't remove drive '{name}'")
 
     def _delete(self, machine: Machine, name: str) -> None:
         value = machine.config.get(name)
         if value is None:
             machine.pending.pop(name, None)
             return
-        if name.startswith("unused") or drives.is_slot(name):
-            machine.refuse_protected(f"can't remove {'unused disk' if name.startswith('unused') else 'drive'} '{name}'")
         if name.startswith("unused"):
             self._cluster.storages.remove(machine.node, options.UNUSED(value)["file"])
         elif drives.is_slot(name):
@@ -211,6 +220,12 @@ def _with_mac(value: str) -> str:
     return net_text({"macaddr": new_mac(), **net})
 
 
+def _vlans(trunks: str) -> list[str]:
+    """The VLANs of `10;20-22`."""
+    ranges = [part.partition("-") for part in trunks.split(";") if part]
+    return [str(vlan) for first, _, last in ranges for vlan in range(int(first), int(last or first) + 1)]
+
+
 def _check_any(caller: Caller, path: str, privileges: tuple[str, ...]) -> None:
     if not any(caller.may(path, privilege) for privilege in privileges):
         raise DeniedError(f"{path}, {'|'.join(privileges)}")
@@ -231,12 +246,12 @@ def _boot_order(config: Mapping[str, str]) -> list[str]:
     return formats.split_list(order)
 
 
-def _check_balloon(machine: Machine, wanted: Mapping[str, str], deleted: Iterable[str]) -> None:
+def _check_balloon(machine: Machine, wanted: Mapping[str, str]) -> None:
     if not {"memory", "balloon"} & set(wanted):
         return
-    kept = {name: value for name, value in machine.config.items() if name not in deleted}
-    memory = options.MEMORY(wanted.get("memory", kept.get("memory", "512")))["current"]
-    if int(wanted.get("balloon", kept.get("balloon", 0))) > int(memory):
+    memory = options.MEMORY(wanted.get("memory", machine.config.get("memory", "512")))["current"]
+    # What is to be deleted in the same request counts as well.
+    if int(wanted.get("balloon", machine.config.get("balloon", 0))) > int(memory):
         raise PveError("balloon value too large (must be smaller than assigned memory)")
 
 

@@ -95,7 +95,7 @@ class Content:
         return self._cluster.fork(request, "imgcopy", "", work, NODES[0])
 
     def delete(self, request: Request) -> Value:
-        """Delete a volume; one that is not there is no error on block storage, and one in files."""
+        """Delete a volume; one that is not there is only a line of the log (`free_image` in Storage/Plugin.pm)."""
         volume_id = self._volume_id(request)
         storage_id = volume_id.partition(":")[0]
         _, owner = self._cluster.storages.content_of(volume_id)
@@ -104,7 +104,7 @@ class Content:
         def work(task: Task) -> Work:
             yield self._cluster.knobs.task_seconds / 2
             if self._cluster.storages.find(request.node, volume_id) is None:
-                raise TaskError(f"unlink '{volume_id}' failed: No such file or directory")
+                task.lines.append(f"disk image '{volume_id}' does not exist")
             self._cluster.storages.remove(request.node, volume_id)
             task.lines.append(f"Removed volume '{volume_id}'")
 

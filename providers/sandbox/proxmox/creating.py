@@ -1,6 +1,7 @@
 """New VMs, made of options or cloned, and the race for their ids.
 
-`create_vm` and `clone_vm` in qemu-server's src/PVE/API2/Qemu.pm
+`create_vm` and `clone_vm` in qemu-server's src/PVE/API2/Qemu.pm, `create_and_lock_config` in pve-guest-common's
+src/PVE/AbstractConfig.pm
 """
 
 import time
@@ -16,7 +17,7 @@ from providers.sandbox.proxmox.drives import Drive
 from providers.sandbox.proxmox.machines import Machine
 from providers.sandbox.proxmox.power import Power
 from providers.sandbox.proxmox.storages import NewDisk, Volume
-from providers.sandbox.proxmox.tasks import Hold, Task, TaskError, Work
+from providers.sandbox.proxmox.tasks import MAKING_LOCK_SECONDS, Hold, Task, TaskError, Work, no_lock
 from providers.sandbox.proxmox.wire import DeniedError, ParameterError, PveError, Value
 
 # Storages whose snapshots a linked clone can be made of, when the disk is a template's.
@@ -38,6 +39,7 @@ class Creating:
         self._check_create(request, wanted)
         wanted = with_macs(wanted)
         try:
+            self._refuse_held(request)
             self._cluster.machines.refuse_taken(request.vm_id)
         except PveError as error:
             raise PveError(f"unable to create VM {request.vm_id} - {error.message}") from error
@@ -45,7 +47,7 @@ class Creating:
         self._cluster.machines.all[machine.id] = machine
 
         def work(task: Task) -> Work:
-            yield Hold(machine.id)
+            yield Hold(machine.id, MAKING_LOCK_SECONDS)
             try:
                 yield self._cluster.knobs.task_seconds
                 made = self._disks.create(machine.node, machine.id, drives.drives(wanted))
@@ -75,10 +77,11 @@ class Creating:
             del task
             if self._cluster.knobs.clone_window_seconds:
                 yield self._cluster.knobs.clone_window_seconds
-            self._refuse_existing(new_id)
+            yield Hold(new_id, MAKING_LOCK_SECONDS)
+            self._refuse_existing(source.node, new_id)
+            self._refuse_elsewhere(source.node, new_id)
             machine = Machine(new_id, source.node, {"lock": "clone"})
             self._cluster.machines.all[new_id] = machine
-            yield Hold(new_id)
             volumes: list[Volume] = []
             try:
                 yield self._cluster.knobs.task_seconds
@@ -112,10 +115,11 @@ class Creating:
 
     def _check_clone(self, request: Request) -> Machine:
         storage, target = request.text("storage"), request.text("target")
+        self._cluster.machines.refuse_unknown(request.node, request.vm_id)
         if target is not None and target not in NODES:
             raise PveError(f"no such cluster node '{target}'")
-        if storage is not None and "images" not in self._cluster.storages.get(storage).content:
-            raise ParameterError({"storage": f"storage '{storage}' does not support vm images"})
+        if storage is not None:
+            self._check_storage(storage, away=target not in {None, request.node})
         source = self._cluster.machines.on(request.node, request.vm_id)
         source.refuse_locked()
         full = self._is_full(request, source)
@@ -126,7 +130,7 @@ class Creating:
         self._configuring.check_bridges(request.caller, source.config)
         if target not in {None, source.node} and not self._is_shared(source):
             raise PveError(f"can't clone VM to node '{target}' (VM uses local storage)")
-        self._refuse_existing(request.number("newid", 0))
+        self._refuse_existing(source.node, request.number("newid", 0))
         self._check_linked(source, full=full)
         return source
 
@@ -150,9 +154,30 @@ class Creating:
             if not source.is_template or storage.type not in LINKED:
                 raise PveError(f"Linked clone feature is not supported for '{drive.file}' ({drive.slot})")
 
-    def _refuse_existing(self, new_id: int) -> None:
-        if self._cluster.machines.taken(new_id):
+    def _check_storage(self, storage_id: str, *, away: bool) -> None:
+        storage = self._cluster.storages.get(storage_id)
+        if "images" not in storage.content:
+            raise ParameterError({"storage": f"storage '{storage_id}' does not support vm images"})
+        if away and not storage.shared:
+            raise PveError(f"can't clone to non-shared storage '{storage_id}'")
+
+    def _refuse_held(self, request: Request) -> None:
+        """Refuse an id whose VM is worked on: PVE waits five seconds for it before it looks whether it is free."""
+        machine = self._cluster.machines.all.get(request.vm_id)
+        if self._cluster.tasks.holds(request.vm_id) and (machine is None or machine.node == request.node):
+            raise PveError(no_lock(request.vm_id))
+
+    def _refuse_existing(self, node: str, new_id: int) -> None:
+        """Refuse the id of a VM on the node: a clone does not look any further before it begins."""
+        machine = self._cluster.machines.all.get(new_id)
+        if machine is not None and machine.node == node:
             raise PveError(f"unable to create VM {new_id}: config file already exists")
+
+    def _refuse_elsewhere(self, node: str, new_id: int) -> None:
+        """Refuse the id of another node's VM, or a container's, as the cluster's file system does."""
+        if self._cluster.machines.taken(new_id):
+            path = f"/etc/pve/nodes/{node}/qemu-server/{new_id}.conf"
+            raise TaskError(f"close (rename) atomic file '{path}' failed: File exists")
 
     def _cloned(self, request: Request, source: Machine, volumes: list[Volume], *, full: bool) -> dict[str, str]:
         config = {

@@ -12,6 +12,10 @@ from providers.sandbox.proxmox.tasks import Hold, Task, TaskError, Work
 from providers.sandbox.proxmox.wire import ParameterError, PveError, Value
 
 SHUTDOWN_SECONDS = 60
+# qemu-server 8.3.4 sees whether an agent answers before it asks the guest by it; until then it waits for one in vain.
+PINGS_AGENT = (8, 4)
+# qemu-server 8.0.8: until then only what is paused by hand.
+PRELAUNCH_IS_PAUSED = (8, 1)
 
 
 class Power:
@@ -42,13 +46,14 @@ class Power:
     def shutdown(self, request: Request) -> Value:
         """Ask the guest to shut down; with `forceStop`, stop the VM when it has not after `timeout`."""
         machine = self._cluster.machines.all.get(request.vm_id)
-        work = self._shutting_down(request)
-        if machine is not None and machine.process is Process.PAUSED:
+        work = self._shutting_down(request, force=request.flag("forceStop"))
+        if machine is not None and self._is_paused(machine):
             if not request.flag("forceStop"):
                 raise PveError("VM is paused - cannot shutdown")
             work = self._stopping(request.node, request.vm_id)
         if machine is not None and machine.ha_managed:
-            return self._leave_to_ha(request, "hastop", work)
+            # The HA manager is told the time alone, and cuts the power at its end, asked or not.
+            return self._leave_to_ha(request, "hastop", self._stopping_by_ha(request, machine))
         return self._cluster.fork(request, "qmshutdown", request.vm_id, work)
 
     def reboot(self, request: Request) -> Value:
@@ -77,6 +82,9 @@ class Power:
             machine.refuse_locked()
             yield self._cluster.knobs.task_seconds
             machine.boots += 1
+            if machine.process is Process.PAUSED:
+                # QEMU has reset it, and does not let it run.
+                machine.process = Process.PRELAUNCH
 
         return self._cluster.fork(request, "qmreset", machine.id, work)
 
@@ -96,6 +104,10 @@ class Power:
             machine = self._cluster.machines.in_task(node, vm_id)
             if machine.is_template:
                 raise TaskError("you can't start a vm if it's a template")
+            if machine.runs and machine.config.get("lock") == "backup":
+                # A backup has started it, or keeps it from ending.
+                machine.process = Process.RUNNING
+                return
             machine.refuse_locked(but_for="suspended")
             if machine.runs:
                 raise TaskError(f"VM {vm_id} already running")
@@ -124,8 +136,18 @@ class Power:
 
         return work
 
-    def _shutting_down(self, request: Request) -> Callable[[Task], Work]:
-        timeout, force = request.number("timeout", SHUTDOWN_SECONDS), request.flag("forceStop")
+    def _stopping_by_ha(self, request: Request, machine: Machine) -> Callable[[Task], Work]:
+        if self._is_paused(machine) or request.number("timeout", SHUTDOWN_SECONDS) == 0:
+            return self._stopping(request.node, request.vm_id)
+        return self._shutting_down(request, force=True)
+
+    def _is_paused(self, machine: Machine) -> bool:
+        """Whether PVE takes a VM for paused, before it asks the guest (`vm_is_paused`)."""
+        started = self._cluster.version >= PRELAUNCH_IS_PAUSED and machine.process is Process.PRELAUNCH
+        return machine.process is Process.PAUSED or started
+
+    def _shutting_down(self, request: Request, *, force: bool) -> Callable[[Task], Work]:
+        timeout = request.number("timeout", SHUTDOWN_SECONDS)
 
         def work(task: Task) -> Work:
             yield Hold(request.vm_id)
@@ -144,9 +166,15 @@ class Power:
             yield seconds
             return
         yield timeout
+        if not force and machine.agent_on and self._asks_deaf_agent(machine):
+            raise TaskError("VM quit/powerdown failed")
         if not force:
             raise TaskError("VM quit/powerdown failed - got timeout")
         task.lines.append("VM still running - terminating now with SIGTERM")
+
+    def _asks_deaf_agent(self, machine: Machine) -> bool:
+        """Whether it is the agent that is asked, and does not answer: older PVE do not see whether one runs."""
+        return self._cluster.version < PINGS_AGENT and not machine.guest.agent_runs
 
     def _set_process(self, request: Request, kind: str, process: Process) -> Value:
         machine = self._running(request)
@@ -162,7 +190,7 @@ class Power:
 
     def _running(self, request: Request, when_paused: str = "") -> Machine:
         machine = self._cluster.machines.refuse_unknown(request.node, request.vm_id)
-        if when_paused and machine.process is Process.PAUSED:
+        if when_paused and self._is_paused(machine):
             raise PveError(when_paused)
         if not machine.runs:
             raise PveError(f"VM {machine.id} not running")

@@ -18,6 +18,8 @@ UPID = re.compile(
 )
 # How long a task waits for a VM that another task works on (`lock_config` in pve-guest-common).
 LOCK_SECONDS = 10.0
+# The same for one that makes a VM (`lock_config_full` in `create_vm` and `clone_vm`).
+MAKING_LOCK_SECONDS = 1.0
 
 
 class TaskError(Exception):
@@ -26,12 +28,18 @@ class TaskError(Exception):
 
 @dataclass(frozen=True)
 class Hold:
-    """What a task's work yields to have a VM for itself until its end."""
+    """What a task's work yields to have a VM for itself until its end; `seconds` where it waits shorter than usual."""
 
     vm_id: int
+    seconds: float | None = None
 
 
 Work = Generator[float | Hold, None, None]
+
+
+def no_lock(vm_id: int) -> str:
+    """What PVE says when it has waited for a VM in vain."""
+    return f"can't lock file '/var/lock/qemu-server/lock-{vm_id}.conf' - got timeout"
 
 
 @dataclass
@@ -123,6 +131,10 @@ class Tasks:
             running.work.close()
             self._end(running, text)
 
+    def holds(self, vm_id: int) -> bool:
+        """Whether a task has a VM for itself."""
+        return vm_id in self._held
+
     def running(self, kind: str, subject: object) -> list[Task]:
         """The tasks of a type and about a subject that still run."""
         wanted = (kind, str(subject))
@@ -156,7 +168,7 @@ class Tasks:
             vm_id, running.wants = running.wants.vm_id, None
             if vm_id in self._held:
                 running.wake = running.gives_up
-                return TaskError(f"can't lock file '/var/lock/qemu-server/lock-{vm_id}.conf' - got timeout")
+                return TaskError(no_lock(vm_id))
             self._held[vm_id] = running
             return None
         if running.slept and running.planned is not None and not running.planned.work_done:
@@ -166,7 +178,8 @@ class Tasks:
 
     def _wait(self, running: _Running, step: float | Hold) -> None:
         if isinstance(step, Hold):
-            running.wants, running.gives_up = step, running.wake + self.lock_seconds
+            patience = self.lock_seconds if step.seconds is None else min(step.seconds, self.lock_seconds)
+            running.wants, running.gives_up = step, running.wake + patience
         else:
             running.slept = True
             running.wake += step
@@ -187,5 +200,5 @@ class Tasks:
         for vm_id in [vm_id for vm_id, holder in self._held.items() if holder is running]:
             del self._held[vm_id]
             for other in self._running:
-                if other.wants == Hold(vm_id):
+                if other.wants is not None and other.wants.vm_id == vm_id:
                     other.wake = max(other.wake, running.wake)

@@ -8,6 +8,7 @@ from providers.credentials import Credentials
 from providers.domain import OperatingSystem, StopMode, VMStatus
 from providers.errors import UnprocessableError
 from providers.gateway import Backends
+from providers.sandbox.faults import Fault
 from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE, TEMPLATE_ID
 from tests.providers.proxmox.cluster import BY_PASSWORD, BY_TOKEN, IMAGES, QEMU, TEMPLATE_IMAGE, VM, Pve, spec
 from tests.providers.proxmox.recorder import recording
@@ -172,6 +173,18 @@ def test_clone_of_a_template_with_two_cloud_inits_has_one(pve: Pve) -> None:
     assert drives != [old]
 
 
+def test_clone_of_a_protected_template_with_two_cloud_inits_has_one(pve: Pve) -> None:
+    """PVE takes no drive from a protected VM, also where the same request ends its protection."""
+    pve.stranger().data("PUT", f"{QEMU}/{TEMPLATE_ID}/config", ide2="local-lvm:cloudinit")
+    old = f"local:iso/cloudvm-{'0' * 32}.iso"
+    pve.sandbox.add_volume(old, size_bytes=1 << 20)
+    pve.sandbox.set_config(TEMPLATE_ID, "ide0", f"{old},media=cdrom,size=1M")
+    pve.sandbox.set_config(TEMPLATE_ID, "protection", "1")
+    config = pve.sandbox.vm(pve.create(TEMPLATE_IMAGE)).config
+    assert len([value for value in config.values() if "media=cdrom" in value]) == 1
+    assert "protection" not in config
+
+
 @pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
 def test_create_gives_the_network_and_the_cpu_of_the_environment(pve: Pve, image: str) -> None:
     """A bridge with a VLAN, and another type than the usual one."""
@@ -203,13 +216,40 @@ def test_clone_without_cloud_init_leaves_the_image_of_its_template(pve: Pve) -> 
     assert len(pve.sandbox.volumes(content="iso")) == 1
 
 
-def test_clone_of_a_template_that_has_moved_away_is_unprocessable(pve: Pve) -> None:
+@pytest.mark.parametrize(("storage", "words"), [("local-lvm", "non-shared storage"), ("", "local storage")])
+def test_clone_of_a_template_that_has_moved_away_is_unprocessable(pve: Pve, storage: str, words: str) -> None:
     """The session has looked at it before; on its new node it has local disks, which cannot be cloned to here."""
-    pve.create(TEMPLATE_IMAGE, start=False)
+    gateway = pve.gateway(storage_external_id=storage)
+    pve.create(TEMPLATE_IMAGE, gateway, start=False)
     pve.sandbox.migrate(TEMPLATE_ID, "pve2")
-    with pytest.raises(UnprocessableError, match="local storage"):
-        pve.create(TEMPLATE_IMAGE, start=False)
+    with pytest.raises(UnprocessableError, match=words):
+        pve.create(TEMPLATE_IMAGE, gateway, start=False)
     assert len(pve.sandbox.vms()) == 1
+
+
+@pytest.mark.parametrize("node", ["pve", "pve2"])
+def test_clone_whose_id_another_guest_of_the_cluster_has_takes_another(pve: Pve, node: str) -> None:
+    """A clone looks for VMs of its own node alone before it begins; the cluster's file system minds all of them."""
+    pve.sandbox.seed_container(100, node=node)
+    pve.sandbox.faults.add(Fault("GET /cluster/nextid", body=b'{"data":"100"}', content_type="application/json"))
+    vm_id = pve.create(TEMPLATE_IMAGE, start=False)
+    assert [str(vm.id) for vm in pve.sandbox.vms()] == [vm_id]
+    assert [task.exit_status for task in pve.sandbox.tasks("qmclone")] == [
+        "close (rename) atomic file '/etc/pve/nodes/pve/qemu-server/100.conf' failed: File exists",
+        "OK",
+    ]
+
+
+@pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
+def test_create_whose_id_is_in_the_making_by_others_takes_another(pve: Pve, image: str) -> None:
+    """PVE does not say that there is a VM, but that it has waited for it in vain."""
+    pve.sandbox.knobs.task_seconds = 30.0
+    upid = pve.stranger().data("POST", QEMU, vmid=100, name="slow", scsi0="local-lvm:1")
+    pve.sandbox.knobs.task_seconds = 0.02
+    pve.sandbox.faults.add(Fault("GET /cluster/nextid", body=b'{"data":"100"}', content_type="application/json"))
+    vm_id = pve.create(image, start=False)
+    assert {vm.name for vm in pve.sandbox.vms() if str(vm.id) == vm_id} == {"test1"}
+    assert upid in [task.upid for task in pve.sandbox.tasks("qmcreate") if task.exit_status is None]
 
 
 def test_clone_of_a_template_that_is_gone_is_unprocessable(pve: Pve) -> None:

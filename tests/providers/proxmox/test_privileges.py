@@ -129,6 +129,14 @@ def test_each_privilege_of_the_role_is_needed(authority: Authority) -> None:
 
 
 @pytest.mark.parametrize("version", ROLES)
+@pytest.mark.parametrize("image", [IMPORT_IMAGE, ISO_IMAGE])
+def test_new_vms_need_no_privilege_for_their_cd_drives(pve: Pve, version: str, image: str) -> None:
+    """PVE asks for it where a drive of a VM that there is changes, as a clone's does."""
+    pve.sandbox.set_version(version)
+    assert live(pve, without(ROLES[version], "/vms", "VM.Config.CDROM"), image) == []
+
+
+@pytest.mark.parametrize("version", ROLES)
 def test_privilege_for_the_agent_makes_addresses_visible(pve: Pve, version: str) -> None:
     """And is not needed for anything else."""
     pve.sandbox.set_version(version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -47,6 +48,19 @@ def test_stop_of_a_vm_of_the_ha_manager_is_not_forced_on_one_that_was_started_si
     assert pve.gateway().poll(accepted).done
     assert (pve.sandbox.vm(vm_id).state, pve.sandbox.vm(vm_id).boots) == ("running", 2)
     assert len(pve.sandbox.tasks("hastop")) == 1
+
+
+@pytest.mark.parametrize("mode", [StopMode.AUTO, StopMode.GRACEFUL])
+def test_stop_of_a_deaf_guest_of_the_ha_manager_is_forced_in_every_mode(pve: Pve, mode: StopMode) -> None:
+    """The manager is told the time, and not whether it is to force: it always does."""
+    vm_id = seeded(pve)
+    pve.sandbox.manage_by_ha(vm_id)
+    pve.sandbox.knobs.ha_seconds = 0.05
+    pve.sandbox.ignore_shutdown(vm_id)
+    with suppress(BackendTimeoutError):
+        # Whoever only asks waits no longer than the guest has time.
+        pve.gateway().stop_vm(vm_id, mode, 1)
+    wait_until(lambda: pve.sandbox.vm(vm_id).state == "stopped")
 
 
 @VERSIONS
@@ -130,6 +144,28 @@ def test_paused_vm_is_suspended_and_resumed_by_start(pve: Pve) -> None:
     assert (pve.sandbox.vm(vm_id).state, pve.sandbox.vm(vm_id).boots) == ("running", 1)
 
 
+def test_forced_restart_of_a_paused_vm_lets_it_run(pve: Pve) -> None:
+    """QEMU resets it, and leaves it halted."""
+    vm_id = seeded(pve, "paused")
+    pve.gateway().restart_vm(vm_id, StopMode.FORCE, 0)
+    assert (pve.sandbox.vm(vm_id).state, pve.sandbox.vm(vm_id).boots) == ("running", 2)
+
+
+def test_start_of_a_vm_that_waits_to_be_let_run_resumes_it(pve: Pve) -> None:
+    """It has a process that somebody has reset, or started for a backup: PVE says that it runs already."""
+    vm_id = seeded(pve, "prelaunch")
+    pve.gateway().start_vm(vm_id)
+    assert (pve.sandbox.vm(vm_id).state, pve.sandbox.vm(vm_id).boots) == ("running", 1)
+
+
+def test_start_of_a_vm_that_is_in_a_backup_lets_it_run(pve: Pve) -> None:
+    """The one lock that keeps nobody from starting what a backup has started for itself."""
+    vm_id = seeded(pve, "prelaunch")
+    pve.sandbox.lock(vm_id, "backup")
+    pve.gateway().start_vm(vm_id)
+    assert pve.sandbox.vm(vm_id).state == "running"
+
+
 def test_paused_vm_runs_in_a_list(pve: Pve) -> None:
     """Proxmox would have to ask each QEMU, which takes time."""
     seeded(pve, "paused")
@@ -188,13 +224,26 @@ def test_stop_graceful_of_a_deaf_guest_is_a_timeout_and_cuts_nothing(pve: Pve, v
     assert pve.sandbox.vm(vm_id).state == "running"
 
 
+def test_stop_graceful_of_a_guest_without_its_agent_is_a_timeout_on_older_pve(pve: Pve) -> None:
+    """PVE asks the agent that the configuration promises, and gives no reason when none answers."""
+    pve.sandbox.set_version("7.4")
+    vm_id = seeded(pve)
+    pve.sandbox.ignore_shutdown(vm_id)
+    pve.sandbox.set_guest(vm_id, agent_runs=False)
+    with pytest.raises(BackendTimeoutError, match="mode=force"):
+        pve.gateway().stop_vm(vm_id, StopMode.GRACEFUL, 1)
+    assert [task.exit_status for task in pve.sandbox.tasks("qmshutdown")] == ["VM quit/powerdown failed"]
+
+
 @VERSIONS
+@pytest.mark.parametrize("agent_runs", [True, False])
 @pytest.mark.parametrize("mode", [StopMode.AUTO, StopMode.GRACEFUL])
-def test_restart_of_a_deaf_guest_obeys_the_mode(pve: Pve, version: str, mode: StopMode) -> None:
+def test_restart_of_a_deaf_guest_obeys_the_mode(pve: Pve, version: str, mode: StopMode, agent_runs: bool) -> None:  # noqa: FBT001 - pytest's
     """Reset after its time, or not at all."""
     pve.sandbox.set_version(version)
     vm_id = seeded(pve)
     pve.sandbox.ignore_shutdown(vm_id)
+    pve.sandbox.set_guest(vm_id, agent_runs=agent_runs)
     if mode is StopMode.AUTO:
         pve.gateway().restart_vm(vm_id, mode, 1)
     else:

@@ -29,6 +29,7 @@ STATES = [
     ({"status": "stopped", "lock": "clone"}, VMStatus.CREATING, "clone"),
     ({"status": "running", "lock": "backup"}, VMStatus.RUNNING, "running"),
     ({"status": "stopped", "lock": "suspended"}, VMStatus.SUSPENDED, "suspended"),
+    ({"status": "stopped", "lock": "destroyed"}, VMStatus.DELETING, "destroyed"),
     ({"status": "running", "qmpstatus": "colo"}, VMStatus.UNKNOWN, "colo"),
     ({"status": "sleepwalking"}, VMStatus.UNKNOWN, "sleepwalking"),
     ({}, VMStatus.UNKNOWN, ""),
