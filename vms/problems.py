@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
-from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework.request import Request
@@ -163,8 +162,6 @@ def _problem(error: Exception) -> Problem:
         case exceptions.ValidationError():
             advice = "See `errors` for each field."
             problem = Problem(ErrorCode.INVALID_REQUEST, advice, _field_faults(error.detail))
-        case TooManyFieldsSent():
-            problem = Problem(ErrorCode.INVALID_REQUEST, "The query has too many parameters.")
         case exceptions.ParseError():
             problem = Problem(ErrorCode.INVALID_REQUEST, str(error.detail))
         case _:
