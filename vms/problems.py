@@ -23,8 +23,12 @@ _logger = logging.getLogger("cloudvm.request")
 MEDIA_TYPE = "application/problem+json"
 CHALLENGE = 'Bearer realm="cloudvm"'
 
-# Where a Retry-After must stand and nobody named one.
+# Where a Retry-After must stand and nobody named one, and the most that is passed on of what a cloud names.
 DEFAULT_RETRY_SECONDS = 5
+LONGEST_RETRY_SECONDS = 24 * 3600
+
+# The longest name of a field that is told; no field that we know has a longer one.
+LONGEST_FIELD = 200
 
 
 @dataclass(frozen=True)
@@ -122,8 +126,8 @@ def provider_response(error: ProviderError, request: HttpRequest) -> HttpRespons
 
 
 def whole_seconds(seconds: float) -> str:
-    """A value for `Retry-After`: at least one second."""
-    return str(max(1, math.ceil(seconds)))
+    """A value for `Retry-After`: from one second to a day."""
+    return str(max(1, math.ceil(min(seconds, LONGEST_RETRY_SECONDS))))
 
 
 def provider_document(error: ProviderError, request: HttpRequest) -> dict[str, object]:
@@ -204,7 +208,8 @@ def _document(
     }
     if fields:
         document["errors"] = [
-            {"field": running.redact(fault.field), "detail": running.redact(fault.detail)} for fault in fields
+            {"field": running.redact(fault.field)[:LONGEST_FIELD], "detail": running.redact(fault.detail)}
+            for fault in fields
         ]
     return document
 

@@ -65,6 +65,14 @@ def test_wait_follows_the_clouds_own_word() -> None:
     assert times[1] - times[0] == pytest.approx(0.8, abs=0.2)
 
 
+def test_wait_for_a_cloud_that_names_no_time_keeps_our_pauses() -> None:
+    """`Retry-After: 0` is no leave to ask as fast as the network can."""
+    at_once_ = replace(WORK, retry_after_seconds=0.0)
+    look, times = looks(*[at_once_] * 100)
+    wait_until_done(at_once_, look, Deadline.after(0.5))
+    assert len(times) <= 3
+
+
 def test_wait_after_a_throttled_look_follows_what_came_with_it() -> None:
     """It is newer than what the last answer said; looking on at the old pace would keep the cloud throttling."""
     look, times = looks(ThrottledError("Too many.", retry_after_seconds=0.6), DONE)
