@@ -7,11 +7,15 @@ import pytest
 
 from providers.catalogue import CLOUDS
 from providers.credentials import Credentials
+from providers.domain import Environment
+from providers.errors import CredentialsRejectedError
 from tests.conformance.harness import Trouble
 from tests.conformance.proxmox import ProxmoxHarness
+from tests.providers.inmemory import CLOUD, SECRET, InMemoryDriver, State
 from tests.support.api import Api
 from tests.support.browser import Browser
 from vms import cookies
+from vms.signin import SignInPage
 
 VMS = "/vm?environment=main"
 
@@ -430,3 +434,17 @@ def test_log_of_a_sign_in_holds_no_secret(
     assert "wrong-canary" not in told
     assert morsel.value not in told
     assert not re.search(r"csrfmiddlewaretoken|secret=", told)
+
+
+def test_sign_in_that_fails_with_others_leaves_their_error_as_it_is(api: Api) -> None:
+    """Who waited for the same log-in is told the same, and nothing of when to try to sign in again."""
+    state = State(trouble={"list": [CredentialsRejectedError("No.")]})
+    (shared,) = state.trouble["list"]
+    assert isinstance(shared, CredentialsRejectedError)
+    environment = Environment("memory", CLOUD, url="test_sign_in")
+    InMemoryDriver.states[environment.url] = state
+    with pytest.raises(CredentialsRejectedError, match=r"No\. The next try counts in 1 second\.") as caught:
+        SignInPage()._prove(environment, Credentials("key", SECRET))
+    assert caught.value.retry_after_seconds
+    assert (shared.detail, shared.retry_after_seconds) == ("No.", None)
+    del InMemoryDriver.states[environment.url]
