@@ -250,6 +250,17 @@ def test_request_with_broken_chunks_is_refused(server: Server, chunk: bytes) -> 
     assert server.alive()
 
 
+def test_request_that_waits_to_be_asked_for_its_body_is_asked(server: Server) -> None:
+    """`Expect: 100-continue`, which curl sends with a body of a megabyte."""
+    body = b'{"name": "test1", "environment": "nowhere", "machinetype": "small-debian"}'
+    lines = ["POST /vm HTTP/1.1", "Host: localhost", "Connection: close", TOKEN, JSON, "Expect: 100-continue"]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall("\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode())
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert _read(connection).code == "environment_not_found"
+
+
 def test_request_with_a_length_and_chunks_is_read_as_chunks(server: Server) -> None:
     """RFC 9112: never by the length, or a proxy and we could see two different requests."""
     smuggled = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
