@@ -109,7 +109,8 @@ class SessionStore(Generic[S]):
 
     def _enter(self, key: bytes) -> tuple[_Entry[S], bool]:
         """The entry under `key`, marked as in use, and whether the caller is the one who must open it."""
-        self._put_out(self._expired())
+        # The others' is the sweep's business: to log out from a cloud that hangs would take this caller's time.
+        self._put_out([entry for entry in self._expired() if entry.key == key])
         with self._lock:
             entry = self._entries.get(key)
             first = entry is None

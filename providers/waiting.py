@@ -54,7 +54,8 @@ def wait_until_done(
 ) -> Operation:
     """Look at the work, with growing pauses, until it is done or `until` has passed; return it as last seen.
 
-    The cloud's own Retry-After goes before our pauses. A few looks in a row may be lost (throttled, no connection).
+    The cloud's own Retry-After goes before our pauses; one of 0 names no time. A few looks in a row may be lost
+    (throttled, no connection).
 
     Raises:
         ProviderError: what a look raised, when it was no passing fault or came too often.
@@ -63,7 +64,7 @@ def wait_until_done(
     pause = until.first_pause_seconds
     lost = 0
     while not operation.done:
-        wanted = operation.retry_after_seconds if operation.retry_after_seconds is not None else pause
+        wanted = operation.retry_after_seconds or pause
         if until.remaining_seconds <= 0:
             break
         with trace.current().waiting():

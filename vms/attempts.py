@@ -7,7 +7,7 @@ import mmap
 import secrets
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -27,7 +27,7 @@ class Attempt:
 
 
 class Attempts:
-    """Counts tries by key in a moving window of time; keeps no more than about `keys` of them.
+    """Counts tries by key in a moving window of time (by `clock`, in seconds); keeps about `keys` of them at most.
 
     Each try costs more than the one before: `pauses` are the seconds after the first, the second and so on; after
     `most` of them the next one is allowed when the oldest is no longer in the window.
@@ -37,11 +37,18 @@ class Attempts:
     """
 
     def __init__(
-        self, *, most: int = 3, seconds: float = 60.0, keys: int = 4096, pauses: tuple[float, ...] = (1.0, 5.0)
+        self,
+        *,
+        most: int = 3,
+        seconds: float = 60.0,
+        keys: int = 4096,
+        pauses: tuple[float, ...] = (1.0, 5.0),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._seconds = seconds
         self._keys = keys
         self._pauses = pauses
+        self._clock = clock
         # A digest, and the times of the last tries by the machine's own clock, oldest first; 0 is none.
         self._slot = struct.Struct(f"{_DIGEST_BYTES}s{most}d")
         self._memory = mmap.mmap(-1, self._slot.size * keys)
@@ -53,7 +60,7 @@ class Attempts:
         """Count a try; or tell how long to wait until the next one is allowed, and count nothing."""
         digest = self._digest(environment, access_key)
         with self._locked():
-            now = time.monotonic()
+            now = self._clock()
             place = self._place(digest, now)
             if place is None:
                 # Whom to forget? A try that is forgotten would be a try too many for its account.
@@ -69,7 +76,7 @@ class Attempts:
         """A try that was right is no danger to the account; those before it were, and still count."""
         digest = self._digest(environment, access_key)
         with self._locked():
-            place = self._place(digest, time.monotonic())
+            place = self._place(digest, self._clock())
             if place is None:
                 return
             tries = self._tries(place, digest)
@@ -80,7 +87,7 @@ class Attempts:
         """The seconds until the next try is allowed."""
         digest = self._digest(environment, access_key)
         with self._locked():
-            now = time.monotonic()
+            now = self._clock()
             place = self._place(digest, now)
             return self._seconds if place is None else max(0.0, self._wait(self._tries(place, digest), now))
 

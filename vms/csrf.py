@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
 from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
@@ -14,6 +16,7 @@ from providers.errors import ErrorCode
 from vms.problems import Problem
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 _PREFIX = "__Host-"
 # What Django raises for a form that it cannot read, or will not.
 _UNREADABLE = (
@@ -95,6 +98,7 @@ def enforce(request: HttpRequest) -> None:
     if not from_own_pages(request):
         raise Problem(ErrorCode.CROSS_SITE, "The browser says that another site asked for this.")
     try:
+        _receive(request)
         check = CSRFCheck(_nothing)
         check.process_request(request)
         reason = check.process_view(request, _nothing, (), {})
@@ -105,16 +109,29 @@ def enforce(request: HttpRequest) -> None:
         raise Problem(ErrorCode.INVALID_REQUEST, "The form has too many fields.") from None
     except (MultiPartParserError, BadRequest):
         raise Problem(ErrorCode.INVALID_REQUEST, "The form cannot be read; it must be sent as UTF-8.") from None
+    except UnreadablePostError:
+        raise Problem(ErrorCode.INVALID_REQUEST, "The form did not come to its end.") from None
     if reason:
         raise Problem(ErrorCode.CROSS_SITE, f"{reason} Open the page again and repeat there.")
 
 
 def sent_form(request: HttpRequest) -> QueryDict:
     """The form that was sent; an empty one if it cannot be read."""
-    try:
+    with suppress(*_UNREADABLE):
+        _receive(request)
         return request.POST
-    except _UNREADABLE:
-        return QueryDict()
+    return QueryDict()
+
+
+def _receive(request: HttpRequest) -> None:
+    """Take a form in whole: Django would not measure one in parts, and takes one that was cut for a shorter one.
+
+    Raises:
+        RequestDataTooBig, UnreadablePostError
+
+    """
+    if request.content_type in FORMS and len(request.body) < int(request.META.get("CONTENT_LENGTH") or 0):
+        raise UnreadablePostError
 
 
 def _nothing(request: HttpRequest) -> HttpResponse:

@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Callable, Iterator
 
 from django.conf import settings
-from django.core.exceptions import DisallowedHost
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import DisallowedHost, TooManyFieldsSent
+from django.http import HttpRequest, HttpResponse, QueryDict
 
 from providers.errors import ErrorCode
 from providers.trace import Trace, tracing
@@ -25,12 +25,8 @@ _logger = logging.getLogger("cloudvm.request")
 # Asked by whoever watches the process, by address and without TLS as often as not.
 PROBES = frozenset({"/livez", "/readyz"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# What an error means that was not written by us.
-_CODES = {
-    400: ErrorCode.INVALID_REQUEST,
-    404: ErrorCode.NOT_FOUND,
-    405: ErrorCode.METHOD_NOT_ALLOWED,
-}
+# What an error means that was not written by us, where its status says more than whose fault it is.
+_CODES = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWED}
 CONTENT_SECURITY_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 
@@ -89,6 +85,12 @@ def _objections(request: HttpRequest) -> Iterator[Problem]:
         if name.startswith("HTTP_") and name != "HTTP_AUTHORIZATION" and len(value) > LONGEST_HEADER:
             header = name.removeprefix("HTTP_").replace("_", "-").title()
             yield Problem(ErrorCode.INVALID_REQUEST, f"The header {header} is longer than {LONGEST_HEADER:,} bytes.")
+    try:
+        _ = request.GET
+    except TooManyFieldsSent:
+        # The page that tells it reads the query, too.
+        request.GET = QueryDict()
+        yield Problem(ErrorCode.INVALID_REQUEST, "The query has too many parameters.")
     if request.path in PROBES:
         return
     try:
@@ -109,7 +111,8 @@ def _as_problem(response: HttpResponse, request: HttpRequest) -> HttpResponse:
     """The answer, made a problem document if Django or a library of ours wrote an error in its own way."""
     if response.status_code < 400 or isinstance(response, Page) or response.headers.get("Content-Type") == MEDIA_TYPE:
         return response
-    code = _CODES.get(response.status_code, ErrorCode.INTERNAL_ERROR)
+    at_fault = ErrorCode.INVALID_REQUEST if response.status_code < 500 else ErrorCode.INTERNAL_ERROR
+    code = _CODES.get(response.status_code, at_fault)
     problem = problem_response(Problem(code, TEXTS[code].meaning), request)
     if "Allow" in response.headers:
         problem["Allow"] = response["Allow"]

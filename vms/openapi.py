@@ -101,6 +101,11 @@ def _answer(serializer: object, description: str, *shown: object) -> OpenApiResp
     )
 
 
+def _shows(serializer: object, description: str, *shown: object) -> Responses:
+    """The answers of what only looks: 200, or one of the errors."""
+    return {200: _answer(serializer, description, *shown), **_problems()}
+
+
 def _verb(summary: str, query: type, **more: object) -> Callable[..., Any]:
     """A verb that answers 204, or with the VM if that is preferred, or 202."""
     return extend_schema(
@@ -129,7 +134,7 @@ class DocumentedVMViewSet(OpenApiViewExtension):  # type: ignore[no-untyped-call
             list=extend_schema(
                 summary="List VMs",
                 parameters=[ListQuery],
-                responses={200: _answer(VMOut(many=True), "The VMs, by name, then id.", examples.VM), **_problems()},
+                responses=_shows(VMOut(many=True), "The VMs, by name, then id.", examples.VM),
             ),
             create=extend_schema(
                 summary="Create a VM",
@@ -145,7 +150,7 @@ class DocumentedVMViewSet(OpenApiViewExtension):  # type: ignore[no-untyped-call
             retrieve=extend_schema(
                 summary="Show a VM",
                 parameters=[VM_ID, InEnvironment],
-                responses={200: _answer(VMOut, "The VM.", examples.VM), **_problems()},
+                responses=_shows(VMOut, "The VM.", examples.VM),
             ),
             destroy=_verb("Delete a VM", InEnvironment),
             start=_verb("Start a VM", InEnvironment),
@@ -176,16 +181,13 @@ class DocumentedOperationViewSet(OpenApiViewExtension):  # type: ignore[no-untyp
             retrieve=extend_schema(
                 summary="Follow an operation",
                 parameters=[token],
-                responses={
-                    200: _answer(
-                        OperationOut,
-                        "Where it stands. `Retry-After` while it is not done; then the VM, or the error.",
-                        examples.PENDING,
-                        examples.FINISHED,
-                        examples.FAILED,
-                    ),
-                    **_problems(),
-                },
+                responses=_shows(
+                    OperationOut,
+                    "Where it stands. `Retry-After` while it is not done; then the VM, or the error.",
+                    examples.PENDING,
+                    examples.FINISHED,
+                    examples.FAILED,
+                ),
             )
         )
         class Documented(self.target_class):  # type: ignore[name-defined,misc] # the class that spectacular found
@@ -201,14 +203,14 @@ class DocumentedEnvironmentViewSet(OpenApiViewExtension):  # type: ignore[no-unt
 
     def view_replacement(self) -> type:
         """The view with its documentation."""
-        many = _answer(EnvironmentOut(many=True), "What is configured.", examples.ENVIRONMENT)
+        many = _shows(EnvironmentOut(many=True), "What is configured.", examples.ENVIRONMENT)
         return _registry(
             self.target_class,
-            listed=extend_schema(summary="List environments", responses={200: many, **_problems()}),
+            listed=extend_schema(summary="List environments", responses=many),
             one=extend_schema(
                 summary="Show an environment",
                 parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH)],
-                responses={200: _answer(EnvironmentOut, "The environment.", examples.ENVIRONMENT), **_problems()},
+                responses=_shows(EnvironmentOut, "The environment.", examples.ENVIRONMENT),
             ),
         )
 
@@ -220,16 +222,14 @@ class DocumentedMachineTypeViewSet(OpenApiViewExtension):  # type: ignore[no-unt
 
     def view_replacement(self) -> type:
         """The view with its documentation."""
-        many = _answer(MachineTypeOut(many=True), "What is configured.", examples.MACHINE_TYPE)
+        many = _shows(MachineTypeOut(many=True), "What is configured.", examples.MACHINE_TYPE)
         return _registry(
             self.target_class,
-            listed=extend_schema(
-                summary="List machine types", parameters=[MachineTypeQuery], responses={200: many, **_problems()}
-            ),
+            listed=extend_schema(summary="List machine types", parameters=[MachineTypeQuery], responses=many),
             one=extend_schema(
                 summary="Show a machine type",
                 parameters=[OpenApiParameter("name", str, OpenApiParameter.PATH)],
-                responses={200: _answer(MachineTypeOut, "The machine type.", examples.MACHINE_TYPE), **_problems()},
+                responses=_shows(MachineTypeOut, "The machine type.", examples.MACHINE_TYPE),
             ),
         )
 
@@ -241,14 +241,14 @@ class DocumentedProblemViewSet(OpenApiViewExtension):  # type: ignore[no-untyped
 
     def view_replacement(self) -> type:
         """The view with its documentation."""
-        many = _answer(ProblemKindOut(many=True), "Every error.", examples.PROBLEM_KIND)
+        many = _shows(ProblemKindOut(many=True), "Every error.", examples.PROBLEM_KIND)
         return _registry(
             self.target_class,
-            listed=extend_schema(summary="List errors", responses={200: many, **_problems()}),
+            listed=extend_schema(summary="List errors", responses=many),
             one=extend_schema(
                 summary="Explain an error",
                 parameters=[OpenApiParameter("code", str, OpenApiParameter.PATH)],
-                responses={200: _answer(ProblemKindOut, "The error.", examples.PROBLEM_KIND), **_problems()},
+                responses=_shows(ProblemKindOut, "The error.", examples.PROBLEM_KIND),
             ),
         )
 
@@ -260,7 +260,7 @@ class DocumentedHealthViewSet(OpenApiViewExtension):  # type: ignore[no-untyped-
 
     def view_replacement(self) -> type:
         """The view with its documentation."""
-        well = {200: _answer(HealthOut, "It is.", {"status": "ok"}), **_problems()}
+        well = _shows(HealthOut, "It is.", {"status": "ok"})
 
         class Documented(self.target_class):  # type: ignore[name-defined,misc] # the class that spectacular found
             # `extend_schema_view` sees only DRF's own names for methods.

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
-from django.core.exceptions import TooManyFieldsSent
 from django.http import HttpRequest, HttpResponse
 from rest_framework import exceptions
 from rest_framework.request import Request
@@ -24,8 +23,12 @@ _logger = logging.getLogger("cloudvm.request")
 MEDIA_TYPE = "application/problem+json"
 CHALLENGE = 'Bearer realm="cloudvm"'
 
-# Where a Retry-After must stand and nobody named one.
+# Where a Retry-After must stand and nobody named one, and the most that is passed on of what a cloud names.
 DEFAULT_RETRY_SECONDS = 5
+LONGEST_RETRY_SECONDS = 24 * 3600
+
+# The longest name of a field that is told; no field that we know has a longer one.
+LONGEST_FIELD = 200
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,8 @@ def provider_response(error: ProviderError, request: HttpRequest) -> HttpRespons
 
 
 def whole_seconds(seconds: float) -> str:
-    """A value for `Retry-After`: at least one second."""
-    return str(max(1, math.ceil(seconds)))
+    """A value for `Retry-After`: from one second to a day."""
+    return str(max(1, math.ceil(min(seconds, LONGEST_RETRY_SECONDS))))
 
 
 def provider_document(error: ProviderError, request: HttpRequest) -> dict[str, object]:
@@ -163,8 +166,6 @@ def _problem(error: Exception) -> Problem:
         case exceptions.ValidationError():
             advice = "See `errors` for each field."
             problem = Problem(ErrorCode.INVALID_REQUEST, advice, _field_faults(error.detail))
-        case TooManyFieldsSent():
-            problem = Problem(ErrorCode.INVALID_REQUEST, "The query has too many parameters.")
         case exceptions.ParseError():
             problem = Problem(ErrorCode.INVALID_REQUEST, str(error.detail))
         case _:
@@ -207,7 +208,8 @@ def _document(
     }
     if fields:
         document["errors"] = [
-            {"field": running.redact(fault.field), "detail": running.redact(fault.detail)} for fault in fields
+            {"field": running.redact(fault.field)[:LONGEST_FIELD], "detail": running.redact(fault.detail)}
+            for fault in fields
         ]
     return document
 

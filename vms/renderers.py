@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,9 @@ from rest_framework.exceptions import NotAcceptable
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
+
+# What a header says of a form that is not wanted at all.
+_REFUSED = re.compile(r";\s*q=0(?:\.0{0,3})?\s*(?:;|$)", re.IGNORECASE)
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC | orjson.OPT_OMIT_MICROSECONDS
 
@@ -68,7 +72,8 @@ def wants_page(request: HttpRequest) -> bool:
 
     Some programs name text/html without meaning it; what they do not do is to be without a token where it matters.
     """
-    accepted = [part.partition(";")[0].strip().lower() for part in request.headers.get("Accept", "").split(",")]
+    parts = [part for part in request.headers.get("Accept", "").split(",") if not _REFUSED.search(part)]
+    accepted = [part.partition(";")[0].strip().lower() for part in parts]
     return "text/html" in accepted and "application/json" not in accepted and "Authorization" not in request.headers
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from rest_framework import serializers
@@ -18,6 +19,8 @@ from providers.errors import ErrorCode
 # Not by IGNORECASE: for it the long s and the Kelvin sign are letters from a to z, too.
 DNS_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 DIGITS = re.compile(r"[0-9]{1,9}")
+# Of a body that has nothing but unknown fields a few tell as much as all.
+MOST_UNKNOWN = 20
 MOST_TAGS = 50
 LONGEST_TAG_KEY = 128
 LONGEST_TAG_VALUE = 256
@@ -30,13 +33,14 @@ class Strict(serializers.Serializer[object]):
         """The validated values.
 
         Raises:
-            ValidationError: with every unknown and every wrong field.
+            ValidationError: with every wrong field, and those that are unknown.
 
         """
         if not isinstance(data, Mapping):
             raise serializers.ValidationError({"body": [f"must be a JSON object, not {_kind(data)}"]})
         allowed = ", ".join(self.fields)
-        unknown = {str(key): [f"is not known here; allowed: {allowed}"] for key in data if key not in self.fields}
+        strangers = (str(key) for key in data if key not in self.fields)
+        unknown = {key: [f"is not known here; allowed: {allowed}"] for key in islice(strangers, MOST_UNKNOWN)}
         try:
             values: dict[str, object] = super().to_internal_value(data)
         except serializers.ValidationError as error:
@@ -90,11 +94,11 @@ class Tags(serializers.DictField):
 
     child = Text(allow_blank=True, max_length=LONGEST_TAG_VALUE, trim_whitespace=False)
 
-    def to_internal_value(self, data: dict[str, object]) -> dict[str, str]:
+    def to_internal_value(self, data: object) -> dict[str, str]:
         """The tags."""
-        tags: dict[str, str] = super().to_internal_value(data)
-        if len(tags) > MOST_TAGS:
+        if isinstance(data, dict) and len(data) > MOST_TAGS:
             raise serializers.ValidationError(f"at most {MOST_TAGS} tags are allowed")
+        tags: dict[str, str] = super().to_internal_value(data)  # type: ignore[arg-type] # it refuses what is none
         for key, value in tags.items():
             if not 0 < len(key) <= LONGEST_TAG_KEY:
                 raise serializers.ValidationError(f"a key must have 1 to {LONGEST_TAG_KEY} characters")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -16,6 +17,10 @@ from django.core.wsgi import get_wsgi_application
 
 StartResponse = Callable[..., Callable[[bytes], object]]
 Application = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
+
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+# As browsers say it. The boundary is the one parameter that has a meaning here (RFC 2046, 5.1.1, has its letters).
+_FORM_IN_PARTS = re.compile(r"multipart/form-data; ?boundary=[0-9A-Za-z'()+_,./:=?-]{1,70}")
 
 
 def make_application() -> Application:
@@ -75,13 +80,19 @@ def _drop_parameters(environ: dict[str, Any]) -> None:
     Django would read queries in the charset that is named there, `charset=hex` included, and fails on parameters that
     it cannot decode before any of our code could answer.
     """
-    if "CONTENT_TYPE" in environ:
-        environ["CONTENT_TYPE"] = environ["CONTENT_TYPE"].partition(";")[0]
+    content_type = environ.get("CONTENT_TYPE", "")
+    if not _FORM_IN_PARTS.fullmatch(content_type):
+        environ["CONTENT_TYPE"] = content_type.partition(";")[0]
 
 
 def _gather_chunks(environ: dict[str, Any]) -> None:
-    """Django reads as many bytes as Content-Length says; a body sent in chunks has none and would seem empty."""
-    if environ.get("wsgi.input_terminated") and "CONTENT_LENGTH" not in environ:
+    """Django reads as many bytes as Content-Length says; a body sent in chunks has none and would seem empty.
+
+    A form in chunks stays unread. The server does not say whether the last chunk came; JSON shows that its end is
+    missing, and a form does not. Browsers know how long their forms are.
+    """
+    is_form = environ["CONTENT_TYPE"].lower().startswith(_FORMS)
+    if environ.get("wsgi.input_terminated") and "CONTENT_LENGTH" not in environ and not is_form:
         # One byte more than is allowed is enough to be refused.
         body = environ["wsgi.input"].read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
         environ["wsgi.input"] = BytesIO(body)

@@ -85,9 +85,10 @@ class SignInPage(PublicEndpoint):
         try:
             self.service.gateway_of(environment, credentials).prove()
         except CredentialsRejectedError as error:
-            error.retry_after_seconds = attempts.next_in(*key)
-            error.detail += f" The next try counts in {in_words(error.retry_after_seconds)}."
-            raise
+            wait = attempts.next_in(*key)
+            detail = f"{error.detail} The next try counts in {in_words(wait)}."
+            # Another one: who waited for the same log-in is told the same error, and has no such wait.
+            raise CredentialsRejectedError(detail, backend=error.backend, retry_after_seconds=wait) from error
         except PermissionDeniedError:
             # The cloud knows whom it refuses.
             attempts.take_back(*key, attempt)

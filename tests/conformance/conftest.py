@@ -125,5 +125,5 @@ def warm(api: Api, backend: Harness) -> Api:
 
 @pytest.fixture
 def impatient(settings: Settings, backend: Harness) -> None:
-    """A service that waits one second for a silent backend."""
-    settings.CLOUDVM_NETWORK = replace(NETWORK, read_timeout_seconds=1.0)
+    """A service that waits two seconds for a silent backend."""
+    settings.CLOUDVM_NETWORK = replace(NETWORK, read_timeout_seconds=2.0)

@@ -1,10 +1,13 @@
 """The `Prefer` header, and operations that are followed."""
 
 import pytest
+from pytest_django import Settings
 
+from providers.gateway import Limits
 from tests.conformance.harness import Harness
 from tests.conformance.test_create_failures import finished
 from tests.support.api import Api
+from vms.service import current_service
 
 
 def test_create_with_respond_async_can_be_followed(warm: Api, backend: Harness) -> None:
@@ -91,3 +94,18 @@ def test_operation_is_followed_with_the_cloud_deciding_who_may(warm: Api, backen
     assert warm.as_caller(backend.access_key, "wrong-secret").follow(answer).code == "credentials_rejected"
     assert Api("main", None).follow(answer).code == "credentials_missing"
     assert finished(warm, answer)["error"] is None
+
+
+def test_operation_is_followed_where_nothing_is_known_of_it(warm: Api, backend: Harness, settings: Settings) -> None:
+    """After a restart, or on another replica: the token says all."""
+    answer = warm.create(headers={"Prefer": "respond-async"})
+    assert answer.status == 202
+    before = current_service()
+    before.backends.close()
+    settings.CLOUDVM_LIMITS = Limits(sessions=8)
+    after = current_service()
+    assert after.backends is not before.backends
+    result = finished(warm, answer)
+    after.backends.close()
+    assert result["error"] is None
+    assert list(backend.states()) == [result["vm"]["id"]]

@@ -31,7 +31,7 @@ def test_list_from_a_silent_backend_times_out(api: Api, backend: Harness) -> Non
     begun = time.monotonic()
     answer = api.list()
     assert (answer.status, answer.code) == (504, "backend_timeout")
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 15
 
 
 @pytest.mark.parametrize("trouble", [Trouble.HTML, Trouble.SERVER_ERROR])

@@ -217,11 +217,13 @@ def test_restart_in_auto_mode_forces_a_deaf_guest_after_its_time(world: World) -
 def test_poll_of_a_stop_whose_time_is_over_forces_it(world: World) -> None:
     """Also when the caller follows the operation instead of waiting."""
     world.with_vm().state.deaf = True
-    accepted = world.gateway().stop_vm("vm-1", StopMode.AUTO, 0.2, Wish(patience_seconds=0))
+    accepted = world.gateway().stop_vm("vm-1", StopMode.AUTO, 2, Wish(patience_seconds=0))
     assert not accepted.done
     assert accepted.then_force
+    assert accepted.guest_until is not None
     early = world.gateway().poll(accepted)
-    time.sleep(0.25)
+    while time.time() < accepted.guest_until:
+        time.sleep(0.05)
     late = world.gateway().poll(accepted)
     assert (early.done, late.done) == (False, True)
     assert late.vm is not None
@@ -331,7 +333,7 @@ def test_requests_beyond_the_share_are_told_to_come_back(world: World) -> None:
 
     def stop(number: int) -> str:
         try:
-            world.gateway(seconds=10).stop_vm("vm-1", StopMode.GRACEFUL, 0.6)
+            world.gateway(seconds=10).stop_vm("vm-1", StopMode.GRACEFUL, 2)
         except UnavailableError as error:
             return f"come back after {error.retry_after_seconds} s"
         except BackendTimeoutError:

@@ -99,7 +99,7 @@ def peer() -> Iterator[Peer]:
 
 def session(url: str, **network: object) -> HTTPSession:
     """A session for an environment at `url`."""
-    limits = {"connect_timeout_seconds": 1.0, "read_timeout_seconds": 0.5, **network}
+    limits = {"connect_timeout_seconds": 5.0, "read_timeout_seconds": 10.0, **network}
     return HTTPSession(
         Environment("test", CLOUD, url=url),
         Network(**limits),  # type: ignore[arg-type] # what each test changes
@@ -137,7 +137,10 @@ def test_post_over_a_connection_that_breaks_is_not_repeated(peer: Peer) -> None:
 def test_request_to_a_silent_backend_times_out_and_is_not_repeated(peer: Peer, method: str) -> None:
     """Twice the wait would help nobody."""
     peer.script = [_Handler.be_silent] * 2
-    with session(peer.url) as http, pytest.raises(BackendTimeoutError, match="did not answer") as caught:
+    with (
+        session(peer.url, read_timeout_seconds=0.5) as http,
+        pytest.raises(BackendTimeoutError, match="did not answer") as caught,
+    ):
         http.request(method, peer.url)
     assert caught.value.answer_lost
     assert len(peer.seen) == 1

@@ -193,13 +193,34 @@ def test_store_that_is_full_of_sessions_in_use_closes_none_of_them() -> None:
     assert (first.closed, second.closed) == (1, 0)
 
 
-def test_session_that_is_idle_for_long_is_closed() -> None:
-    """By the next one who comes."""
+def test_session_that_is_idle_for_long_is_not_given_out_again() -> None:
+    """Its caller gets a new one, before any sweep."""
     store: SessionStore[Session] = SessionStore(idle_seconds=0.05)
     session = use(store)
     time.sleep(0.1)
-    use(store, caller(2))
-    assert (session.closed, len(store)) == (1, 1)
+    assert use(store) is not session
+    give_up = time.monotonic() + 5
+    while not session.closed and time.monotonic() < give_up:
+        time.sleep(0.01)
+    assert session.closed == 1
+    store.close()
+
+
+def test_lease_does_not_wait_until_another_s_session_is_closed() -> None:
+    """A cloud that hangs when it is left would hold up those who want another."""
+
+    class Hanging(Session):
+        def close(self) -> None:
+            raise AssertionError("closed by somebody else's request")
+
+    store: SessionStore[Session] = SessionStore(lifetime_seconds=0.05)
+    with store.lease("hanging", ONE, Hanging):
+        pass
+    time.sleep(0.1)
+    assert use(store, environment="other").closed == 0
+    assert len(store) == 2
+    store._entries.clear()
+    store.close()
 
 
 def test_session_that_is_in_use_is_not_idle() -> None:

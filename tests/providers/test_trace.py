@@ -26,11 +26,11 @@ def test_call_is_counted_timed_and_logged(caplog: pytest.LogCaptureFixture) -> N
     trace = Trace("test", environment="e", cloud="C")
     trace.call("ListThings", time.perf_counter() - 0.5, outcome="200", backend_request_id="b-1")
     assert trace.calls == 1
-    assert trace.backend_seconds == pytest.approx(0.5, abs=0.1)
+    assert 0.5 <= trace.backend_seconds < 15
     (record,) = caplog.records
     told = vars(record)
     assert (told["operation"], told["outcome"], told["environment"]) == ("ListThings", "200", "e")
-    assert told["duration_ms"] == pytest.approx(500, abs=100)
+    assert 500 <= told["duration_ms"] < 15_000
 
 
 def test_waiting_that_is_interrupted_counts_all_the_same() -> None:

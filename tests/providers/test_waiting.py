@@ -51,25 +51,32 @@ def test_wait_pauses_longer_each_time() -> None:
     begun = time.monotonic()
     assert wait_until_done(WORK, look, Deadline.after(10)).done
     pauses = [later - earlier for earlier, later in zip([begun, *times], times, strict=False)]
-    assert pauses == sorted(pauses)
-    assert pauses[0] == pytest.approx(0.2, abs=0.1)
-    assert pauses[3] == pytest.approx(0.675, abs=0.2)
+    # A busy machine may oversleep; it does not wake up too early.
+    assert all(pause >= least for pause, least in zip(pauses, (0.2, 0.3, 0.45, 0.675), strict=True))
 
 
 def test_wait_follows_the_clouds_own_word() -> None:
     """Its Retry-After goes before our pauses, shorter or longer."""
     look, times = looks(replace(WORK, retry_after_seconds=0.8), DONE)
     begun = time.monotonic()
-    wait_until_done(replace(WORK, retry_after_seconds=0.01), look, Deadline.after(10))
-    assert times[0] - begun == pytest.approx(0.01, abs=0.1)
-    assert times[1] - times[0] == pytest.approx(0.8, abs=0.2)
+    wait_until_done(replace(WORK, retry_after_seconds=0.01), look, Deadline.after(60, first_pause_seconds=20))
+    assert times[0] - begun < 15
+    assert 0.8 <= times[1] - times[0] < 15
+
+
+def test_wait_for_a_cloud_that_names_no_time_keeps_our_pauses() -> None:
+    """`Retry-After: 0` is no leave to ask as fast as the network can."""
+    at_once_ = replace(WORK, retry_after_seconds=0.0)
+    look, times = looks(*[at_once_] * 100)
+    wait_until_done(at_once_, look, Deadline.after(0.5))
+    assert len(times) <= 3
 
 
 def test_wait_after_a_throttled_look_follows_what_came_with_it() -> None:
     """It is newer than what the last answer said; looking on at the old pace would keep the cloud throttling."""
     look, times = looks(ThrottledError("Too many.", retry_after_seconds=0.6), DONE)
     wait_until_done(replace(WORK, retry_after_seconds=0.01), look, Deadline.after(10))
-    assert times[1] - times[0] == pytest.approx(0.6, abs=0.2)
+    assert times[1] - times[0] >= 0.6
 
 
 def test_wait_ends_at_the_deadline_with_what_was_seen_last() -> None:
@@ -78,7 +85,7 @@ def test_wait_ends_at_the_deadline_with_what_was_seen_last() -> None:
     look, _ = looks(later, later, later)
     begun = time.monotonic()
     seen = wait_until_done(WORK, look, Deadline.after(0.5))
-    assert time.monotonic() - begun == pytest.approx(0.5, abs=0.2)
+    assert 0.5 <= time.monotonic() - begun < 15
     assert (seen.done, seen.handle) == (False, "later")
 
 
@@ -116,8 +123,7 @@ def test_wait_counts_as_time_of_the_backend() -> None:
     look, _ = looks(DONE)
     with tracing(Trace("test")) as trace:
         wait_until_done(WORK, look, Deadline.after(5))
-    assert trace.backend_seconds == pytest.approx(0.2, abs=0.1)
-    assert trace.elapsed_seconds - trace.backend_seconds < 0.1
+    assert 0.2 <= trace.backend_seconds <= trace.elapsed_seconds
 
 
 def test_deadline_that_has_passed_leaves_no_time() -> None:

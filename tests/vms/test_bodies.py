@@ -171,6 +171,21 @@ def test_create_with_cloud_init_over_the_clouds_limit_names_it_without_quoting(a
     assert text[:40] not in answer.body.decode()
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {f"{number:x}": 1 for number in range(80_000)},
+        {**GOOD, "tags": {f"{number:x}": 1 for number in range(80_000)}},
+        {"x" * 1_000_000: 1},
+        {**GOOD, "tags": {"x" * 1_000_000: 1}},
+        b'{"' + b"x" * 400_000 + b'": 1, "' + b"x" * 400_000 + b'": 1}',
+    ],
+)
+def test_create_with_a_megabyte_of_faults_is_answered_in_short(api: Api, body: object) -> None:
+    """Nobody makes us work for seconds, and send ten times as much as we got."""
+    assert len(post(api, body).body) < 10_000
+
+
 @pytest.mark.parametrize("query", [{"environment": "aws-one"}, {"dry_run": "1"}])
 def test_create_with_a_query_is_refused(api: Api, query: dict[str, str]) -> None:
     """A create has its environment in the body."""

@@ -114,6 +114,25 @@ def test_format_outside_of_a_request_has_no_request_id() -> None:
     assert " - start" in TextFormatter().format(record("start"))
 
 
+@pytest.mark.parametrize(
+    "library",
+    [
+        "boto3",
+        "botocore.auth",
+        "urllib3.connectionpool",
+        "requests",
+        "azure.core",
+        "msal",
+        "proxmoxer.core",
+        "any.other",
+    ],
+)
+def test_library_logs_nothing_below_a_warning_whatever_the_level_of_the_service(library: str) -> None:
+    """Requests with their bodies would stand there; these tests run at DEBUG."""
+    assert logging.getLogger("cloudvm.backend").isEnabledFor(logging.DEBUG)
+    assert not logging.getLogger(library).isEnabledFor(logging.INFO)
+
+
 def test_format_of_the_time_is_utc() -> None:
     """With milliseconds, sortable."""
     made = record("x")

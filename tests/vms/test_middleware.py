@@ -140,3 +140,26 @@ def test_call_of_a_browser_that_is_refused_before_all_else_gets_a_page(stranger:
         assert response.status_code == 400
         assert response.headers["Content-Type"] == "text/html; charset=utf-8"
         assert "/problems/invalid_request" in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/nothing"), ("GET", "/vm"), ("POST", "/create"), ("GET", "/signin"), ("GET", "/livez")],
+)
+@pytest.mark.parametrize(("accept", "kind"), [("text/html", "text/html"), ("*/*", "application/problem+json")])
+def test_call_with_more_parameters_than_are_read_is_refused_in_the_callers_form(
+    stranger: Api, method: str, path: str, accept: str, kind: str
+) -> None:
+    """The page that tells it has to do without the query."""
+    client = Client(raise_request_exception=False)
+    response = client.generic(method, f"{path}?{'a=1&' * 1001}", headers={"Accept": accept})
+    assert response.status_code == 400
+    assert response.headers["Content-Type"].partition(";")[0] == kind
+    assert "/problems/invalid_request" in response.content.decode()
+    assert "too many parameters" in response.content.decode()
+
+
+def test_call_for_a_part_of_a_file_that_it_has_not_is_the_callers_fault(stranger: Api) -> None:
+    """Any error of a library's own is told by whose fault it is, and not as one of ours."""
+    answer = stranger.call("GET", "/static/vms/pages.css", headers={"Range": "bytes=99999999-"})
+    assert (answer.status, answer.code) == (400, "invalid_request")

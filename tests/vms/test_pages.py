@@ -34,7 +34,9 @@ def field(page: str, name: str) -> str:
     return html.unescape(found[1])
 
 
-@pytest.mark.parametrize("accept", ["", "*/*", "application/json", "application/json, text/html", "text/*", ACCEPT])
+@pytest.mark.parametrize(
+    "accept", ["", "*/*", "application/json", "application/json, text/html", "text/*", "text/html; q=0.0, */*", ACCEPT]
+)
 @pytest.mark.parametrize("path", ["/environment", "/environment/aws-one", "/machinetype", "/nothing", "/vm"])
 def test_get_gives_a_page_to_who_names_it_and_json_to_all_others(stranger: Api, accept: str, path: str) -> None:
     """A program's default stays JSON; errors are told in the same form as answers."""

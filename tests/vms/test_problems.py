@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from tests.support.api import Api
-from vms.problems import KINDS
+from vms.problems import KINDS, whole_seconds
 
 SECRET = "canary-s3cr3t"
 
@@ -161,6 +161,14 @@ def test_problem_with_a_secret_as_a_field_masks_it(api: Api) -> None:
     answer = api.call("POST", "/vm", {SECRET: 1})
     assert answer.code == "invalid_request"
     assert SECRET not in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "value"), [(0.0, "1"), (0.2, "1"), (1.0, "1"), (1.2, "2"), (1e9, "86400"), (float("inf"), "86400")]
+)
+def test_retry_after_is_from_a_second_to_a_day(seconds: float, value: str) -> None:
+    """Whatever number a cloud sends, of whatever length."""
+    assert whole_seconds(seconds) == value
 
 
 def test_problem_kinds_have_statuses_of_the_contract() -> None:

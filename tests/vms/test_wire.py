@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
 
+from tests.conformance.proxmox import ProxmoxHarness
 from tests.support.api import bearer
 from tests.vms.conftest import ENVIRONMENTS, MACHINE_TYPES
 
@@ -249,6 +250,17 @@ def test_request_with_broken_chunks_is_refused(server: Server, chunk: bytes) -> 
     assert server.alive()
 
 
+def test_request_that_waits_to_be_asked_for_its_body_is_asked(server: Server) -> None:
+    """`Expect: 100-continue`, which curl sends with a body of a megabyte."""
+    body = b'{"name": "test1", "environment": "nowhere", "machinetype": "small-debian"}'
+    lines = ["POST /vm HTTP/1.1", "Host: localhost", "Connection: close", TOKEN, JSON, "Expect: 100-continue"]
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall("\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode())
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert _read(connection).code == "environment_not_found"
+
+
 def test_request_with_a_length_and_chunks_is_read_as_chunks(server: Server) -> None:
     """RFC 9112: never by the length, or a proxy and we could see two different requests."""
     smuggled = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -469,14 +481,125 @@ def test_start_in_text_format_writes_no_line_of_a_callers_making(tmp_path: Path)
 FORM = "Content-Type: application/x-www-form-urlencoded; charset=utf-8"
 
 
+@dataclass
+class Visitor:
+    """A browser without a window that speaks to a real server: keeps cookies, and sends forms from its pages."""
+
+    server: Server
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def go(self, path: str) -> Reply:
+        """Open a page."""
+        return self._kept(self.server.request("GET", path, *self.headers()))
+
+    def token(self, path: str = "/signin") -> str:
+        """The CSRF token of a page."""
+        (token,) = set(re.findall(r'csrfmiddlewaretoken" value="([^"]+)"', self.go(path).body.decode()))
+        return str(token)
+
+    def send(self, path: str, content_type: str, body: bytes, *, promised: int | None = None) -> Reply:
+        """Send a form; `promised` is how long it is said to be, where that is not what comes."""
+        length = f"Content-Length: {len(body) if promised is None else promised}"
+        headers = (*self.headers(), "Origin: http://localhost", content_type, length)
+        return self._kept(self.server.request("POST", path, *headers, body=body))
+
+    def headers(self) -> tuple[str, str]:
+        """What it sends with everything."""
+        return "Accept: text/html", "Cookie: " + "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+
+    def _kept(self, reply: Reply) -> Reply:
+        name, _, value = reply.headers.get("set-cookie", "").strip().partition(";")[0].partition("=")
+        self.cookies.update({name: value} if name else {})
+        return reply
+
+
 def form(server: Server, **fields: str) -> Reply:
     """Send the sign-in form, as a browser that has just opened it."""
-    page = server.request("GET", "/signin", "Accept: text/html")
-    cookie = page.headers["set-cookie"].partition(";")[0]
-    (token,) = re.findall(r'csrfmiddlewaretoken" value="([^"]+)"', page.body.decode())
-    body = urlencode({"csrfmiddlewaretoken": token, **fields}).encode()
-    headers = (f"Cookie: {cookie}", "Origin: http://localhost", "Accept: text/html", f"Content-Length: {len(body)}")
-    return server.request("POST", "/signin", FORM, *headers, body=body)
+    visitor = Visitor(server)
+    return visitor.send("/signin", FORM, urlencode({"csrfmiddlewaretoken": visitor.token(), **fields}).encode())
+
+
+BOUNDARY = "----WebKitFormBoundaryA1b2C3d4E5f6G7h8"
+PARTS = f"Content-Type: multipart/form-data; boundary={BOUNDARY}"
+
+
+def in_parts(**fields: str) -> bytes:
+    """A form as a browser writes it whose form says `multipart/form-data`."""
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+    ]
+    return "".join([*parts, f"--{BOUNDARY}--\r\n"]).encode()
+
+
+@pytest.fixture
+def visitor(cloud: ProxmoxHarness, tmp_path: Path) -> Iterator[Visitor]:
+    """Somebody who is signed in, by a form in parts, to `main` of a server that has a cloud."""
+    files = {
+        "CLOUDVM_ENVIRONMENTS_FILE": str((tmp_path / "environments.json").rename(tmp_path / "clouds.json")),
+        "CLOUDVM_MACHINETYPES_FILE": str((tmp_path / "machinetypes.json").rename(tmp_path / "types.json")),
+    }
+    running = start(tmp_path, "--workers", "1", port=free_port(), **files)
+    try:
+        wait_until_up(running)
+        somebody = Visitor(running)
+        typed = {"environment": "main", "access_key": cloud.access_key, "secret": cloud.secret}
+        signed_in = somebody.send("/signin", PARTS, in_parts(csrfmiddlewaretoken=somebody.token(), **typed))
+        assert (signed_in.status, signed_in.headers["location"]) == (303, "/vm?environment=main")
+        yield somebody
+    finally:
+        stop(running)
+
+
+CREATE = "/create?environment=main"
+LONG = (
+    "#cloud-config\n# ' & ü ✓\n"
+    + "# padding, which takes three times the room if it is encoded for a URL: & = %\n" * 6500
+)
+
+
+def test_create_by_a_form_takes_cloud_init_of_the_largest_size(visitor: Visitor, cloud: ProxmoxHarness) -> None:
+    """512 KiB and letters of any kind go through, as the pages' own forms send them."""
+    cloud_init = LONG.encode() + b"#" * (512 * 1024 - len(LONG.encode()))
+    assert 'enctype="multipart/form-data"' in visitor.go(CREATE).body.decode()
+    typed = {"name": "long1", "machinetype": "small-debian", "start": "on", "cloud_init": cloud_init.decode()}
+    made = visitor.send(CREATE, PARTS, in_parts(csrfmiddlewaretoken=visitor.token(CREATE), **typed))
+    assert made.status == 303, made.body[:2000]
+    until = time.monotonic() + 20
+    while "running" not in cloud.states().values() and time.monotonic() < until:
+        time.sleep(0.1)
+    ((vm_id, state),) = cloud.states().items()
+    assert state == "running"
+    assert cloud.user_data(vm_id) == cloud_init
+
+
+def test_form_that_is_cut_is_not_taken_for_a_shorter_one(visitor: Visitor, cloud: ProxmoxHarness) -> None:
+    """The connection breaks within cloud-init, and no VM is made with half of it; nor of a form in chunks."""
+    typed = {"csrfmiddlewaretoken": visitor.token(CREATE), "name": "cut1", "machinetype": "small-debian"}
+    typed["cloud_init"] = "#cloud-config\n" * 100
+    cloud.forget_operations()
+    for content_type, body in ((PARTS, in_parts(**typed)), (FORM, urlencode(typed).encode())):
+        lines = [f"POST {CREATE} HTTP/1.1", "Host: localhost", *visitor.headers(), "Origin: http://localhost"]
+        for framing, sent in (
+            (f"Content-Length: {len(body)}", body[:800]),
+            ("Transfer-Encoding: chunked", b"320\r\n" + body[:800] + b"\r\n"),
+        ):
+            with socket.create_connection(("127.0.0.1", visitor.server.port), timeout=10) as connection:
+                connection.sendall("\r\n".join([*lines, content_type, framing, "", ""]).encode() + sent)
+    until = time.monotonic() + 20
+    while (refused := visitor.server.log.read_text().count('"POST /create 4')) < 4 and time.monotonic() < until:
+        time.sleep(0.1)
+    assert refused == 4, visitor.server.log.read_text()
+    assert cloud.operations() == []
+
+
+def test_form_in_parts_that_is_too_large_is_refused(visitor: Visitor) -> None:
+    """What no field of the form has place for, and files of any size."""
+    body = in_parts(csrfmiddlewaretoken=visitor.token(CREATE), name="large1", filler="x" * 2_000_000)
+    for sent in (body, body.replace(b'name="filler"', b'name="filler"; filename="f"')):
+        reply = visitor.send(CREATE, PARTS, sent)
+        assert reply.status == 400
+        assert b"larger than" in reply.body
 
 
 def test_pages_are_served_with_their_assets(server: Server) -> None:
