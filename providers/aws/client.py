@@ -153,7 +153,7 @@ class AwsClient:
         return found
 
     def _describe_root_disk(self, image: str) -> RootDisk:
-        images = self._ec2.describe_images(ImageIds=[image])["Images"]
+        images = self._ec2.describe_images(ImageIds=[image]).get("Images")
         if not images:
             raise UnprocessableError(f"The image {image} does not exist in this region, or is not shared with you.")
         name = images[0].get("RootDeviceName", "")

@@ -10,7 +10,7 @@ from providers.aws.client import AwsClient, Launch
 from providers.aws.failures import VENDOR_ERRORS, answer_lost, code_of, translate
 from providers.aws.instances import Instance
 from providers.aws.launch import NAME_TAG, check, launch_of, shown_tags
-from providers.aws.progress import Goal, judged
+from providers.aws.progress import SETTLING_SECONDS, Goal, judged
 from providers.credentials import Credentials
 from providers.domain import VM, Environment, Manner, Operation, Verb, VMSpec, VMStatus
 from providers.driver import Driver, Work
@@ -30,6 +30,9 @@ STATUSES: Final[Mapping[str, VMStatus]] = {
 SEARCH_SECONDS = 6.0
 
 _FAILURES: Final[tuple[type[Exception], ...]] = (ProviderError, *VENDOR_ERRORS)
+
+# No state of EC2's: what a failed create has made is to be terminated, as soon as EC2 knows it.
+_DISCARDED = "discarded"
 
 
 class AwsDriver(Driver):
@@ -115,6 +118,8 @@ class AwsDriver(Driver):
         """See `Driver`."""
         if operation.vm_id is None:
             return self._search(operation)
+        if Goal.read(operation.handle).state == _DISCARDED:
+            return self._discard(operation, operation.vm_id)
         instance = self._look(operation.vm_id)
         return judged(operation, instance, _vm(instance) if instance else None)
 
@@ -134,7 +139,7 @@ class AwsDriver(Driver):
         try:
             return self._client.instance(vm_id)
         except VENDOR_ERRORS as error:
-            if code_of(error) == "InvalidInstanceID.NotFound":
+            if _is_unknown(error):
                 return None
             raise
 
@@ -167,14 +172,21 @@ class AwsDriver(Driver):
         """Look for an instance whose making was not answered, so that it is removed; what to tell the caller."""
         searched = Operation(Verb.CREATE, None, str(Goal.now(token)))
         try:
-            searched = self.poll(searched)
-            searched = searched if searched.done else work.finish(searched)
+            found = work.finish(searched).vm_id
         except _FAILURES:
-            return "Whether a VM was made could not be found out: look for it before you try again."
-        if searched.vm_id is None:
-            return "No VM was made."
-        self._made(searched.vm_id, work)
-        return "The VM that was made is removed again."
+            # Removing has time of its own, and may find what could not be found in time.
+            work.made("client token", token, lambda: self._remove_lost(token, work))
+            return "A VM may have been made: look for the client token in `leftovers` before you try again."
+        if found is None:
+            return "No VM was found that it made."
+        self._made(found, work)
+        return "The VM that it made is in `leftovers`, which say whether it could be removed."
+
+    def _remove_lost(self, token: str, work: Work) -> None:
+        """Look once more for an instance whose making was not answered, and delete it."""
+        found = work.finish(Operation(Verb.CREATE, None, str(Goal.now(token)))).vm_id
+        if found is not None:
+            self._remove(found, Goal.now(_DISCARDED), work)
 
     def _search(self, operation: Operation) -> Operation:
         """Look for the instance of a client token, for a short time; done without an id if there is none."""
@@ -186,15 +198,32 @@ class AwsDriver(Driver):
 
     def _made(self, vm_id: str, work: Work) -> None:
         """Tell the gateway of an instance that this create has made."""
+        discarded = Goal.now(_DISCARDED)
+        work.made("vm", vm_id, lambda: self._remove(vm_id, discarded, work))
 
-        def remove() -> None:
+    def _remove(self, vm_id: str, discarded: Goal, work: Work) -> None:
+        """Delete an instance that was made just now, and wait until it is gone."""
+        work.finish(self._discard(Operation(Verb.DELETE, vm_id, str(discarded)), vm_id))
+
+    def _discard(self, operation: Operation, vm_id: str) -> Operation:
+        """Terminate an instance that may be too new for EC2 to know it; not found does not mean that it is gone.
+
+        https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
+        """
+        try:
             self._client.terminate(vm_id)
-            work.finish(Operation(Verb.DELETE, vm_id, str(Goal.now("terminated"))))
-
-        work.made("vm", vm_id, remove)
+        except VENDOR_ERRORS as error:
+            if _is_unknown(error) and Goal.read(operation.handle).age_seconds < SETTLING_SECONDS:
+                return operation
+            raise
+        return replace(operation, handle=str(Goal.now("terminated")))
 
 
 _REPEAT = "Repeat the request with the same Idempotency-Key: if the VM was made, it is returned."
+
+
+def _is_unknown(error: Exception) -> bool:
+    return code_of(error) == "InvalidInstanceID.NotFound"
 
 
 def _vm(instance: Instance) -> VM:

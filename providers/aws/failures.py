@@ -10,6 +10,7 @@ from typing import Any, Final
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ReadTimeoutError, SSLError
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import HTTPError
 
 from providers.aws.codes import ADVICE, ADVICE_BY_CODE, BY_STATUS, ERROR_CODES, STATE_REASONS
 from providers.aws.exchanges import ORIGIN, Origin
@@ -81,7 +82,7 @@ def translate(error: Exception) -> ProviderError:
         return _refused(error)
     origin = _origin(error)
     kind, detail = _broken(error, origin)
-    if origin.lost and not _only_reads(origin.operation):
+    if origin.lost and not _told_elsewhere(origin.operation):
         detail += " EC2 may have received the request, and the work may still finish: look at the VM."
     return kind(detail, backend=BackendReply("Aws", origin.operation))
 
@@ -146,15 +147,18 @@ def _refusal(kind: type[ProviderError], code: str, message: str, origin: Origin,
             "EC2 is in trouble, or a proxy or gateway between answered for it."
         )
     advice = ADVICE_BY_CODE.get(code) or ADVICE.get(kind, "")
-    return f"EC2 in {origin.place} refused {operation} ({code}): {_sentence(message)} {advice}".strip()
+    did = "failed at" if kind is BackendFailureError else "refused"
+    return f"EC2 in {origin.place} {did} {operation} ({code}): {_sentence(message)} {advice}".strip()
 
 
 def _broken(error: Exception, origin: Origin) -> tuple[type[ProviderError], str]:
     """EC2 did not answer, or nothing that botocore understands."""
     host = f"{origin.host} (through the proxy {origin.proxy})" if origin.proxy else origin.host
     below = _below(error)
-    # Only what lies below is quoted: a parser's error quotes the answer, and a validator's the request.
-    reason = _sentence(_INTERNALS.sub("", str(below or type(error).__name__)))
+    # Only what lies below is quoted, and only if it is about the connection: a parser's error quotes the answer,
+    # a validator's the request, and http.client's about a header the session token in it.
+    quoted = below if isinstance(below, OSError | HTTPError) else type(below or error).__name__
+    reason = _sentence(_INTERNALS.sub("", str(quoted)))
     if isinstance(below, FileNotFoundError | PermissionError):
         return BackendTLSError, f"The file of trusted certificate authorities cannot be read: {reason}"
     kind, detail = next((kind, detail) for vendor, kind, detail in _BROKEN if isinstance(error, vendor))
@@ -165,8 +169,8 @@ def _below(error: Exception) -> object:
     """What botocore and urllib3 have wrapped."""
     below = error.kwargs.get("error") if isinstance(error, BotoCoreError) else None
     below = getattr(below, "original_error", below)
-    inner = below.args[0] if isinstance(below, Exception) and below.args else None
-    return inner if isinstance(inner, OSError) else below
+    inside = below.args if isinstance(below, Exception) else ()
+    return next((inner for inner in inside if isinstance(inner, OSError)), below)
 
 
 def _origin(error: Exception) -> Origin:
@@ -179,8 +183,9 @@ def _origin(error: Exception) -> Origin:
     return found if isinstance(found, Origin) else Origin("", "this region", "its endpoint")
 
 
-def _only_reads(operation: str) -> bool:
-    return operation.startswith("Describe")
+def _told_elsewhere(operation: str) -> bool:
+    """Reading changes nothing, and what became of a VM that was to be made is looked for by the driver."""
+    return operation.startswith("Describe") or operation == "RunInstances"
 
 
 def _sentence(text: str) -> str:
@@ -190,4 +195,4 @@ def _sentence(text: str) -> str:
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     value = headers.get("retry-after", "")
-    return float(value) if value.isdigit() else None
+    return float(value) if value.isascii() and value.isdigit() else None

@@ -14,7 +14,13 @@ from providers.errors import BackendReply, ConflictError, VMNotFoundError
 SETTLING_SECONDS = 60.0
 STALE_SECONDS = 10.0
 
-_CALLS = {Verb.CREATE: "RunInstances", Verb.START: "StartInstances", Verb.RESTART: "StartInstances"}
+_CALLS = {
+    Verb.CREATE: "RunInstances",
+    Verb.START: "StartInstances",
+    Verb.STOP: "StopInstances",
+    Verb.RESTART: "StartInstances",
+    Verb.DELETE: "TerminateInstances",
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ def judged(operation: Operation, instance: Instance | None, vm: VM | None) -> Op
 
 def _ended(operation: Operation, instance: Instance | None, state: str) -> Operation:
     """The instance is being deleted, or is gone."""
-    call = _CALLS.get(operation.verb, "StopInstances")
+    call = _CALLS[operation.verb]
     vm_id = operation.vm_id or ""
     if instance is None:
         failure = VMNotFoundError(f"EC2 knows no VM {vm_id} any more.", backend=BackendReply("Aws", call))
@@ -83,6 +89,5 @@ def _stopped(operation: Operation, goal: Goal, instance: Instance, vm: VM | None
         return replace(operation, done=True, vm=vm)
     if goal.age_seconds < STALE_SECONDS:
         return operation
-    call = _CALLS.get(operation.verb, "StartInstances")
-    failure = state_failure(call, instance.id, instance.state, instance.reason_code, instance.reason)
+    failure = state_failure(_CALLS[operation.verb], instance.id, instance.state, instance.reason_code, instance.reason)
     return replace(operation, done=True, failure=failure, vm=vm)

@@ -204,6 +204,21 @@ def run(text: str) -> bytes:
 """.encode()
 
 
+def image(root: str = "/dev/xvda") -> bytes:
+    """A DescribeImages answer with one image whose volumes are /dev/xvda, of 8 GiB, and a smaller one before it."""
+    volume = "<item><deviceName>{}</deviceName><ebs><volumeSize>{}</volumeSize></ebs></item>"
+    volumes = volume.format("/dev/xvdb", 2) + volume.format("/dev/xvda", 8)
+    return f"""{HEAD}<DescribeImagesResponse xmlns="{NAMESPACE}">
+    <requestId>59dbff89-35bd-4eac-99ed-be587example</requestId>
+    <imagesSet><item>
+        <imageId>ami-0123456789abcdef0</imageId>
+        <rootDeviceName>{root}</rootDeviceName>
+        <blockDeviceMapping>{volumes}</blockDeviceMapping>
+    </item></imagesSet>
+</DescribeImagesResponse>
+""".encode()
+
+
 def failed(code: str, message: str = "EC2's own words.") -> bytes:
     """An error answer."""
     return f"""{HEAD}<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>\

@@ -9,60 +9,19 @@ from collections.abc import Callable
 import pytest
 
 from providers import trace
-from providers.aws import CLOUD
-from providers.credentials import Credentials
-from providers.domain import Environment, Idempotency, Offer, OperatingSystem, StopMode, VMSpec, VMStatus
+from providers.domain import StopMode, VMStatus
 from providers.errors import (
     BackendFailureError,
     BackendUnreachableError,
     ConflictError,
     CredentialsRejectedError,
-    InvalidRequestError,
-    ProviderError,
-    QuotaExceededError,
     ThrottledError,
-    UnprocessableError,
     VMNotFoundError,
 )
-from providers.gateway import Backends, Gateway
-from providers.network import Network
-from providers.waiting import Deadline
-from tests.providers.aws.documents import described, failed, instance, run
+from providers.gateway import Gateway
+from tests.providers.aws.documents import described, failed, instance
 from tests.providers.aws.endpoint import Endpoint, Reply, answering
-
-VM_ID = "i-00000000000000001"
-SPEC = VMSpec("vm1", OperatingSystem("linux"), Offer("t3.medium", "ami-0123456789abcdef0"), cloud_init=b"#cloud-config")
-KEYED = VMSpec(SPEC.name, SPEC.os, SPEC.offer, idempotency=Idempotency("key-1", "digest-1"))
-
-
-def in_state(state: str, reason: str = "") -> str:
-    """The instance, in a state."""
-    text = instance(1).replace("<name>running<", f"<name>{state}<")
-    return text.replace("<reason/>", f"<stateReason><code>{reason}</code><message>Why</message></stateReason>")
-
-
-def shown(state: str, reason: str = "") -> Reply:
-    """A look at it."""
-    return Reply(described(in_state(state, reason)))
-
-
-def done(operation: str) -> Reply:
-    """An accepted change."""
-    return Reply(f"<{operation}Response><requestId>r</requestId></{operation}Response>".encode())
-
-
-MADE = Reply(run(in_state("pending")))
-GONE = Reply(failed("InvalidInstanceID.NotFound"), 400)
-LOST = Reply(status=None)
-
-
-def gateway(endpoint: Endpoint, vpc_id: str = "", network_id: str = "subnet-0123456789abcdef0") -> Gateway:
-    """A caller in an environment that leads to the endpoint."""
-    environment = Environment(
-        "aws1", CLOUD, url=endpoint.url, region="Aws-int/eu-west-3", vpc_id=vpc_id, network_id=network_id
-    )
-    network = Network(connect_timeout_seconds=2, read_timeout_seconds=2)
-    return Backends(network).gateway(environment, Credentials("AKIAX", "secret"), Deadline.after(20))
+from tests.providers.aws.replies import GONE, LOST, VM_ID, done, gateway, shown
 
 
 def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -207,87 +166,52 @@ def test_stop_vm_force_while_stopping_cuts_the_power() -> None:
     assert endpoint.requests[1]["Force"] == "true"
 
 
-def test_start_vm_without_capacity_fails() -> None:
-    """EC2 accepts it and goes back to stopped; what may be the old state is looked at again for a while."""
+def test_restart_vm_force_starts_once_it_is_stopped() -> None:
+    """EC2 would refuse to start what is still stopping."""
+    replies = ("running", "stopping", "stopped")
+    with answering(
+        shown(replies[0]), done("StopInstances"), shown(replies[1]), shown(replies[2]), done("StartInstances"),
+        shown("running"),
+    ) as endpoint:  # fmt: skip
+        gateway(endpoint).restart_vm(VM_ID, StopMode.FORCE, 1)
+    look = "DescribeInstances"
+    assert endpoint.actions == [look, "StopInstances", look, look, "StartInstances", look]
+    assert endpoint.requests[1]["Force"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("verb", "under_way", "end"),
+    [
+        (lambda caller: caller.start_vm(VM_ID), "pending", "running"),
+        (lambda caller: caller.stop_vm(VM_ID, StopMode.GRACEFUL, 60), "stopping", "stopped"),
+        (lambda caller: caller.delete_vm(VM_ID), "shutting-down", "terminated"),
+    ],
+    ids=["start", "stop", "delete"],
+)
+def test_verb_already_under_way_is_waited_for(verb: Callable[[Gateway], object], under_way: str, end: str) -> None:
+    """Nothing more is asked of EC2, which would refuse some of it."""
+    with answering(shown(under_way), shown(under_way), shown(end)) as endpoint:
+        verb(gateway(endpoint))
+    assert endpoint.actions == ["DescribeInstances"] * 3
+
+
+def test_start_vm_unknown_afterwards_is_not_found() -> None:
+    """It was deleted meanwhile, and EC2 has forgotten it."""
     with (
-        answering(
-            shown("stopped"), done("StartInstances"), shown("stopping", "Server.InternalError"), GONE
-        ) as endpoint,
-        pytest.raises(VMNotFoundError),
+        answering(shown("stopped"), done("StartInstances"), shown("pending"), GONE) as endpoint,
+        pytest.raises(VMNotFoundError, match=f"EC2 knows no VM {VM_ID} any more"),
     ):
         gateway(endpoint).start_vm(VM_ID)
+
+
+def test_get_vm_answered_with_none_or_two_fails() -> None:
+    """What was not asked for is not shown as what was."""
+    for reply in (Reply(described()), Reply(described(instance(1), instance(2)))):
+        with answering(reply) as endpoint, pytest.raises(BackendFailureError, match="where one was asked for"):
+            gateway(endpoint).get_vm(VM_ID)
 
 
 def test_delete_vm_unknown_afterwards_is_deleted() -> None:
     """EC2 forgets it in the end."""
     with answering(shown("running"), done("TerminateInstances"), shown("shutting-down"), GONE) as endpoint:
         assert gateway(endpoint).delete_vm(VM_ID).done
-
-
-def test_create_vm_unknown_at_first_is_waited_for() -> None:
-    """Eventual consistency."""
-    with answering(MADE, GONE, shown("pending"), shown("running")) as endpoint:
-        operation = gateway(endpoint).create_vm(SPEC)
-    assert operation.vm is not None
-    assert operation.vm.status is VMStatus.RUNNING
-    request = endpoint.requests[0]
-    assert request["UserData"] == "I2Nsb3VkLWNvbmZpZw=="
-    assert request["MetadataOptions.HttpTokens"] == "required"
-    assert request["InstanceInitiatedShutdownBehavior"] == "stop"
-
-
-def test_create_vm_that_goes_down_fails_with_its_reason() -> None:
-    """And what was made is removed."""
-    replies = (MADE, shown("shutting-down", "Client.VolumeLimitExceeded"), done("TerminateInstances"), GONE)
-    with answering(*replies) as endpoint, pytest.raises(QuotaExceededError, match="Why") as raised:
-        gateway(endpoint).create_vm(SPEC)
-    assert [(left.id, left.removed) for left in raised.value.leftovers] == [(VM_ID, True)]
-
-
-def test_create_vm_lost_answer_is_searched_and_removed() -> None:
-    """By its client token, which nobody else can know."""
-    replies = (LOST, LOST, LOST, Reply(described()), shown("pending"), done("TerminateInstances"), GONE)
-    with answering(*replies) as endpoint, pytest.raises(BackendUnreachableError, match="removed again") as raised:
-        gateway(endpoint).create_vm(SPEC)
-    tokens = {request["ClientToken"] for request in endpoint.requests[:3]}
-    assert {endpoint.requests[3]["Filter.1.Value.1"]} == tokens
-    assert [(left.id, left.removed) for left in raised.value.leftovers] == [(VM_ID, True)]
-
-
-def test_create_vm_lost_answer_with_key_is_left_to_the_next_try() -> None:
-    """The caller has what it takes to find it."""
-    with answering(LOST) as endpoint, pytest.raises(BackendUnreachableError, match="same Idempotency-Key") as raised:
-        gateway(endpoint).create_vm(KEYED)
-    assert set(endpoint.actions) == {"RunInstances"}
-    assert raised.value.leftovers == ()
-
-
-def test_create_vm_repeated_key_sends_same_token_and_content() -> None:
-    """EC2 itself compares them."""
-    with answering(Reply(run(in_state("running")))) as endpoint:
-        first, second = gateway(endpoint).create_vm(KEYED), gateway(endpoint).create_vm(KEYED)
-    assert first.vm_id == second.vm_id == VM_ID
-    assert endpoint.requests[0] == endpoint.requests[1]
-    assert len(endpoint.requests[0]["ClientToken"]) == 64
-    assert "digest-1" in endpoint.requests[0].values()
-
-
-@pytest.mark.parametrize(
-    ("spec", "network_id", "kind"),
-    [
-        (SPEC, "", UnprocessableError),
-        (VMSpec("v", SPEC.os, Offer("t3.medium", "ubuntu")), "subnet-1", UnprocessableError),
-        (VMSpec("v", SPEC.os, SPEC.offer, tags={"Name": "x"}), "subnet-1", InvalidRequestError),
-        (VMSpec("v", SPEC.os, SPEC.offer, tags={"AWS:x": "x"}), "subnet-1", InvalidRequestError),
-        (VMSpec("v", SPEC.os, SPEC.offer, tags={"cloudvm:x": "x"}), "subnet-1", InvalidRequestError),
-        (VMSpec("v", SPEC.os, SPEC.offer, tags={f"k{n}": "" for n in range(50)}), "subnet-1", InvalidRequestError),
-    ],
-    ids=["no-subnet", "no-ami", "name-tag", "aws-tag", "own-tag", "too-many-tags"],
-)
-def test_create_vm_impossible_spec_is_refused_before_any_call(
-    spec: VMSpec, network_id: str, kind: type[ProviderError]
-) -> None:
-    """With the field at fault, where it is a field."""
-    with answering(MADE) as endpoint, pytest.raises(kind):
-        gateway(endpoint, network_id=network_id).create_vm(spec)
-    assert endpoint.requests == []

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from http.client import RemoteDisconnected
+
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
 from botocore.parsers import ResponseParserError
+from urllib3.exceptions import ProtocolError
 
 from providers.aws.failures import answer_lost, state_failure, translate
 from providers.errors import (
     BackendFailureError,
+    BackendTLSError,
+    BackendUnreachableError,
     ConflictError,
     CredentialsRejectedError,
     InvalidRequestError,
@@ -100,6 +105,12 @@ def test_translate_throttled_keeps_retry_after() -> None:
     assert refused("RequestLimitExceeded", 503, retry="7").retry_after_seconds == 7.0
 
 
+@pytest.mark.parametrize("retry", ["", "soon", "-1", "7²", "Wed, 21 Oct 2026 07:28:00 GMT"])
+def test_translate_throttled_without_a_number_of_seconds_says_no_time(retry: str) -> None:
+    """A proxy may say anything; `²` is a digit to Python, and no number."""
+    assert refused("RequestLimitExceeded", 503, retry=retry).retry_after_seconds is None
+
+
 def test_translate_wrong_signature_shows_no_session_token() -> None:
     """The canonical string in EC2's message holds it."""
     message = (
@@ -110,6 +121,33 @@ def test_translate_wrong_signature_shows_no_session_token() -> None:
     detail = refused("SignatureDoesNotMatch", 403, message).detail
     assert "THE-TOKEN" not in detail
     assert "does not match" in detail
+
+
+def test_translate_broken_cloud_is_not_said_to_refuse() -> None:
+    """Refused is what a caller can mend."""
+    assert "failed at StopInstances (InternalError)" in refused("InternalError", 500).detail
+    assert "refused StopInstances (IncorrectInstanceState)" in refused("IncorrectInstanceState").detail
+
+
+def test_translate_broken_connection_says_why_without_python() -> None:
+    """urllib3 wraps the reason in a pair."""
+    below = ProtocolError("Connection aborted.", RemoteDisconnected("Remote end closed connection without response"))
+    detail = translate(ConnectionClosedError(error=below, endpoint_url="https://x")).detail
+    assert detail.endswith("broke during the call: Remote end closed connection without response.")
+
+
+def test_translate_header_that_cannot_be_sent_is_not_quoted() -> None:
+    """http.client quotes it, and the session token is in one."""
+    failure = translate(HTTPClientError(error=ValueError("Invalid header value b'THE-\\nTOKEN'")))
+    assert type(failure) is BackendUnreachableError
+    assert "TOKEN" not in failure.detail
+
+
+def test_translate_unreadable_authorities_are_named_as_such() -> None:
+    """It is no fault of the connection."""
+    failure = translate(HTTPClientError(error=FileNotFoundError(2, "No such file or directory")))
+    assert type(failure) is BackendTLSError
+    assert "authorities cannot be read" in failure.detail
 
 
 def test_translate_reused_key_says_what_to_do() -> None:
