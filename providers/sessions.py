@@ -141,7 +141,7 @@ class SessionStore(Generic[S]):
         return attendance
 
     def _sweep(self, closing: threading.Event) -> None:
-        while not closing.wait(min(SWEEP_SECONDS, self._idle_seconds)):
+        while not closing.wait(min(SWEEP_SECONDS, self._idle_seconds, self._lifetime_seconds)):
             self._put_out(self._expired())
 
     def _open(self, entry: _Entry[S], open_: Callable[[], S]) -> None:
