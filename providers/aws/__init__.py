@@ -38,8 +38,10 @@ CLOUD = Cloud(
             ErrorCode.PERMISSION_DENIED: "An IAM policy does not allow the action that the answer names.",
             ErrorCode.VM_NOT_FOUND: "The instance is in another region, in another VPC than the environment's, or "
             "was terminated.",
-            ErrorCode.CONFLICT: "The instance is starting or stopping, or has termination protection.",
-            ErrorCode.QUOTA_EXCEEDED: "The account's limit of vCPUs for this family of instance types in the region.",
+            ErrorCode.CONFLICT: "The instance is starting or stopping, or has termination or stop protection; or "
+            "the VM that was made with this Idempotency-Key was deleted.",
+            ErrorCode.QUOTA_EXCEEDED: "The account's limit of vCPUs for this family of instance types in the region, "
+            "or the subnet has no free address.",
             ErrorCode.UNPROCESSABLE: "The AMI or the subnet does not exist in the region, or the instance type is "
             "not offered in the subnet's availability zone.",
             ErrorCode.UNAVAILABLE: "EC2 has no capacity for this instance type in the availability zone now.",

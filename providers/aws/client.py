@@ -77,7 +77,8 @@ class AwsClient:
             UnprocessableError: the environment's region or url has no acceptable form.
 
         """
-        region = environment.region.rpartition("/")[2]
+        # In lower case, as EC2 refuses signatures for `EU-WEST-3` like those of wrong keys.
+        region = environment.region.rpartition("/")[2].lower()
         try:
             ec2 = ec2_client(region, environment.url, credentials, network, verify=network.verify(environment))
         except ValueError as error:

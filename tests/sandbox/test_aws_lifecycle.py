@@ -33,34 +33,38 @@ def test_launch_passes_through_pending(aws: AwsSandbox, client: EC2Client) -> No
     assert aws.vm(vm_id).state == "running"
 
 
-def test_stop_and_start_pass_through_their_states(aws: AwsSandbox, client: EC2Client) -> None:
+def test_stop_and_start_pass_through_their_states(slow: AwsSandbox, client: EC2Client) -> None:
     """Both are accepted at once and done later."""
-    [vm_id] = aws.seed(1)
+    [vm_id] = slow.seed(1)
     address = described(client, vm_id)["PrivateIpAddress"]
     assert change_of(client.stop_instances(InstanceIds=[vm_id])["StoppingInstances"]) == (
         "running",
         "stopping",
     )
     assert state_of(client, vm_id) == "stopping"
-    wait_for_state(client, vm_id, "stopped")
+    slow.hurry()
+    assert state_of(client, vm_id) == "stopped"
     assert described(client, vm_id)["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
     assert change_of(client.start_instances(InstanceIds=[vm_id])["StartingInstances"]) == (
         "stopped",
         "pending",
     )
-    wait_for_state(client, vm_id, "running")
+    assert state_of(client, vm_id) == "pending"
+    slow.hurry()
+    assert state_of(client, vm_id) == "running"
     assert described(client, vm_id)["PrivateIpAddress"] == address
 
 
-def test_terminate_passes_through_shutting_down_and_takes_all_along(aws: AwsSandbox, client: EC2Client) -> None:
+def test_terminate_passes_through_shutting_down_and_takes_all_along(slow: AwsSandbox, client: EC2Client) -> None:
     """The instance stays listed as terminated; its disk and its interface are gone."""
     vm_id = launch(client)
-    assert len(aws.volumes()) == len(aws.network_interfaces()) == 1
+    assert len(slow.volumes()) == len(slow.network_interfaces()) == 1
     answer = client.terminate_instances(InstanceIds=[vm_id])["TerminatingInstances"]
     assert change_of(answer) == ("pending", "shutting-down")
     assert state_of(client, vm_id) == "shutting-down"
-    wait_for_state(client, vm_id, "terminated")
-    assert (aws.vms(), aws.volumes(), aws.network_interfaces()) == ((), (), ())
+    slow.hurry()
+    assert state_of(client, vm_id) == "terminated"
+    assert (slow.vms(), slow.volumes(), slow.network_interfaces()) == ((), (), ())
     assert not {"VpcId", "SubnetId", "PrivateIpAddress"} & set(described(client, vm_id))
     assert change_of(client.terminate_instances(InstanceIds=[vm_id])["TerminatingInstances"]) == (
         "terminated",
@@ -148,7 +152,7 @@ def test_stop_with_all_guests_ignoring_hangs(aws: AwsSandbox, client: EC2Client)
     aws.ignore_stop()
     [vm_id] = aws.seed(1)
     client.stop_instances(InstanceIds=[vm_id])
-    time.sleep(3 * TRANSITION_SECONDS)
+    aws.hurry()
     assert state_of(client, vm_id) == "stopping"
     client.terminate_instances(InstanceIds=[vm_id])
     wait_for_state(client, vm_id, "terminated")
@@ -182,18 +186,21 @@ def test_terminate_an_instance_launched_protected_is_refused(aws: AwsSandbox, cl
             client.terminate_instances(InstanceIds=[vm_id])
 
 
-def test_launch_that_fails_later_ends_terminated(aws: AwsSandbox, client: EC2Client) -> None:
+def test_launch_that_fails_later_ends_terminated(slow: AwsSandbox, client: EC2Client) -> None:
     """An accepted launch may still come to nothing, and leaves nothing."""
-    aws.fail_next_boot("Client.VolumeLimitExceeded", "Volume limit exceeded")
+    slow.fail_next_boot("Client.VolumeLimitExceeded", "Volume limit exceeded")
     vm_id = launch(client)
     assert state_of(client, vm_id) == "pending"
-    wait_for_state(client, vm_id, "terminated")
+    slow.hurry()
+    assert state_of(client, vm_id) == "terminated"
     assert described(client, vm_id)["StateReason"] == {
         "Code": "Client.VolumeLimitExceeded",
         "Message": "Client.VolumeLimitExceeded: Volume limit exceeded",
     }
-    assert aws.volumes() == ()
-    wait_for_state(client, launch(client), "running")
+    assert slow.volumes() == ()
+    again = launch(client)
+    slow.hurry()
+    assert state_of(client, again) == "running"
 
 
 def test_start_that_fails_later_ends_stopped(aws: AwsSandbox, client: EC2Client) -> None:

@@ -62,10 +62,8 @@ class Launcher:
 
     def _zone(self, request: Ec2Request) -> str:
         """A client token's scope: the zone that the request names, maybe by its subnet, else the region."""
-        subnet = next(
-            (zone[subnet_id] for zone in self._backend.subnets.values() if (subnet_id := _subnet(request)) in zone),
-            None,
-        )
+        subnet_id = _subnet(request)
+        subnet = next((zone[subnet_id] for zone in self._backend.subnets.values() if subnet_id in zone), None)
         return request.text("Placement.AvailabilityZone") or (subnet.availability_zone if subnet else REGION)
 
     def _again(self, earlier: _Launched, parameters: Mapping[str, str]) -> Response:

@@ -85,6 +85,11 @@ class AwsSandbox(Simulator):
     def transition_seconds(self, seconds: float) -> None:
         self._ec2.lifecycle.transition_seconds = seconds
 
+    def hurry(self) -> None:
+        """End the changes of state under way now, whatever time they were to take."""
+        with self._ec2.lock:
+            self._ec2.lifecycle.hurry()
+
     def reset(self) -> None:
         """Everything as at the start: no instance, no fault, no knob turned, no call counted."""
         self.faults.clear()

@@ -40,9 +40,11 @@ LOST = Reply(status=None)
 
 def gateway(
     endpoint: Endpoint,
+    *,
     vpc_id: str = "",
     network_id: str = "subnet-0123456789abcdef0",
     name: str = "aws1",
+    region: str = "Aws-int/eu-west-3",
     options: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> Gateway:
     """A caller in an environment that leads to the endpoint."""
@@ -50,7 +52,7 @@ def gateway(
         name,
         CLOUD,
         url=endpoint.url,
-        region="Aws-int/eu-west-3",
+        region=region,
         vpc_id=vpc_id,
         network_id=network_id,
         options=options,

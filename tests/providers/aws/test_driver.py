@@ -23,6 +23,8 @@ from tests.providers.aws.documents import described, failed, instance
 from tests.providers.aws.endpoint import Endpoint, Reply, answering
 from tests.providers.aws.replies import GONE, LOST, VM_ID, done, gateway, shown
 
+GZIPPED = gzip.compress(described(instance(1)))
+
 
 def outcomes(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What the call log says."""
@@ -38,6 +40,24 @@ def test_list_vms_two_pages_are_joined_and_sorted() -> None:
     assert [request.get("NextToken") for request in endpoint.requests] == [None, "t-2"]
     assert endpoint.requests[0]["MaxResults"] == "1000"
     assert endpoint.requests[0]["Filter.2.Value.1"] == "vpc-1"
+
+
+def test_list_vms_region_in_capitals_signs_for_the_region() -> None:
+    """EC2 would take it for a wrong key."""
+    with answering(Reply(described())) as endpoint:
+        gateway(endpoint, region="Aws-int/EU-WEST-3").list_vms()
+    assert "/eu-west-3/ec2/" in endpoint.headers[0]["authorization"]
+
+
+def test_list_vms_asks_for_all_but_the_terminated() -> None:
+    """What is on its way down is still a VM."""
+    with answering(Reply(described())) as endpoint:
+        gateway(endpoint).list_vms()
+    [request] = endpoint.requests
+    assert request["Filter.1.Name"] == "instance-state-name"
+    asked = {value for key, value in request.items() if key.startswith("Filter.1.Value.")}
+    assert asked == {"pending", "running", "shutting-down", "stopping", "stopped"}
+    assert not any(key.startswith("Filter.2") for key in request)
 
 
 def test_list_vms_same_page_twice_fails() -> None:
@@ -63,10 +83,11 @@ def test_list_vms_compressed_answer_is_read() -> None:
     [
         Reply(b"<html>Sign in</html>"),
         Reply(described(instance(1))[:3000]),
-        Reply(gzip.compress(described(instance(1)))[:200], headers={"Content-Encoding": "gzip"}),
+        Reply(GZIPPED[:200], headers={"Content-Encoding": "gzip"}),
+        Reply(GZIPPED[:-8], headers={"Content-Encoding": "gzip"}),
         Reply(b"no gzip", headers={"Content-Encoding": "gzip"}),
     ],
-    ids=["page", "cut-off", "gzip-cut-off", "no-gzip"],
+    ids=["page", "cut-off", "gzip-cut-off", "gzip-without-its-sum", "no-gzip"],
 )
 def test_list_vms_answer_that_is_not_ec2s_fails(reply: Reply) -> None:
     """Never a crash, and never an empty list."""

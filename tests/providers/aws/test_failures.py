@@ -5,11 +5,21 @@ from __future__ import annotations
 from http.client import RemoteDisconnected
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError, HTTPClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    HTTPClientError,
+)
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import ProtocolError
 
+from providers.aws.client import AwsClient
+from providers.aws.exchanges import Exchanges
 from providers.aws.failures import answer_lost, state_failure, translate
+from providers.aws.isolation import ec2_client
+from providers.credentials import Credentials
 from providers.errors import (
     BackendFailureError,
     BackendTLSError,
@@ -26,6 +36,7 @@ from providers.errors import (
     UnsupportedError,
     VMNotFoundError,
 )
+from providers.network import Network
 
 
 def refused(
@@ -185,3 +196,20 @@ def test_answer_lost_broken_cloud_may_have_worked() -> None:
     assert answer_lost(error, translate(error))
     error = ClientError({"Error": {"Code": "InvalidAMIID.NotFound"}, "ResponseMetadata": {"HTTPStatusCode": 400}}, "X")  # type: ignore[typeddict-item] # fewer keys
     assert not answer_lost(error, translate(error))
+
+
+def test_answer_lost_by_one_attempt_counts_whatever_comes_after() -> None:
+    """The first attempt may have worked though the next found nobody to connect to."""
+    faults: list[BotoCoreError] = [ConnectionClosedError(error=OSError("cut"), endpoint_url="https://x")]
+
+    def fail(**_: object) -> None:
+        raise faults.pop() if faults else EndpointConnectionError(error=OSError("refused"), endpoint_url="https://x")
+
+    ec2 = ec2_client("eu-west-3", "", Credentials("AKIAX", "secret"), Network(), verify=True)
+    client = AwsClient(ec2, Exchanges("eu-west-3", "x", ""))
+    ec2.meta.events.register("before-send.ec2", fail)
+    with pytest.raises(EndpointConnectionError) as raised:
+        client.terminate("i-00000000000000001")
+    failure = translate(raised.value)
+    assert answer_lost(raised.value, failure)
+    assert "may still finish" in failure.detail

@@ -134,6 +134,14 @@ def test_ec2_client_proxy_given_is_used_unless_bypassed() -> None:
     assert client.meta.config.proxies == {}  # type: ignore[attr-defined] # not in the stubs
 
 
+def test_ec2_client_keeps_the_time_limits_and_connections_for_all_threads() -> None:
+    """What the settings say; a pool smaller than the server's threads would drop connections."""
+    network = Network(connect_timeout_seconds=3, read_timeout_seconds=17)
+    config = ec2_client("eu-west-3", "", KEYS, network, verify=True).meta.config
+    assert (config.connect_timeout, config.read_timeout) == (3, 17)  # type: ignore[attr-defined] # not in the stubs
+    assert config.max_pool_connections >= 64  # type: ignore[attr-defined] # not in the stubs
+
+
 @pytest.mark.parametrize(
     ("access_key", "secret", "parts"),
     [

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from providers.aws.instances import Instance
-from providers.aws.progress import SETTLING_SECONDS, STALE_SECONDS, Goal, judged
+from providers.aws.progress import Goal, judged
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.errors import (
     BackendFailureError,
@@ -50,7 +50,7 @@ def seen(verb: Verb, goal: str, state: str | None, *, age: float = 0.0, reason: 
 )
 def test_judged_under_way_or_not_yet_seen_goes_on(verb: Verb, goal: str, state: str | None) -> None:
     """EC2 may not show at once what it has just accepted."""
-    operation = seen(verb, goal, state)
+    operation = seen(verb, goal, state, age=5.0)
     assert not operation.done
     assert operation.failure is None
 
@@ -89,7 +89,7 @@ def test_judged_gone_down_instead_of_running_fails(
     verb: Verb, state: str, reason: str, kind: type[ProviderError], call: str
 ) -> None:
     """Once the look cannot be an old one; with EC2's reason where it is the work's."""
-    operation = seen(verb, "running", state, age=STALE_SECONDS + 1, reason=reason)
+    operation = seen(verb, "running", state, age=30.0, reason=reason)
     assert operation.done
     assert type(operation.failure) is kind
     assert operation.failure.backend is not None
@@ -104,7 +104,7 @@ def test_judged_stop_of_a_vm_deleted_meanwhile_is_a_conflict() -> None:
     assert failure.backend.operation == "StopInstances"
 
 
-@pytest.mark.parametrize(("verb", "age"), [(Verb.CREATE, SETTLING_SECONDS + 1), (Verb.START, 0.0), (Verb.STOP, 0.0)])
+@pytest.mark.parametrize(("verb", "age"), [(Verb.CREATE, 90.0), (Verb.START, 0.0), (Verb.STOP, 0.0)])
 def test_judged_unknown_to_ec2_is_not_found(verb: Verb, age: float) -> None:
     """At once, but for what was only just made."""
     assert type(seen(verb, "running", None, age=age).failure) is VMNotFoundError
