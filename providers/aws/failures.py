@@ -25,6 +25,7 @@ from providers.errors import (
     ThrottledError,
     UnprocessableError,
 )
+from providers.headers import whole_number
 
 VENDOR_ERRORS: Final[tuple[type[Exception], ...]] = (BotoCoreError, ClientError, ResponseParserError)
 
@@ -113,7 +114,7 @@ def _refused(error: ClientError) -> ProviderError:
             status,
             metadata.get("RequestId") or headers.get("x-amzn-requestid"),
         ),
-        retry_after_seconds=_retry_after(headers),
+        retry_after_seconds=whole_number(headers.get("retry-after", "")),
     )
 
 
@@ -191,8 +192,3 @@ def _told_elsewhere(operation: str) -> bool:
 def _sentence(text: str) -> str:
     text = _NOISE.sub("", text).strip()[:_LONGEST_MESSAGE]
     return text if text.endswith((".", "!", "?")) else f"{text}."
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    value = headers.get("retry-after", "")
-    return float(value) if value.isascii() and value.isdigit() else None

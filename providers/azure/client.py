@@ -25,6 +25,7 @@ from providers.azure.site import Site
 from providers.credentials import Credentials
 from providers.domain import Environment
 from providers.errors import BackendFailureError, BackendReply
+from providers.headers import whole_number
 from providers.http import HTTPSession
 from providers.network import Network
 
@@ -71,8 +72,7 @@ class Answer:
     @property
     def retry_after_seconds(self) -> float | None:
         """How long Azure asks to wait before the next look; 0 asks for no wait, and is no leave to go without."""
-        wait = self.headers.get("Retry-After", "")
-        return float(wait) or None if wait.isdigit() else None
+        return whole_number(self.headers.get("Retry-After", "")) or None
 
 
 class AzureClient:

@@ -27,6 +27,7 @@ from providers.errors import (
     UnprocessableError,
     VMNotFoundError,
 )
+from providers.headers import whole_number
 
 VENDOR_ERRORS: Final[tuple[type[Exception], ...]] = (AzureError,)
 
@@ -141,11 +142,10 @@ def not_understood(operation: str, host: str, status: int | None = 200) -> Backe
 def _refused(exchange: _Exchange, refusal: Refusal, kind: type[ProviderError] | None = None) -> ProviderError:
     operation, status, headers = exchange.operation, exchange.status, exchange.headers
     kind = kind or _kind(refusal, status, operation)
-    wait = headers.get("Retry-After", "")
     failure = kind(
         _detail(exchange, refusal, kind),
         backend=BackendReply("Azure", operation, refusal.code or str(status), status, _request_id(headers)),
-        retry_after_seconds=float(wait) if wait.isdigit() else None,
+        retry_after_seconds=whole_number(headers.get("Retry-After", "")),
     )
     failure.answer_lost = status >= 500
     return failure

@@ -17,11 +17,11 @@ import orjson
 import requests
 
 from providers.errors import BackendFailureError, BackendReply
+from providers.headers import whole_number
 from providers.nutanix.naming import operation_of
 from providers.nutanix.records import LONGEST_MESSAGE
 
 _LONGEST_WAIT_SECONDS: Final = 3600.0
-_LONGEST_NUMBER: Final = 18
 
 T = TypeVar("T")
 
@@ -191,8 +191,9 @@ def _host(response: requests.Response) -> str:
 
 def _seconds(value: str) -> float | None:
     """Seconds, or the time until a date (RFC 9110); no longer than anybody would wait."""
-    if _is_number(value):
-        return min(float(value), _LONGEST_WAIT_SECONDS)
+    seconds = whole_number(value)
+    if seconds is not None:
+        return min(seconds, _LONGEST_WAIT_SECONDS)
     try:
         until = parsedate_to_datetime(value).timestamp() - time.time()
     except (OverflowError, ValueError):
@@ -201,15 +202,9 @@ def _seconds(value: str) -> float | None:
 
 
 def _rate(headers: Mapping[str, str]) -> Rate | None:
-    limit = headers.get("X-Api-Ratelimit-Limit", "")
-    period = headers.get("X-Api-Ratelimit-Refresh-Period-Seconds", "")
-    remaining = headers.get("X-Api-Ratelimit-Remaining", "")
-    if not _is_number(limit) or not int(limit) or not _is_number(period) or not int(period):
+    limit = whole_number(headers.get("X-Api-Ratelimit-Limit", ""))
+    period = whole_number(headers.get("X-Api-Ratelimit-Refresh-Period-Seconds", ""))
+    if not limit or not period:
         return None
-    left = int(remaining) if _is_number(remaining) else None
-    return Rate(int(limit), min(float(period), _LONGEST_WAIT_SECONDS), left)
-
-
-def _is_number(value: str) -> bool:
-    """Whether a header is a whole number; `isdigit` alone also takes what no number can be read from."""
-    return value.isascii() and value.isdigit() and len(value) <= _LONGEST_NUMBER
+    left = whole_number(headers.get("X-Api-Ratelimit-Remaining", ""))
+    return Rate(limit, min(period, _LONGEST_WAIT_SECONDS), left)

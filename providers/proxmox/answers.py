@@ -16,6 +16,7 @@ import orjson
 import requests
 
 from providers.errors import BackendFailureError, BackendReply
+from providers.headers import whole_number
 from providers.proxmox.naming import operation_of
 
 _LONGEST_MESSAGE: Final = 500
@@ -70,7 +71,7 @@ class Answers:
             host=_host(response),
             message=str(said.get("message") or _reason(response)).strip()[:_LONGEST_MESSAGE],
             parameters={key: str(value).strip() for key, value in errors.items()} if isinstance(errors, dict) else {},
-            retry_after_seconds=_retry_after(response),
+            retry_after_seconds=whole_number(response.headers.get("Retry-After", "")),
         )
 
 
@@ -124,8 +125,3 @@ def _reason(response: requests.Response) -> str:
         return reason.encode("latin-1").decode()
     except UnicodeError:
         return reason
-
-
-def _retry_after(response: requests.Response) -> float | None:
-    value = response.headers.get("Retry-After", "")
-    return float(value) if value.isdecimal() else None

@@ -25,6 +25,7 @@ from providers.errors import (
     ProviderError,
     ThrottledError,
 )
+from providers.headers import whole_number
 from providers.http import HTTPSession
 from providers.network import Network
 
@@ -161,13 +162,13 @@ class SoapStub(SoapStubAdapterBase):
 
     def _refused(self, response: requests.Response, operation: str) -> ProviderError:
         """No SOAP at all: the reverse proxy before vCenter, or one between, has answered."""
-        status, wait = response.status_code, response.headers.get("Retry-After", "")
+        status = response.status_code
         kind = ThrottledError if status == 429 else BackendFailureError
         advice = "Try again later." if status in {429, 503} else "Check the environment's url, and proxies between."
         failure = kind(
             f"{CLOUD_NAME} at {self.place} answered {operation} with HTTP {status} {response.reason}. {advice}",
             backend=BackendReply(CLOUD_NAME, operation, status=status),
-            retry_after_seconds=float(wait) if wait.isdecimal() else None,
+            retry_after_seconds=whole_number(response.headers.get("Retry-After", "")),
         )
         failure.answer_lost = status > 500 and operation not in READS
         return failure
