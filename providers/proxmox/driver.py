@@ -127,7 +127,7 @@ class ProxmoxDriver(Driver):
             return self._remove(self._removable(vm_id), work)
         self._removables.forget(vm_id)
         try:
-            return self._remove(seen, work, is_fresh=False)
+            return self._remove(seen, work, is_checked=False)
         except ResourceException as error:
             if not MISSING.search(text_of(error)):
                 raise
@@ -195,10 +195,10 @@ class ProxmoxDriver(Driver):
         if config.notes.creation == creation:
             work.finish(self._remove(removable(place, config), work))
 
-    def _remove(self, found: Removable, work: Work, *, is_fresh: bool = True) -> Operation:
-        """Remove a VM; `is_fresh` tells that it was looked at just now, and is no template."""
+    def _remove(self, found: Removable, work: Work, *, is_checked: bool = True) -> Operation:
+        """Remove a VM; `is_checked` as for `Step`."""
         removal = Removal(self._client, work)
-        removal.stop(found.place, is_checked=is_fresh)
+        removal.stop(found.place, is_checked=is_checked)
         for volume in found.images:
             removal.iso(found.place.node, volume)
         return removal.vm(found.place)

@@ -54,9 +54,9 @@ class Step:
     is_checked: bool = False
 
     @classmethod
-    def power(cls, action: str, upid: str, options: Options, creation: str = "") -> Step:
+    def power(cls, action: str, upid: str, options: Options, creation: str = "", *, is_checked: bool = False) -> Step:
         """The step of starting, stopping and so on; `creation` is the mark of the create that it belongs to."""
-        return cls(_POWER + action, upid, options=options, creation=creation)
+        return cls(_POWER + action, upid, options=options, creation=creation, is_checked=is_checked)
 
     @classmethod
     def settle(cls, place: Place, appears_within: float = 0.0) -> Step:

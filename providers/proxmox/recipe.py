@@ -127,7 +127,7 @@ class Recipe:
             options["agent"] = 1
         if self.site.network or "net0" not in template.options:
             options["net0"] = f"virtio,bridge={self.site.network or DEFAULT_BRIDGE}"
-        unwanted = [name for name in ("vcpus",) if name in template.options]
+        unwanted = ["vcpus"] if "vcpus" in template.options else []
         if int(template.options.get("balloon", 0)) > int(options["memory"]):
             # PVE refuses memory below the least that the balloon may leave, also where that goes in the same request.
             options["balloon"] = options["memory"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from proxmoxer.core import ResourceException
@@ -73,8 +73,8 @@ class Removal:
 
     def stop(self, place: Place, *, is_checked: bool) -> None:
         """Cut a VM's power, whether it runs or not, and wait until it is off; `is_checked` as for `Step`."""
-        step = Step.power("stop", self._client.power(place, "stop", {}), {})
-        self._work.finish(Operation(Verb.STOP, place.vm_id, str(replace(step, is_checked=is_checked))))
+        step = Step.power("stop", self._client.power(place, "stop", {}), {}, is_checked=is_checked)
+        self._work.finish(Operation(Verb.STOP, place.vm_id, str(step)))
 
     def iso(self, node: str, volume: str, upload: str | None = None) -> None:
         """Remove an image; one that is gone already is a success. `upload` is the task that may still bring it."""

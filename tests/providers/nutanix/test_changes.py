@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from providers.domain import StopMode, VMStatus
+from providers.domain import Operation, StopMode, VMStatus
 from providers.errors import BackendFailureError, ConflictError, ProviderError, UnavailableError, VMNotFoundError
 from providers.sandbox.faults import Fault
 from tests.providers.nutanix.prism import DELETE, GET, START, TASK, Prism
@@ -71,14 +71,17 @@ def test_change_whose_etag_grows_stale_in_the_queue_is_made_anew(central: Prism)
     assert [task.status for task in central.sandbox.tasks("on")] == ["FAILED", "SUCCEEDED"]
 
 
-def test_delete_whose_etag_grows_stale_in_the_queue_is_made_anew(central: Prism) -> None:
-    """The same for a delete."""
+@pytest.mark.parametrize("end", [Prism.awaited, Prism.finished])
+def test_delete_whose_etag_grows_stale_in_the_queue_is_made_anew(
+    central: Prism, end: Callable[[Prism, Operation], Operation]
+) -> None:
+    """The same for a delete, waited for and followed."""
     (vm_id,) = central.sandbox.seed(1)
     central.sandbox.knobs.queue_seconds = 0.3
     operation = central.gateway().delete_vm(vm_id, AT_ONCE)
     central.sandbox.touch(vm_id)
     central.sandbox.knobs.queue_seconds = 0.0
-    assert central.awaited(operation).failure is None
+    assert end(central, operation).failure is None
     assert central.states() == {}
 
 
@@ -96,17 +99,6 @@ def test_change_that_is_made_anew_ends_for_who_follows_it(central: Prism, verb: 
     central.sandbox.knobs.queue_seconds = 0.0
     assert central.finished(operation).failure is None
     assert central.states() == {vm_id: after}
-
-
-def test_delete_that_is_made_anew_ends_for_who_follows_it(central: Prism) -> None:
-    """Its VM is gone, which is what was asked for."""
-    (vm_id,) = central.sandbox.seed(1)
-    central.sandbox.knobs.queue_seconds = 0.3
-    operation = central.gateway().delete_vm(vm_id, AT_ONCE)
-    central.sandbox.touch(vm_id)
-    central.sandbox.knobs.queue_seconds = 0.0
-    assert central.finished(operation).failure is None
-    assert central.states() == {}
 
 
 def test_start_with_a_stale_spec_version_takes_a_fresh_one(old_central: Prism) -> None:
