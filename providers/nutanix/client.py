@@ -64,10 +64,11 @@ class PrismClient(ABC):
         """Begin to make a VM."""
 
     @abstractmethod
-    def power(self, vm_id: str, action: Action, check: Check | None = None) -> str:
+    def power(self, vm_id: str, action: Action, check: Check | None = None, again: str = "") -> str:
         """Begin to change a VM's power; the task.
 
-        `check` is given the VM as it was just before, where the API has to be asked for it anyway.
+        `check` is given the VM as it was just before, where the API has to be asked for it anyway. `again` is the task
+        that failed and in whose place this is done: once, however often it is asked for, where the API can tell.
         """
 
     @abstractmethod

@@ -130,8 +130,9 @@ class Progress:
         elif step.action is not None and operation.verb is not Verb.RESTART and machine.status is step.action.goal:
             return replace(operation, done=True, vm=self._in_goal(operation, step))
         else:
-            task_id = self._client.power(machine.id, step.action or Action.OFF)
-        return replace(operation, handle=str(replace(step, task=task_id, again=step.again + 1)))
+            task_id = self._client.power(machine.id, step.action or Action.OFF, again=step.task)
+        # A look before may have asked for it.
+        return self.look(replace(operation, handle=str(replace(step, task=task_id, again=step.again + 1))))
 
     def _off_to_delete(self, operation: Operation, machine: Machine) -> Operation:
         if machine.status is VMStatus.STOPPED:

@@ -63,7 +63,7 @@ class ElementClient(PrismClient):
         """See `PrismClient`."""
         return Submitted(self._session.ask("POST", f"{V2}/vms", new_vm(new)).read(_task_id))
 
-    def power(self, vm_id: str, action: Action, check: Check | None = None) -> str:  # noqa: ARG002 # never asked for
+    def power(self, vm_id: str, action: Action, check: Check | None = None, again: str = "") -> str:  # noqa: ARG002
         """See `PrismClient`."""
         path = f"{V2}/vms/{quoted(vm_id)}/set_power_state"
         return self._session.ask("POST", path, {"transition": _TRANSITIONS[action]}).read(_task_id)

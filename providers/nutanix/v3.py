@@ -66,7 +66,7 @@ class IntentClient(PrismClient):
         """See `PrismClient`."""
         return self._session.ask("POST", f"{V3}/vms", new_vm(new)).read(submitted_of)
 
-    def power(self, vm_id: str, action: Action, check: Check | None = None) -> str:
+    def power(self, vm_id: str, action: Action, check: Check | None = None, again: str = "") -> str:  # noqa: ARG002
         """See `PrismClient`.
 
         An update with the mechanism ACPI would wait for the guest, and let the update wait that cuts its power.

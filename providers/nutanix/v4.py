@@ -70,9 +70,9 @@ class CentralClient(PrismClient):
         headers = {"NTNX-Request-Id": new.request}
         return Submitted(self._session.ask("POST", _VMS, new_vm(new), headers).read(task_id))
 
-    def power(self, vm_id: str, action: Action, check: Check | None = None) -> str:
+    def power(self, vm_id: str, action: Action, check: Check | None = None, again: str = "") -> str:
         """See `PrismClient`."""
-        return self._changed(vm_id, "POST", f"/$actions/{_ACTIONS[action]}", check)
+        return self._changed(vm_id, "POST", f"/$actions/{_ACTIONS[action]}", check, again)
 
     def power_operation(self, action: Action) -> str:
         """See `PrismClient`."""
@@ -135,7 +135,7 @@ class CentralClient(PrismClient):
         answer = self._session.ask("GET", f"{_VMS}/{quoted(vm_id)}")
         return answer.read(lambda said: machine_of(said["data"])), answer.etag
 
-    def _changed(self, vm_id: str, method: str, ending: str, check: Check | None) -> str:
+    def _changed(self, vm_id: str, method: str, ending: str, check: Check | None, again: str = "") -> str:
         """The task of a change to a VM as it was just seen; where it has changed since, it is seen again."""
         for tries_left in reversed(range(FRESH_TRIES + 1)):
             machine, etag = self._seen(vm_id)
@@ -143,13 +143,18 @@ class CentralClient(PrismClient):
                 check(machine)
             # Without one Prism says so itself; a blank one would be taken for a stale one, and be tried again.
             match = {"If-Match": etag} if etag else {}
-            headers = {**match, "NTNX-Request-Id": str(uuid.uuid4())}
+            headers = {**match, "NTNX-Request-Id": _request_id(again, tries_left)}
             try:
                 return self._session.ask(method, f"{_VMS}/{quoted(vm_id)}{ending}", None, headers).read(task_id)
             except PrismError as error:
                 if error.status != 412 or not tries_left:
                     raise
         raise AssertionError(vm_id)
+
+
+def _request_id(again: str, tries_left: int) -> str:
+    """The id of a request; by one that it knows already Prism gives the task that it has made then."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"cloudvm:{again}:{tries_left}") if again else uuid.uuid4())
 
 
 def _escaped(value: str) -> str:

@@ -222,6 +222,20 @@ def test_restart_of_a_paused_vm_is_a_conflict(prism: Prism, mode: StopMode) -> N
         prism.gateway().restart_vm(vm_id, mode, 1)
 
 
+@pytest.mark.parametrize("end", [Prism.awaited, Prism.finished])
+def test_restart_that_is_made_anew_boots_the_vm_once(
+    central: Prism, end: Callable[[Prism, Operation], Operation]
+) -> None:
+    """Its end cannot be seen at the VM: whoever follows it would ask for it again at each look."""
+    (vm_id,) = central.sandbox.seed(1)
+    central.sandbox.knobs.queue_seconds = 0.3
+    operation = central.gateway().restart_vm(vm_id, StopMode.FORCE, 0, AT_ONCE)
+    central.sandbox.touch(vm_id)
+    assert end(central, operation).failure is None
+    assert [task.status for task in central.sandbox.tasks("reset")] == ["FAILED", "SUCCEEDED"]
+    assert central.sandbox.vm(vm_id).boots == 2
+
+
 def test_stop_waits_for_the_guest(prism: Prism) -> None:
     """The task ends when the button is pressed; the stop, when the VM is off."""
     (vm_id,) = prism.sandbox.seed(1)

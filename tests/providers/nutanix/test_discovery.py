@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from functools import partial
 
@@ -164,19 +163,18 @@ def test_api_is_found_by_the_next_when_the_first_has_a_wrong_secret(prism: Prism
 def test_api_of_a_silent_host_is_not_asked_for_by_each_who_waits(prism: Prism) -> None:
     """Eight callers of a host that does not answer wait for one time limit and not for eight."""
     users = callers(prism, 8)
-    prism.sandbox.faults.add(Fault(PROBE, times=None, delay_seconds=5.0))
+    # Who asked a second time would be answered.
+    prism.sandbox.faults.add(Fault(PROBE, times=1, delay_seconds=15.0))
 
     def listed(number: int) -> type[ProviderError] | None:
-        with closing(Backends(Network(connect_timeout_seconds=5.0, read_timeout_seconds=0.5))) as backends:
+        with closing(Backends(Network(connect_timeout_seconds=5.0, read_timeout_seconds=3.0))) as backends:
             try:
                 prism.gateway(users[number], options={}, backends=backends).list_vms()
             except ProviderError as error:
                 return type(error)
         return None
 
-    begun = time.monotonic()
     assert at_once(8, listed) == [BackendTimeoutError] * 8
-    assert time.monotonic() - begun < 2.5
 
 
 def test_api_that_is_gone_after_an_upgrade_is_found_anew(old_central: Prism) -> None:
