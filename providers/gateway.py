@@ -10,6 +10,7 @@ from importlib import import_module
 
 from providers import trace
 from providers.credentials import Credentials
+from providers.deadline import Deadline, running
 from providers.domain import VM, Environment, Manner, Operation, StopMode, Verb, VMSpec
 from providers.driver import Driver
 from providers.errors import (
@@ -23,7 +24,6 @@ from providers.errors import (
 from providers.network import Network
 from providers.sessions import SessionStore
 from providers.shares import Shares
-from providers.waiting import Deadline
 from providers.work import UNTIL_DONE, RunningWork, StillGoingOnError, Wish, translated
 
 
@@ -166,7 +166,7 @@ class Gateway:
     def _session(self) -> Iterator[Driver]:
         """The driver of this caller, within the environment's share; what it raises leaves here as `ProviderError`."""
         name = self._environment.name
-        with self._backends.shares.taken(name):
+        with self._backends.shares.taken(name), running(self._deadline):
             try:
                 with self._backends.sessions.lease(name, self._credentials, self._open) as driver:
                     yield driver

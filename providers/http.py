@@ -10,13 +10,14 @@ import re
 import socket
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
 
 import requests
 import urllib3.connection
+import urllib3.connectionpool
 from requests.adapters import HTTPAdapter
 from requests.exceptions import (
     ChunkedEncodingError,
@@ -30,6 +31,8 @@ from requests.exceptions import (
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
 from providers import trace
+from providers.cutoff import CutConnection
+from providers.deadline import exchange_seconds
 from providers.domain import Environment
 from providers.errors import (
     BackendFailureError,
@@ -53,6 +56,10 @@ _INTERNALS = re.compile(r"<[^>]*>[:,]?\s*|\w+\(host=[^)]*\)[:,]?\s*|\s*\(_ssl\.c
 _LONGEST_REASON = 300
 _REPEATABLE = {"GET", "HEAD"}
 
+# Ten thousand VMs in one answer take 50 MB on the most talkative cloud.
+_MOST_BYTES: Final = 256 * 1024 * 1024
+_PIECE_BYTES: Final = 64 * 1024
+
 
 class HTTPSession(requests.Session):
     """Connections to one environment's backend, used by many threads at once.
@@ -75,6 +82,7 @@ class HTTPSession(requests.Session):
         self.proxies = network.proxies(environment.url)
         self._cloud = environment.cloud.name
         self._operation_of = operation_of
+        self._cutoff = network.cutoff
         self._timeout = (network.connect_timeout_seconds, network.read_timeout_seconds)
         if not keep_cookies:
             self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -105,7 +113,7 @@ class HTTPSession(requests.Session):
     def _exchange(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
         operation, begun = self._operation_of(request), time.perf_counter()
         try:
-            response = super().send(request, **options)
+            response = self._answered(request, options)
         except OSError as error:
             failure, outcome = self._broken(error, operation, request.url or "")
             trace.current().call(operation, begun, outcome=outcome)
@@ -113,6 +121,23 @@ class HTTPSession(requests.Session):
         trace.current().call(operation, begun, outcome=str(response.status_code))
         if 300 <= response.status_code < 400:
             raise self._redirected(response, operation)
+        return response
+
+    def _answered(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
+        """The whole answer, if it comes before the exchange's time is over; requests' errors if not."""
+        _, silence_seconds = self._timeout
+        with self._cutoff.after(exchange_seconds(silence_seconds)) as exchange:
+            try:
+                response = super().send(request, **{**options, "stream": True})
+                # Where requests itself keeps an answer that it has read whole.
+                response._content = b"".join(_within_limit(response))  # noqa: SLF001
+            except OSError as error:
+                if exchange.is_over:
+                    raise ReadTimeout from error
+                raise
+        if exchange.is_over:
+            # An answer without a length ends with its connection, also with one that was cut.
+            raise ReadTimeout
         return response
 
     def _redirected(self, response: requests.Response, operation: str) -> ProviderError:
@@ -133,7 +158,7 @@ class HTTPSession(requests.Session):
         broken = next(
             broken for broken in _BROKEN if isinstance(error, broken.errors) or isinstance(below, broken.below)
         )
-        detail = broken.detail.format(place=place, operation=operation, reason=_sentence(below))
+        detail = broken.detail.format(place=place, operation=operation, cloud=self._cloud, reason=_sentence(below))
         failure = broken.kind(detail, backend=BackendReply(self._cloud, operation))
         failure.answer_lost = broken.lost
         return failure, broken.outcome
@@ -147,9 +172,35 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, socket_options=_AT_ONCE, **options)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        return super().proxy_manager_for(proxy, socket_options=_AT_ONCE, **options)
+        manager = super().proxy_manager_for(proxy, socket_options=_AT_ONCE, **options)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+class _Connection(CutConnection, urllib3.connection.HTTPConnection):
+    """urllib3's, which can be cut off."""
+
+
+class _TLSConnection(CutConnection, urllib3.connection.HTTPSConnection):
+    """The same with TLS."""
+
+
+class _Pool(urllib3.connectionpool.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(urllib3.connectionpool.HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+_POOLS: Final = {"http": _Pool, "https": _TLSPool}
+
+
+class _TooLongError(RequestException):
+    """The answer takes more room than any list of VMs."""
 
 
 @dataclass(frozen=True)
@@ -201,6 +252,14 @@ _BROKEN: Final = (
     ),
     _Broken(
         BackendFailureError,
+        "too long",
+        "{place} answered {operation} with more than 256 MiB, which is no answer of {cloud}. Is there a proxy or a "
+        "gateway between, or does the environment's url lead elsewhere?",
+        errors=(_TooLongError,),
+        lost=True,
+    ),
+    _Broken(
+        BackendFailureError,
         "not sent",
         "{operation} could not be sent to {place}: {reason}",
         errors=(RequestException,),
@@ -213,6 +272,17 @@ _BROKEN: Final = (
         errors=(OSError,),
     ),
 )
+
+
+def _within_limit(response: requests.Response) -> Iterator[bytes]:
+    """The answer as it was before compression, piece by piece."""
+    size = 0
+    for piece in response.iter_content(_PIECE_BYTES):
+        size += len(piece)
+        if size > _MOST_BYTES:
+            response.close()
+            raise _TooLongError
+        yield piece
 
 
 def _below(error: Exception) -> Exception:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from providers.cutoff import Cutoff
 from providers.domain import Environment
 
 
@@ -20,6 +21,7 @@ class Network:
         http_proxy, https_proxy: the proxy's URL, empty for none.
         no_proxy: hosts that are reached directly, as `NO_PROXY` names them.
         ca_bundle: file of trusted certificate authorities, empty for the public ones.
+        cutoff: ends the exchanges that last too long.
 
     """
 
@@ -29,6 +31,7 @@ class Network:
     https_proxy: str = ""
     no_proxy: str = ""
     ca_bundle: str = ""
+    cutoff: Cutoff = field(default_factory=Cutoff, repr=False, compare=False)
 
     def proxies(self, url: str) -> dict[str, str]:
         """The proxies for calls to `url`, by scheme; empty when it is to be reached directly."""

@@ -1,12 +1,13 @@
-"""Waiting: the request's deadline and the one loop in which anything waits for a cloud."""
+"""The one loop in which anything waits for a cloud."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from providers import trace
+from providers.deadline import Deadline, running
 from providers.domain import Operation
 from providers.errors import (
     BackendFailureError,
@@ -16,35 +17,14 @@ from providers.errors import (
     UnavailableError,
 )
 
-FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 PAUSE_GROWTH = 1.5
+# What a look has at the least, when a caller's patience is at its end: a good backend answers within it.
+LOOK_SECONDS = 5.0
 
 # A look is safe to repeat, and to give up a create because one look got lost would throw away a good VM.
 LOOKS_LOST_IN_A_ROW = 4
 TRANSIENT = (ThrottledError, UnavailableError, BackendUnreachableError, BackendFailureError, BackendTimeoutError)
-
-
-@dataclass(frozen=True)
-class Deadline:
-    """The moment at which a request gives up, on the monotonic clock, and how soon it first looks at work."""
-
-    at: float
-    first_pause_seconds: float = FIRST_PAUSE_SECONDS
-
-    @classmethod
-    def after(cls, seconds: float, *, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> Deadline:
-        """The deadline `seconds` from now."""
-        return cls(time.monotonic() + seconds, first_pause_seconds)
-
-    def moved_to(self, seconds: float) -> Deadline:
-        """The same, `seconds` from now."""
-        return replace(self, at=time.monotonic() + seconds)
-
-    @property
-    def remaining_seconds(self) -> float:
-        """Time left, never negative."""
-        return max(0.0, self.at - time.monotonic())
 
 
 def wait_until_done(
@@ -71,7 +51,8 @@ def wait_until_done(
             time.sleep(min(wanted, until.remaining_seconds))
         pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)
         try:
-            operation = look(operation)
+            with running(until, LOOK_SECONDS):
+                operation = look(operation)
             lost = 0
         except TRANSIENT as error:
             lost += 1

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from providers.deadline import Deadline, running
 from providers.domain import FORCED, Operation, Verb
 from providers.driver import Driver
 from providers.errors import (
@@ -16,7 +17,7 @@ from providers.errors import (
     ProviderError,
     VMNotFoundError,
 )
-from providers.waiting import TRANSIENT, Deadline, wait_until_done
+from providers.waiting import TRANSIENT, wait_until_done
 
 _logger = logging.getLogger("cloudvm.gateway")
 
@@ -126,7 +127,8 @@ class RunningWork:
         """Remove what the failed create made, the last first, with time of its own; one that stays stops no other."""
         made, self._made = self._made, []
         self._deadline = self._deadline.moved_to(CLEAN_UP_SECONDS)
-        return tuple(Leftover(one.kind, one.id, removed=self._removed(one)) for one in reversed(made))
+        with running(self._deadline):
+            return tuple(Leftover(one.kind, one.id, removed=self._removed(one)) for one in reversed(made))
 
     def keep_made(self) -> None:
         """What was made stays: the create has succeeded, or goes on in the cloud."""

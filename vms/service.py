@@ -10,11 +10,11 @@ from django.conf import settings
 from rest_framework.request import Request
 
 from providers.credentials import Credentials
+from providers.deadline import Deadline
 from providers.domain import Environment, MachineType
 from providers.errors import ErrorCode
 from providers.gateway import Backends, Gateway, Limits
 from providers.network import Network
-from providers.waiting import Deadline
 from vms.attempts import Attempts
 from vms.problems import Problem
 from vms.registries import Registries, load_registries

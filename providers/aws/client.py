@@ -86,7 +86,8 @@ class AwsClient:
         url = urllib.parse.urlsplit(ec2.meta.endpoint_url)
         proxy = network.proxies(ec2.meta.endpoint_url).get(url.scheme, "")
         place = f"{region} at {url.netloc}" if environment.url else region
-        return cls(ec2, Exchanges(place, url.netloc, urllib.parse.urlsplit(proxy).netloc.rpartition("@")[2]))
+        proxy_place = urllib.parse.urlsplit(proxy).netloc.rpartition("@")[2]
+        return cls(ec2, Exchanges(place, url.netloc, proxy_place, network))
 
     def list_instances(self, vpc_id: str) -> Iterator[Instance]:
         """All instances but the terminated ones, of one VPC or, with an empty `vpc_id`, of all; page by page."""

@@ -22,7 +22,9 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from providers import trace
 from providers.aws.instances import NotEC2Error, parse, read_page
+from providers.deadline import exchange_seconds
 from providers.errors import BackendFailureError, BackendReply
+from providers.network import Network
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
@@ -75,8 +77,10 @@ class _OperationModel(Protocol):
 class Exchanges:
     """The event handlers of one client, used by many threads at once."""
 
-    def __init__(self, place: str, host: str, proxy: str) -> None:
+    def __init__(self, place: str, host: str, proxy: str, network: Network) -> None:
         self._origin = Origin("", place, host, proxy)
+        self._cutoff = network.cutoff
+        self._silence_seconds = network.read_timeout_seconds
         self._attempt = threading.local()
 
     def watch(self, events: BaseEventHooks) -> None:
@@ -92,6 +96,7 @@ class Exchanges:
             # botocore never asks for it. After signing: a header that is not signed may be changed under way.
             request.headers["Accept-Encoding"] = "gzip"
         self._attempt.begun = time.perf_counter()
+        self._attempt.exchange = self._cutoff.begin(exchange_seconds(self._silence_seconds))
 
     def _answered(
         self,
@@ -102,6 +107,7 @@ class Exchanges:
     ) -> None:
         """Record the exchange, which ends here: reading the answer is our own time. Then read it."""
         operation, status = operation_model.name, response_dict["status_code"]
+        self._end(operation)
         if status >= 300:
             response_dict["body"] = _readable_error(response_dict)
         found = _ERROR_CODE.search(response_dict["body"]) if status >= 300 else None
@@ -140,6 +146,7 @@ class Exchanges:
     ) -> None:
         """Record an attempt that got no answer, and tell the error where it comes from."""
         operation = event_name.rpartition(".")[2]
+        self._end(operation)
         if exception is not None:
             self._record(operation, _ending(exception))
             # The context is the call's, and outlives its attempts.
@@ -149,6 +156,17 @@ class Exchanges:
             exception.kwargs = {**exception.kwargs, ORIGIN: origin}
         if parsed_response is not None:
             parsed_response[ORIGIN] = origin
+
+    def _end(self, operation: str) -> None:
+        """The attempt has ended; botocore tries none again that was cut off, as the error comes past its retries."""
+        exchange, self._attempt.exchange = getattr(self._attempt, "exchange", None), None
+        if exchange is None:
+            return
+        self._cutoff.end(exchange)
+        if exchange.is_over:
+            self._record(operation, "timeout")
+            origin = replace(self._origin, operation=operation, lost=True)
+            raise ReadTimeoutError(endpoint_url=origin.host, **{ORIGIN: origin})
 
     def _record(self, operation: str, outcome: str, request_id: str = "") -> None:
         begun = getattr(self._attempt, "begun", None)

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import threading
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import boto3
 import botocore.session
 from botocore import UNSIGNED
+from botocore.awsrequest import AWSHTTPConnection, AWSHTTPConnectionPool, AWSHTTPSConnection, AWSHTTPSConnectionPool
 from botocore.config import Config
 from botocore.loaders import Loader
 
 from providers.credentials import Credentials
+from providers.cutoff import CutConnection
 from providers.errors import CredentialsRejectedError
 from providers.network import Network
 
@@ -52,7 +54,7 @@ def ec2_client(region: str, url: str, credentials: Credentials, network: Network
         user_agent_extra="cloudvm",
     )
     with _MAKING:
-        return _session().client(
+        client = _session().client(
             "ec2",
             region_name=region,
             endpoint_url=url or None,
@@ -62,6 +64,28 @@ def ec2_client(region: str, url: str, credentials: Credentials, network: Network
             aws_session_token=session_token,
             config=config,
         )
+    # botocore has no other place where to say which connections are to be made.
+    client._endpoint.http_session._pool_classes_by_scheme.update(_POOLS)  # type: ignore[attr-defined] # noqa: SLF001
+    return client
+
+
+class _Connection(CutConnection, AWSHTTPConnection):  # type: ignore[misc] # the stubs' own bases differ
+    """botocore's, which can be cut off."""
+
+
+class _TLSConnection(CutConnection, AWSHTTPSConnection):  # type: ignore[misc] # the stubs' own bases differ
+    """The same with TLS."""
+
+
+class _Pool(AWSHTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _TLSPool(AWSHTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+_POOLS: Final = {"http": _Pool, "https": _TLSPool}
 
 
 def split_secret(credentials: Credentials) -> tuple[str, str | None]:

@@ -14,13 +14,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from providers.credentials import Credentials
+from providers.deadline import Deadline
 from providers.domain import Environment
 from providers.gateway import Backends
 from providers.network import Network
 from providers.proxmox import CLOUD
 from providers.sandbox import proxmox
 from providers.sandbox.authority import Authority
-from providers.waiting import Deadline
 
 SIZES = (10, 100, 1000, 2000, 10_000)
 RUNS = 9

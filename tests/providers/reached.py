@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from providers.credentials import Credentials
+from providers.deadline import Deadline
 from providers.domain import Environment, Idempotency, Offer, OperatingSystem, Operation, VMSpec
 from providers.gateway import Backends, Gateway
 from providers.network import Network
 from providers.sandbox.simulator import Simulator
-from providers.waiting import Deadline
 from providers.work import Wish
 from tests.support.waiting import wait_until
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from providers.credentials import Credentials
+from providers.deadline import Deadline
 from providers.domain import Environment, Operation, StopMode, Verb, VMStatus
 from providers.errors import (
     BackendFailureError,
@@ -25,7 +26,6 @@ from providers.errors import (
 from providers.gateway import Backends, Gateway, Limits
 from providers.network import Network
 from providers.trace import Trace, tracing
-from providers.waiting import Deadline
 from providers.work import StillGoingOnError, Wish
 from tests.providers.inmemory import CLOUD, SECRET, SPEC, InMemoryDriver, State, VendorError
 from tests.support.threads import at_once

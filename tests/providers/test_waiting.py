@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from providers.deadline import Deadline
 from providers.domain import Operation, Verb
 from providers.errors import (
     BackendFailureError,
@@ -17,7 +18,7 @@ from providers.errors import (
     UnavailableError,
 )
 from providers.trace import Trace, tracing
-from providers.waiting import LOOKS_LOST_IN_A_ROW, Deadline, wait_until_done
+from providers.waiting import LOOKS_LOST_IN_A_ROW, wait_until_done
 
 WORK = Operation(Verb.START, "vm-1")
 DONE = replace(WORK, done=True)

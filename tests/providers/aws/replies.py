@@ -7,10 +7,10 @@ from types import MappingProxyType
 
 from providers.aws import CLOUD
 from providers.credentials import Credentials
+from providers.deadline import Deadline
 from providers.domain import Environment
 from providers.gateway import Backends, Gateway
 from providers.network import Network
-from providers.waiting import Deadline
 from tests.providers.aws.documents import described, failed, instance, run
 from tests.providers.aws.endpoint import Endpoint, Reply
 

@@ -206,7 +206,7 @@ def test_answer_lost_by_one_attempt_counts_whatever_comes_after() -> None:
         raise faults.pop() if faults else EndpointConnectionError(error=OSError("refused"), endpoint_url="https://x")
 
     ec2 = ec2_client("eu-west-3", "", Credentials("AKIAX", "secret"), Network(), verify=True)
-    client = AwsClient(ec2, Exchanges("eu-west-3", "x", ""))
+    client = AwsClient(ec2, Exchanges("eu-west-3", "x", "", Network()))
     ec2.meta.events.register("before-send.ec2", fail)
     with pytest.raises(EndpointConnectionError) as raised:
         client.terminate("i-00000000000000001")

@@ -7,10 +7,10 @@ from typing import Any
 
 from providers.azure import CLOUD
 from providers.credentials import Credentials
+from providers.deadline import Deadline
 from providers.domain import Environment, Idempotency, Offer, OperatingSystem, VMSpec
 from providers.gateway import Backends, Gateway
 from providers.network import Network
-from providers.waiting import Deadline
 from tests.providers.azure.endpoint import SUBSCRIPTION, TENANT, Endpoint, Reply
 
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/group-1"

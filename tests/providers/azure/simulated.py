@@ -7,12 +7,12 @@ from typing import Any
 
 from providers.azure import CLOUD
 from providers.credentials import Credentials
+from providers.deadline import Deadline
 from providers.domain import Environment, Offer, OperatingSystem, VMSpec
 from providers.gateway import Backends, Gateway
 from providers.network import Network
 from providers.sandbox import azure
 from providers.sandbox.azure import AzureSandbox
-from providers.waiting import Deadline
 from providers.work import Wish
 
 CREATE = "VirtualMachines_CreateOrUpdate"

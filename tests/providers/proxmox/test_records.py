@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from providers.deadline import Deadline
 from providers.domain import Environment, Offer, VMStatus
 from providers.errors import ProviderError, UnprocessableError
 from providers.proxmox import CLOUD
 from providers.proxmox.records import Config, listed_vm, read_addresses, read_config, read_state, read_task
 from providers.proxmox.site import site_of
-from providers.waiting import Deadline
 from tests.providers.proxmox.cluster import BY_TOKEN, Pve, spec
 from vms.registries import load_registries
 

@@ -6,13 +6,13 @@ from typing import TypeVar
 import pytest
 
 from providers.credentials import Credentials
+from providers.deadline import Deadline
 from providers.domain import Environment, Offer, OperatingSystem, VMSpec
 from providers.gateway import Backends, Gateway
 from providers.network import Network
 from providers.sandbox.authority import Authority
 from providers.sandbox.vsphere import VSphereSandbox
 from providers.vsphere import CLOUD
-from providers.waiting import Deadline
 from tests.conformance.vcsim import EsxiHarness, VcenterHarness, VcsimHarness
 from tests.providers.vsphere.site import Kind, Site
 

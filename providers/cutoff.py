@@ -1,0 +1,141 @@
+"""Cuts exchanges off whose time is over.
+
+A time limit on a socket begins anew with each packet, so that a backend which drips its answer would hold a thread for
+as long as it likes. (OpenSSL's handshake is within the time limit as a whole.)
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any
+
+
+class Exchange:
+    """One exchange with a backend, from its begin to the last byte of the answer; `is_over` says that it was cut off.
+
+    What breaks after that, and an answer that seems to end then, means a backend that was too slow.
+    """
+
+    def __init__(self, ends_at: float) -> None:
+        self.ends_at = ends_at
+        self.is_over = False
+        self.connection: CutConnection | None = None
+
+
+_exchange: ContextVar[tuple[Cutoff, Exchange] | None] = ContextVar("cloudvm_exchange", default=None)
+
+
+class Cutoff:
+    """Ends the exchanges of a process that last too long, by one thread.
+
+    Without work it stays for `idle_seconds`, as to start one for each exchange would cost too much, and goes.
+    """
+
+    def __init__(self, idle_seconds: float = 10.0) -> None:
+        self._idle_seconds = idle_seconds
+        self._changed = threading.Condition()
+        self._exchanges: set[Exchange] = set()
+        self._wakes_at: float | None = None
+
+    @contextmanager
+    def after(self, seconds: float) -> Iterator[Exchange]:
+        """An exchange of the running thread that may take so long, over `CutConnection`s."""
+        exchange = self.begin(seconds)
+        try:
+            yield exchange
+        finally:
+            self.end(exchange)
+
+    def begin(self, seconds: float) -> Exchange:
+        """The same, where it does not end in one place: whoever begins it gives it to `end`, in the same thread."""
+        exchange = Exchange(time.monotonic() + seconds)
+        with self._changed:
+            self._exchanges.add(exchange)
+            if self._wakes_at is None:
+                self._wakes_at = exchange.ends_at
+                threading.Thread(target=self._watch, name="cloudvm-cutoff", daemon=True).start()
+            elif exchange.ends_at < self._wakes_at:
+                self._changed.notify()
+        _exchange.set((self, exchange))
+        return exchange
+
+    def end(self, exchange: Exchange) -> None:
+        """The exchange has ended, well or not."""
+        _exchange.set(None)
+        with self._changed:
+            self._exchanges.discard(exchange)
+            exchange.connection = None
+
+    def take(self, exchange: Exchange, connection: CutConnection) -> None:
+        """The exchange goes over this connection from now on.
+
+        Raises:
+            TimeoutError: its time is over.
+
+        """
+        with self._changed:
+            if exchange.is_over:
+                raise TimeoutError("its time is over")
+            exchange.connection, connection.exchange = connection, exchange
+
+    def _watch(self) -> None:
+        with self._changed:
+            while self._exchanges or (self._wakes_at or 0.0) > time.monotonic():
+                now = time.monotonic()
+                for exchange in [one for one in self._exchanges if one.ends_at <= now]:
+                    self._exchanges.discard(exchange)
+                    _cut(exchange)
+                self._wakes_at = min((one.ends_at for one in self._exchanges), default=now + self._idle_seconds)
+                self._changed.wait(self._wakes_at - now)
+            self._wakes_at = None
+
+
+def _cut(exchange: Exchange) -> None:
+    exchange.is_over = True
+    connection = exchange.connection
+    # One that has gone on to another exchange meanwhile is that one's.
+    if connection is not None and connection.exchange is exchange:
+        connection.cut()
+
+
+class CutConnection:
+    """To be mixed into an HTTP library's connections, so that they take part in their thread's exchange."""
+
+    sock: Any
+    exchange: Exchange | None = None
+    # Kept, as `http.client` forgets a connection that the backend wants closed while its answer is still being read.
+    _socket: Any = None
+
+    def connect(self) -> None:
+        """See `http.client.HTTPConnection`."""
+        self._take_part()
+        super().connect()  # type: ignore[misc] # the library's
+        # Its time may have been over while there was no socket to be cut.
+        self._take_part()
+
+    def putrequest(self, *arguments: Any, **options: Any) -> None:
+        """See `http.client.HTTPConnection`: what each request begins with."""
+        self._take_part()
+        super().putrequest(*arguments, **options)  # type: ignore[misc] # the library's
+
+    def cut(self) -> None:
+        """Wake whoever reads from the connection or writes to it: there is nothing more to come."""
+        # TLS within TLS (through an https proxy) has the socket inside. An SSLSocket's own method would take its TLS
+        # away from under the thread that uses it.
+        current = self.sock or self._socket
+        found = getattr(current, "socket", current)
+        if isinstance(found, socket.socket):
+            with suppress(OSError):
+                socket.socket.shutdown(found, socket.SHUT_RDWR)
+
+    def _take_part(self) -> None:
+        self._socket = self.sock
+        now = _exchange.get()
+        if now is not None:
+            cutoff, exchange = now
+            cutoff.take(exchange, self)

@@ -1,0 +1,64 @@
+"""A request's deadline, and how much of it one exchange with a backend may take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+
+FIRST_PAUSE_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """The moment at which a request gives up, on the monotonic clock, and how soon it first looks at work."""
+
+    at: float
+    first_pause_seconds: float = FIRST_PAUSE_SECONDS
+
+    @classmethod
+    def after(cls, seconds: float, *, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> Deadline:
+        """The deadline `seconds` from now."""
+        return cls(time.monotonic() + seconds, first_pause_seconds)
+
+    def moved_to(self, seconds: float) -> Deadline:
+        """The same, `seconds` from now."""
+        return replace(self, at=time.monotonic() + seconds)
+
+    @property
+    def remaining_seconds(self) -> float:
+        """Time left, never negative."""
+        return max(0.0, self.at - time.monotonic())
+
+
+@dataclass(frozen=True)
+class _Running:
+    until: Deadline
+    least_seconds: float | None
+
+
+_running: ContextVar[_Running | None] = ContextVar("cloudvm_deadline", default=None)
+
+
+@contextmanager
+def running(until: Deadline, least_seconds: float | None = None) -> Iterator[None]:
+    """Let exchanges end by a deadline. A thread started meanwhile must be given the context (`copy_context`).
+
+    `least_seconds` is what an exchange has at the least, also when the deadline has passed; None for as long as a
+    backend may be silent: to cut a change short leaves it unknown whether it was made.
+    """
+    token = _running.set(_Running(until, least_seconds))
+    try:
+        yield
+    finally:
+        _running.reset(token)
+
+
+def exchange_seconds(silence_seconds: float) -> float:
+    """How long one exchange that begins now may take in all, with a backend that may be silent for so long."""
+    now = _running.get()
+    if now is None:
+        return silence_seconds
+    return max(now.until.remaining_seconds, silence_seconds if now.least_seconds is None else now.least_seconds)
