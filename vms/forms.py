@@ -18,7 +18,9 @@ from vms.problems import Problem
 from vms.service import current_service
 
 # In the order of the page.
-CREATE_FIELDS = ("name", "machinetype", "cloud_init", "admin_password", "tags", "start")
+# What was typed there comes back in a page; a password has to be typed again.
+SHOWN_AGAIN = ("name", "machinetype", "cloud_init", "tags", "start")
+CREATE_FIELDS = (*SHOWN_AGAIN, "admin_password")
 TOLD_AT_FIELDS = frozenset({"name", "machinetype", "cloud_init", "admin_password", "tags"})
 
 

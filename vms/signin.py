@@ -16,7 +16,7 @@ from providers.domain import Environment
 from providers.errors import CredentialsRejectedError, ErrorCode, PermissionDeniedError, ThrottledError
 from vms import cookies, csrf
 from vms.authentication import typed_credentials
-from vms.forms import CREATE_FIELDS, create_page, masked
+from vms.forms import SHOWN_AGAIN, create_page, masked
 from vms.pages import SignInForm, list_path, may_come_back, sign_in_page
 from vms.problems import Problem, whole_seconds
 from vms.public_views import PublicEndpoint
@@ -146,6 +146,6 @@ def _local(path: str, request: HttpRequest) -> str:
 
 def _carried(typed: QueryDict) -> Mapping[str, str]:
     """The create form that was sent when the sign-in had expired."""
-    carried = {name: str(typed[name]) for name in CREATE_FIELDS if name in typed}
+    carried = {name: str(typed[name]) for name in SHOWN_AGAIN if name in typed}
     masked(carried)
     return carried if "name" in carried else {}

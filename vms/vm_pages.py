@@ -15,8 +15,8 @@ from providers.errors import ErrorCode
 from vms import csrf
 from vms.authentication import SignInAuthentication
 from vms.endpoint import read_query
-from vms.forms import CREATE_FIELDS, create_page, masked, wanted
-from vms.pages import SignInForm, document_of, list_path, may_come_back, sign_in_page
+from vms.forms import CREATE_FIELDS, SHOWN_AGAIN, create_page, masked, wanted
+from vms.pages import SignInForm, list_path, may_come_back, sign_in_page
 from vms.problems import Problem, problem_response
 from vms.renderers import PageRenderer, wants_page
 from vms.serializers import InEnvironment
@@ -63,7 +63,7 @@ class VMPages(VMViewSet):
             return problem
         if problem.status_code == HTTPStatus.UNAUTHORIZED:
             return _sign_in_first(asked, environment, problem)
-        return create_page(asked, environment, _shown_again(asked, problem), problem)
+        return create_page(asked, environment, _shown_again(asked), problem)
 
     def _environment(self, request: Request) -> Environment:
         return self.service.environment(read_query(InEnvironment, request)["environment"])
@@ -77,10 +77,7 @@ def _sign_in_first(request: HttpRequest, environment: Environment, problem: Http
         told = problem_response(refused, request)
         if refused.code != ErrorCode.CROSS_SITE or not may_come_back(request, told):
             return told
-        carried = _shown_again(request, told)
-    else:
-        carried = _typed(request)
-    return sign_in_page(request, SignInForm(environment=environment.name, carried=carried), problem)
+    return sign_in_page(request, SignInForm(environment=environment.name, carried=_shown_again(request)), problem)
 
 
 def _typed(request: HttpRequest) -> Mapping[str, str]:
@@ -88,12 +85,9 @@ def _typed(request: HttpRequest) -> Mapping[str, str]:
     return masked({name: str(sent[name]) for name in CREATE_FIELDS if name in sent})
 
 
-def _shown_again(request: HttpRequest, problem: HttpResponse) -> Mapping[str, str]:
-    """What was typed, without the password where the page's token was not there to vouch for it."""
+def _shown_again(request: HttpRequest) -> Mapping[str, str]:
     typed = _typed(request)
-    if document_of(problem).get("code") != ErrorCode.CROSS_SITE:
-        return typed
-    return {name: value for name, value in typed.items() if name != "admin_password"}
+    return {name: typed[name] for name in SHOWN_AGAIN if name in typed}
 
 
 def _asked(request: Request) -> HttpRequest:

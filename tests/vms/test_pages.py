@@ -228,6 +228,21 @@ def test_create_with_a_page_of_unknown_origin_shows_nothing_of_what_it_sent(
     assert "web1" not in page.text
 
 
+def test_create_that_failed_shows_no_password_again(signed_in: Browser, cloud: ProxmoxHarness) -> None:
+    """Neither where it was typed, nor to carry it through the sign-in."""
+    typed = {**TYPED, "admin_password": "canary-1"}
+    page = signed_in.send("/create?environment=main", typed)
+    assert page.status == 400
+    assert field(page.text, "cloud_init") == CLOUD_INIT
+    assert "canary-1" not in page.text
+    signed_in.client.cookies.pop(cookies.name_of("main", secure=True))
+    page = signed_in.send("/create?environment=main", typed)
+    assert page.status == 401
+    assert page.hidden()["cloud_init"] == CLOUD_INIT
+    assert "canary-1" not in page.text
+    assert cloud.states() == {}
+
+
 def test_create_that_the_cloud_forbids_keeps_what_was_typed(signed_in: Browser, cloud: ProxmoxHarness) -> None:
     """It is a 403 like that of another site, and none."""
     cloud.trouble(Trouble.PERMISSION_DENIED, cloud.verb_operations["create"])
