@@ -81,7 +81,12 @@ class Cutoff:
         with self._changed:
             if exchange.is_over:
                 raise TimeoutError("its time is over")
-            exchange.connection, connection.exchange = connection, exchange
+            exchange.connection = connection
+
+    def leave(self, exchange: Exchange) -> None:
+        """The exchange goes over no connection any more: the one that it went over is about to be another's."""
+        with self._changed:
+            exchange.connection = None
 
     def _watch(self) -> None:
         with self._changed:
@@ -97,17 +102,14 @@ class Cutoff:
 
 def _cut(exchange: Exchange) -> None:
     exchange.is_over = True
-    connection = exchange.connection
-    # One that has gone on to another exchange meanwhile is that one's.
-    if connection is not None and connection.exchange is exchange:
-        connection.cut()
+    if exchange.connection is not None:
+        exchange.connection.cut()
 
 
 class CutConnection:
     """To be mixed into an HTTP library's connections, so that they take part in their thread's exchange."""
 
     sock: Any
-    exchange: Exchange | None = None
     # Kept, as `http.client` forgets a connection that the backend wants closed while its answer is still being read.
     _socket: Any = None
 
@@ -139,3 +141,19 @@ class CutConnection:
         if now is not None:
             cutoff, exchange = now
             cutoff.take(exchange, self)
+
+
+class CutPool:
+    """To be mixed into an HTTP library's pools of `CutConnection`s.
+
+    A connection comes back with the last byte of the answer, before its exchange is known to have ended, and another
+    thread may begin to use it at once.
+    """
+
+    def _put_conn(self, connection: Any) -> None:
+        """See `urllib3.HTTPConnectionPool`."""
+        now = _exchange.get()
+        if now is not None:
+            cutoff, exchange = now
+            cutoff.leave(exchange)
+        super()._put_conn(connection)  # type: ignore[misc] # the library's

@@ -31,7 +31,7 @@ from requests.exceptions import (
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
 from providers import trace
-from providers.cutoff import CutConnection
+from providers.cutoff import CutConnection, CutPool
 from providers.deadline import exchange_seconds
 from providers.domain import Environment
 from providers.errors import (
@@ -188,11 +188,11 @@ class _TLSConnection(CutConnection, urllib3.connection.HTTPSConnection):
     """The same with TLS."""
 
 
-class _Pool(urllib3.connectionpool.HTTPConnectionPool):
+class _Pool(CutPool, urllib3.connectionpool.HTTPConnectionPool):
     ConnectionCls = _Connection
 
 
-class _TLSPool(urllib3.connectionpool.HTTPSConnectionPool):
+class _TLSPool(CutPool, urllib3.connectionpool.HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 

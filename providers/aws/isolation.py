@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.loaders import Loader
 
 from providers.credentials import Credentials
-from providers.cutoff import CutConnection
+from providers.cutoff import CutConnection, CutPool
 from providers.errors import CredentialsRejectedError
 from providers.network import Network
 
@@ -77,11 +77,11 @@ class _TLSConnection(CutConnection, AWSHTTPSConnection):  # type: ignore[misc] #
     """The same with TLS."""
 
 
-class _Pool(AWSHTTPConnectionPool):
+class _Pool(CutPool, AWSHTTPConnectionPool):
     ConnectionCls = _Connection
 
 
-class _TLSPool(AWSHTTPSConnectionPool):
+class _TLSPool(CutPool, AWSHTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 

@@ -121,21 +121,6 @@ def test_exchanges_end_each_at_its_own_time() -> None:
     wait_until(lambda: not threads() - before)
 
 
-def test_connection_that_serves_another_exchange_is_not_cut() -> None:
-    """It went back to its pool with the last byte, a moment before its first exchange was known to have ended."""
-    cutoff, connection, (ours, theirs) = Cutoff(), Connection(), socket.socketpair()
-    with ours, theirs:
-        connection.sock = ours
-        first = cutoff.begin(0.1)
-        connection.putrequest()
-        second = cutoff.begin(60.0)
-        connection.putrequest()
-        wait_until(lambda: first.is_over)
-        theirs.sendall(b"!")
-        assert ours.recv(1) == b"!"
-        cutoff.end(second)
-
-
 def test_exchange_whose_time_is_over_sends_nothing() -> None:
     """It was over before there was a connection."""
     cutoff, connection = Cutoff(), Connection()

@@ -21,6 +21,7 @@ from providers.network import Network
 from providers.proxmox import CLOUD
 from providers.trace import Trace, tracing
 from tests.support.proxy import connect_proxy
+from tests.support.waiting import wait_until
 
 
 class Peer(http.server.ThreadingHTTPServer):
@@ -166,6 +167,24 @@ def test_request_to_nobody_is_unreachable_and_was_not_sent() -> None:
     assert not caught.value.answer_lost
     assert isinstance(caught.value.__cause__, requests.ConnectionError)
     assert "object at" not in caught.value.detail
+
+
+def test_connection_that_is_back_in_its_pool_is_not_cut(peer: Peer) -> None:
+    """It is back with the last byte, a moment before its exchange is known to have ended, and is another thread's."""
+    callers: list[object] = []
+
+    def answer(handler: _Handler) -> None:
+        callers.append(handler.client_address)
+        handler.reply(200, b"{}")
+
+    peer.script = [answer, answer]
+    network = Network()
+    with HTTPSession(Environment("test", CLOUD, url=peer.url), network, str) as http:
+        with network.cutoff.after(0.2) as exchange:
+            assert http.get_adapter(peer.url).send(requests.Request("GET", peer.url).prepare(), timeout=5).content
+            wait_until(lambda: exchange.is_over)
+        http.get(peer.url)
+    assert callers[0] == callers[1]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
