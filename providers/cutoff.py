@@ -40,7 +40,8 @@ class Cutoff:
         self._idle_seconds = idle_seconds
         self._changed = threading.Condition()
         self._exchanges: set[Exchange] = set()
-        self._wakes_at: float | None = None
+        self._wakes_at = 0.0
+        self._watcher: threading.Thread | None = None
 
     @contextmanager
     def after(self, seconds: float) -> Iterator[Exchange]:
@@ -56,11 +57,11 @@ class Cutoff:
         exchange = Exchange(time.monotonic() + seconds)
         with self._changed:
             self._exchanges.add(exchange)
-            if self._wakes_at is None:
-                self._wakes_at = exchange.ends_at
-                threading.Thread(target=self._watch, name="cloudvm-cutoff", daemon=True).start()
+            # A fork leaves it behind.
+            if self._watcher is None or not self._watcher.is_alive():
+                self._start_watcher(exchange.ends_at)
             elif exchange.ends_at < self._wakes_at:
-                self._changed.notify()
+                self._changed.notify_all()
         _exchange.set((self, exchange))
         return exchange
 
@@ -88,16 +89,24 @@ class Cutoff:
         with self._changed:
             exchange.connection = None
 
+    def _start_watcher(self, wakes_at: float) -> None:
+        self._wakes_at = wakes_at
+        self._watcher = threading.Thread(target=self._watch, name="cloudvm-cutoff", daemon=True)
+        # A process that has no thread left, or is ending, goes on without: the socket has its own time limit, and the
+        # next exchange tries again.
+        with suppress(RuntimeError):
+            self._watcher.start()
+
     def _watch(self) -> None:
         with self._changed:
-            while self._exchanges or (self._wakes_at or 0.0) > time.monotonic():
+            while self._exchanges or self._wakes_at > time.monotonic():
                 now = time.monotonic()
                 for exchange in [one for one in self._exchanges if one.ends_at <= now]:
                     self._exchanges.discard(exchange)
                     _cut(exchange)
                 self._wakes_at = min((one.ends_at for one in self._exchanges), default=now + self._idle_seconds)
                 self._changed.wait(self._wakes_at - now)
-            self._wakes_at = None
+            self._watcher = None
 
 
 def _cut(exchange: Exchange) -> None:

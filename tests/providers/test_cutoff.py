@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import multiprocessing
 import socket
 import threading
 import time
@@ -119,6 +120,39 @@ def test_exchanges_end_each_at_its_own_time() -> None:
     assert not late.is_over
     cutoff.end(cutoff.begin(0.1))
     wait_until(lambda: not threads() - before)
+
+
+def work(cutoff: Cutoff) -> None:
+    """What a worker does: an exchange that is too slow."""
+    exchange = cutoff.begin(0.1)
+    wait_until(lambda: exchange.is_over, seconds=5)
+    cutoff.end(exchange)
+
+
+def test_exchange_of_a_fork_is_cut_off() -> None:
+    """The thread that saw to its parent's stayed behind."""
+    cutoff = Cutoff()
+    exchange = cutoff.begin(60.0)
+    worker = multiprocessing.get_context("fork").Process(target=work, args=(cutoff,))
+    worker.start()
+    worker.join(20)
+    cutoff.end(exchange)
+    assert worker.exitcode == 0
+
+
+def test_exchange_for_which_no_thread_could_be_started_goes_on() -> None:
+    """Without a watch; the next one has one again."""
+    cutoff = Cutoff()
+    before = threading.stack_size(1 << 46)
+    try:
+        first = cutoff.begin(0.1)
+    finally:
+        threading.stack_size(before)
+    assert not first.is_over
+    second = cutoff.begin(0.1)
+    wait_until(lambda: first.is_over and second.is_over, seconds=5)
+    cutoff.end(first)
+    cutoff.end(second)
 
 
 def test_exchange_whose_time_is_over_sends_nothing() -> None:
