@@ -106,6 +106,9 @@ class HTTPSession(requests.Session):
                 raise
             return self._exchange(request, options)
 
+    def get_redirect_target(self, _resp: requests.Response) -> None:
+        """None: requests would read the answer for itself, of any length, and judge where it leads."""
+
     def _limits(self, wanted: object) -> tuple[float, float]:
         connect, read = self._timeout
         return (connect, min(read, wanted)) if isinstance(wanted, int | float) else (connect, read)

@@ -196,6 +196,13 @@ def test_redirect_is_not_followed(peer: Peer, status: int) -> None:
     assert len(peer.seen) == 1
 
 
+def test_redirect_to_nowhere_is_told_like_any_other(peer: Peer) -> None:
+    """Nobody looks where it leads."""
+    peer.script = [lambda handler: handler.reply(302, b"", Location="http://[::1")]
+    with session(peer.url) as http, pytest.raises(BackendFailureError, match="redirect"):
+        http.get(peer.url)
+
+
 def test_cookies_of_a_backend_are_not_kept_unless_wanted(peer: Peer) -> None:
     """A cookie could be another caller's session."""
     for _ in range(2):
