@@ -22,6 +22,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from providers import trace
 from providers.aws.instances import NotEC2Error, parse, read_page
+from providers.aws.isolation import MOST_BYTES, TooLongError
 from providers.deadline import exchange_seconds
 from providers.errors import BackendFailureError, BackendReply
 from providers.network import Network
@@ -40,8 +41,6 @@ _DESCRIBES_INSTANCES = {"DescribeInstances", "RunInstances"}
 # reads one at a time anyway.
 _ONE_LARGE_ANSWER = threading.Lock()
 _LARGE_BYTES = 256 * 1024
-# 1,000 instances in full take 9 MB.
-_MOST_BYTES = 64 * 1024 * 1024
 _GZIP_RATIO = 30
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
@@ -147,6 +146,9 @@ class Exchanges:
         """Record an attempt that got no answer, and tell the error where it comes from."""
         operation = event_name.rpartition(".")[2]
         self._end(operation)
+        if isinstance(exception, HTTPClientError) and isinstance(exception.kwargs.get("error"), TooLongError):
+            self._record(operation, "too long")
+            raise self._too_long(operation) from exception
         if exception is not None:
             self._record(operation, _ending(exception))
             # The context is the call's, and outlives its attempts.
@@ -167,6 +169,13 @@ class Exchanges:
             self._record(operation, "timeout")
             origin = replace(self._origin, operation=operation, lost=True)
             raise ReadTimeoutError(endpoint_url=origin.host, **{ORIGIN: origin})
+
+    def _too_long(self, operation: str) -> BackendFailureError:
+        return BackendFailureError(
+            f"EC2 in {self._origin.place} answered {operation} with more than 64 MiB, which is no answer of EC2's. "
+            "Is there a proxy or a gateway between, or does the environment's url lead elsewhere?",
+            backend=BackendReply("Aws", operation),
+        )
 
     def _record(self, operation: str, outcome: str, request_id: str = "") -> None:
         begun = getattr(self._attempt, "begun", None)
@@ -196,7 +205,7 @@ def _plain(answer: _Answer) -> bytes:
         return answer["body"]
     decompressor = zlib.decompressobj(_GZIP_WINDOW)
     try:
-        plain = decompressor.decompress(answer["body"], _MOST_BYTES)
+        plain = decompressor.decompress(answer["body"], MOST_BYTES)
     except zlib.error:
         raise NotEC2Error("compressed data that are broken") from None
     if not decompressor.eof:

@@ -7,8 +7,9 @@ A server that passes its callers' credentials on must not mix in its own: no `AW
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 import botocore.session
@@ -24,11 +25,14 @@ from providers.network import Network
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
+    from urllib3.response import BaseHTTPResponse
 
 # A call is tried three times in all, with pauses, when EC2 is throttling or broken or the connection was lost.
 ATTEMPTS = 3
 # At least as many as one process serves at once for one caller, or connections would be thrown away and made anew.
 CONNECTIONS = 64
+# 1,000 instances in full take 9 MB.
+MOST_BYTES: Final = 64 * 1024 * 1024
 
 # Sessions are not thread-safe, clients are (https://boto3.amazonaws.com/v1/documentation/api/latest/guide/session.html).
 _MAKING = threading.Lock()
@@ -69,6 +73,10 @@ def ec2_client(region: str, url: str, credentials: Credentials, network: Network
     return client
 
 
+class TooLongError(Exception):
+    """The answer is longer than any of EC2's."""
+
+
 class _Connection(CutConnection, AWSHTTPConnection):  # type: ignore[misc] # the stubs' own bases differ
     """botocore's, which can be cut off."""
 
@@ -77,11 +85,34 @@ class _TLSConnection(CutConnection, AWSHTTPSConnection):  # type: ignore[misc] #
     """The same with TLS."""
 
 
-class _Pool(CutPool, AWSHTTPConnectionPool):
+class _ShortAnswers(CutPool):
+    """To be mixed into a pool: botocore would read answers of any length."""
+
+    def urlopen(self, *arguments: Any, **options: Any) -> Any:
+        """See `urllib3.HTTPConnectionPool`; the answer is read already."""
+        response = super().urlopen(*arguments, **options)  # type: ignore[misc] # urllib3's
+        # It lets go of the pieces with the last one.
+        pieces = iter(list(_within_limit(response)))
+        response.stream = lambda: pieces
+        return response
+
+
+def _within_limit(response: BaseHTTPResponse) -> Iterator[bytes]:
+    """An answer's pieces as they came."""
+    size = 0
+    for piece in response.stream():
+        size += len(piece)
+        if size > MOST_BYTES:
+            response.close()
+            raise TooLongError
+        yield piece
+
+
+class _Pool(_ShortAnswers, AWSHTTPConnectionPool):
     ConnectionCls = _Connection
 
 
-class _TLSPool(CutPool, AWSHTTPSConnectionPool):
+class _TLSPool(_ShortAnswers, AWSHTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 

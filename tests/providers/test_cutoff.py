@@ -215,3 +215,14 @@ def test_answer_that_is_too_long_is_not_taken_in() -> None:
     ):
         http.get(server.url)
     assert caught.value.answer_lost
+
+
+def test_answer_of_an_ec2_that_is_too_long_is_not_taken_in() -> None:
+    """Packed or not; it does not try again."""
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    with dripping(Drip("long", b"", at_once=head + bytes(65 * 1024 * 1024))) as server:
+        environment = Environment("aws1", AWS, url=server.url, region="eu-west-3")
+        gateway = Backends(Network()).gateway(environment, Credentials("AKIAX", "secret"), Deadline.after(60))
+        with tracing(Trace("test")) as trace, pytest.raises(BackendFailureError, match="more than 64 MiB"):
+            gateway.list_vms()
+        assert (server.calls, trace.calls) == (1, 1)
