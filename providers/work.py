@@ -17,7 +17,7 @@ from providers.errors import (
     ProviderError,
     VMNotFoundError,
 )
-from providers.waiting import TRANSIENT, wait_until_done
+from providers.waiting import LOOK_SECONDS, TRANSIENT, wait_until_done
 
 _logger = logging.getLogger("cloudvm.gateway")
 
@@ -89,12 +89,17 @@ class RunningWork:
 
     def awaited(self, operation: Operation, wish: Wish) -> Operation:
         """Wait for the last step as long as the caller wishes."""
-        operation = wait_until_done(operation, self.look, self._patience(wish))
+        until = self._patience(wish)
+        operation = wait_until_done(operation, self.look, until)
         if operation.failure is not None:
             raise operation.failure
         if not operation.done and wish.patience_seconds is None:
             raise StillGoingOnError(operation)
-        return self.represented(operation) if wish.representation else operation
+        if not wish.representation:
+            return operation
+        shown = self.represented(operation, until)
+        # The VM is the answer to a create, and a kindness to anything else that is done.
+        return shown if shown.done or operation.verb is Verb.CREATE else operation
 
     def look(self, operation: Operation) -> Operation:
         """Look once; a guest whose time is over is forced, or given up, as the caller asked."""
@@ -106,15 +111,20 @@ class RunningWork:
             raise self._driver.translate(error) from error
         return seen
 
-    def represented(self, operation: Operation) -> Operation:
-        """The operation with its VM as it is now, once it is done and there is one."""
+    def represented(self, operation: Operation, until: Deadline | None = None) -> Operation:
+        """The operation with its VM as it is now, once it is done and there is one; not done if `until` passes first.
+
+        `until` is the request's deadline by default.
+        """
+        until = until or self._deadline
         if not operation.done or operation.failure or operation.vm or operation.verb is Verb.DELETE:
             return operation
         try:
-            return self._shown(operation)
+            with running(until, LOOK_SECONDS):
+                return self._shown(operation)
         except TRANSIENT:
             # A look that got lost must not make a failure of work that is done.
-            return wait_until_done(replace(operation, done=False), self._shown, self._deadline)
+            return wait_until_done(replace(operation, done=False), self._shown, until)
 
     def _shown(self, operation: Operation) -> Operation:
         try:
@@ -155,9 +165,11 @@ class RunningWork:
         if not operation.then_force:
             return replace(operation, done=True, failure=_guest_did_not_obey(operation))
         try:
-            if operation.verb is Verb.RESTART:
-                return self._driver.restart_vm(vm_id, self, FORCED)
-            return self._driver.stop_vm(vm_id, self, FORCED)
+            # A change has its time, also within a look.
+            with running(self._deadline):
+                if operation.verb is Verb.RESTART:
+                    return self._driver.restart_vm(vm_id, self, FORCED)
+                return self._driver.stop_vm(vm_id, self, FORCED)
         except AlreadyInStateError:
             return replace(operation, done=True)
 

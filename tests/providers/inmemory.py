@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from providers.cloud import Cloud
 from providers.credentials import Credentials
+from providers.deadline import exchange_seconds
 from providers.domain import VM, Environment, Manner, Offer, OperatingSystem, Operation, Verb, VMSpec, VMStatus
 from providers.driver import Driver, Work
 from providers.errors import (
@@ -42,7 +43,7 @@ class State:
 
     `trouble` has, for the name of a call, what is to be raised in order (None: nothing); `looks` is how many looks a
     piece of work takes, `boot_looks` the last one of a create; `failure` is how work on a VM ends, and `deaf` means
-    that guests do not stop when they are asked.
+    that guests do not stop when they are asked. `allowed` is how long the last exchange of each name might take.
     """
 
     vms: dict[str, VMStatus] = field(default_factory=dict)
@@ -54,12 +55,14 @@ class State:
     boot_looks: int = 0
     deaf: bool = False
     retry_after_seconds: float | None = None
+    allowed: dict[str, float] = field(default_factory=dict)
     opened: int = 0
     closed: int = 0
 
     def call(self, name: str) -> None:
         """One exchange."""
         self.calls.append(name)
+        self.allowed[name] = exchange_seconds(60.0)
         coming = self.trouble.get(name)
         error = coming.pop(0) if coming else None
         if error is not None:

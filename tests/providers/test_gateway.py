@@ -59,6 +59,17 @@ def world() -> Iterator[World]:
     del InMemoryDriver.states[made.environment.url]
 
 
+@pytest.mark.parametrize("verb", [Verb.CREATE, Verb.START])
+def test_vm_that_cannot_be_shown_within_the_patience_is_not_waited_for(world: World, verb: Verb) -> None:
+    """What is done is done; whoever has created a VM follows the operation to see it."""
+    world.with_vm(VMStatus.STOPPED).state.trouble["get"] = [BackendTimeoutError("slow") for _ in range(9)]
+    gateway, wish = world.gateway(seconds=900), Wish(patience_seconds=0.5, representation=True)
+    operation = gateway.create_vm(SPEC, wish) if verb is Verb.CREATE else gateway.start_vm("vm-1", wish)
+    assert operation.vm is None
+    assert operation.done == (verb is Verb.START)
+    assert world.state.allowed["get"] < 10
+
+
 @pytest.mark.parametrize(
     ("step", "left_by_then"),
     [
@@ -212,6 +223,17 @@ def test_restart_in_auto_mode_forces_a_deaf_guest_after_its_time(world: World) -
     world.with_vm().state.deaf = True
     assert world.gateway(seconds=20).restart_vm("vm-1", StopMode.AUTO, 0.3).done
     assert [call for call in world.state.calls if "restart" in call] == ["restart", "force restart"]
+
+
+@pytest.mark.parametrize("call", ["force stop", "force restart"])
+def test_force_within_a_look_is_not_cut_short(world: World, call: str) -> None:
+    """Nobody would know whether it was made; a look is made again."""
+    world.with_vm().state.deaf = True
+    gateway, wish = world.gateway(seconds=900), Wish(patience_seconds=2)
+    force = gateway.stop_vm if call == "force stop" else gateway.restart_vm
+    assert force("vm-1", StopMode.AUTO, 0.3, wish).done
+    assert world.state.allowed["poll"] < 10
+    assert world.state.allowed[call] > 60
 
 
 def test_poll_of_a_stop_whose_time_is_over_forces_it(world: World) -> None:
