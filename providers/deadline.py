@@ -56,6 +56,17 @@ def running(until: Deadline, least_seconds: float | None = None) -> Iterator[Non
         _running.reset(token)
 
 
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Let exchanges have the time of a change, also within a look: for a log-in, whose end others wait for, too."""
+    now = _running.get()
+    if now is None:
+        yield
+        return
+    with running(now.until):
+        yield
+
+
 def exchange_seconds(silence_seconds: float) -> float:
     """How long one exchange that begins now may take in all, with a backend that may be silent for so long."""
     now = _running.get()

@@ -22,8 +22,11 @@ from multiprocessing import util
 from typing import Generic, Protocol, TypeVar
 
 from providers.credentials import Credentials
+from providers.deadline import Deadline, running
 
 SWEEP_SECONDS = 30.0
+# What an exchange of a log-out may take: another caller's request may be waiting for it.
+LOG_OUT_SECONDS = 10.0
 
 
 class Closable(Protocol):
@@ -187,4 +190,5 @@ class SessionStore(Generic[S]):
 def _close(entry: _Entry[S]) -> None:
     # What never opened, or is still being opened by a thread that the process leaves behind, has nothing to close.
     if entry.opening.done() and entry.opening.exception() is None:
-        entry.opening.result().close()
+        with running(Deadline.after(0), LOG_OUT_SECONDS):
+            entry.opening.result().close()

@@ -7,6 +7,7 @@ then `response-received` (see `_get_response` and `_do_get_response` in botocore
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 import time
 import zlib
@@ -152,7 +153,7 @@ class Exchanges:
         if exception is not None:
             self._record(operation, _ending(exception))
             # The context is the call's, and outlives its attempts.
-            context["cloudvm_lost"] = context.get("cloudvm_lost", False) or isinstance(exception, HTTPClientError)
+            context["cloudvm_lost"] = context.get("cloudvm_lost", False) or _may_have_arrived(exception)
         origin = replace(self._origin, operation=operation, lost=context.get("cloudvm_lost", False))
         if isinstance(exception, BotoCoreError):
             exception.kwargs = {**exception.kwargs, ORIGIN: origin}
@@ -231,7 +232,20 @@ def _request_id(answer: _Answer) -> str:
     return found[1].decode(errors="replace") if found else in_header
 
 
+def _may_have_arrived(error: Exception) -> bool:
+    return isinstance(error, HTTPClientError) or hung_up_in_tls(error)
+
+
+def hung_up_in_tls(error: Exception) -> bool:
+    """Whether the peer has ended TLS in the middle, which botocore tells like a certificate that is not trusted."""
+    below = error.kwargs.get("error") if isinstance(error, SSLError) else None
+    inner = below.args if isinstance(below, Exception) else ()
+    return any(isinstance(each, ssl.SSLEOFError | ssl.SSLZeroReturnError) for each in inner)
+
+
 def _ending(error: Exception) -> str:
+    if hung_up_in_tls(error):
+        return "connection lost"
     if isinstance(error, SSLError):
         return "TLS error"
     if isinstance(error, ConnectTimeoutError | ReadTimeoutError):

@@ -13,7 +13,7 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
 
 from providers.aws.codes import ADVICE, ADVICE_BY_CODE, BY_STATUS, ERROR_CODES, STATE_REASONS
-from providers.aws.exchanges import ORIGIN, Origin
+from providers.aws.exchanges import ORIGIN, Origin, hung_up_in_tls
 from providers.errors import (
     BackendFailureError,
     BackendReply,
@@ -162,7 +162,8 @@ def _broken(error: Exception, origin: Origin) -> tuple[type[ProviderError], str]
     reason = _sentence(_INTERNALS.sub("", str(quoted)))
     if isinstance(below, FileNotFoundError | PermissionError):
         return BackendTLSError, f"The file of trusted certificate authorities cannot be read: {reason}"
-    kind, detail = next((kind, detail) for vendor, kind, detail in _BROKEN if isinstance(error, vendor))
+    raised = HTTPClientError if hung_up_in_tls(error) else type(error)
+    kind, detail = next((kind, detail) for vendor, kind, detail in _BROKEN if issubclass(raised, vendor))
     return kind, detail.format(host=host, reason=reason, operation=origin.operation or "the call")
 
 

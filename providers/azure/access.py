@@ -19,6 +19,7 @@ from providers.azure.failures import log_in_failure, not_understood
 from providers.azure.naming import TOKEN, operation_of
 from providers.azure.site import Site
 from providers.credentials import Credentials
+from providers.deadline import unhurried
 from providers.errors import BackendFailureError, BackendReply, CredentialsRejectedError, ProviderError
 from providers.http import HTTPSession
 
@@ -105,7 +106,8 @@ class Access:
             # Each caller's own, which is told of that caller's leftovers.
             raise copy.copy(self._failure)
         try:
-            token, self._failure = self._bought(), None
+            with unhurried():
+                token, self._failure = self._bought(), None
         except ProviderError as failure:
             self._failure = copy.copy(failure)
             raise

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 import requests
 
 from providers.credentials import Credentials
+from providers.deadline import unhurried
 from providers.errors import CredentialsRejectedError
 
 _NAME: Final = r"[^\s\x00-\x1f\x7f:/!@]+"
@@ -99,7 +100,8 @@ class TicketAccess:
                 raise CredentialsRejectedError(self._failure.detail, backend=self._failure.backend)
             if refused.headers.get("Cookie") == _cookie(self._ticket):
                 try:
-                    self._ticket = self._log_in()
+                    with unhurried():
+                        self._ticket = self._log_in()
                 except CredentialsRejectedError as error:
                     self._failure = error
                     raise

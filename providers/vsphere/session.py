@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pyVmomi import VmomiSupport, vim, vmodl
 
 from providers.credentials import Credentials
+from providers.deadline import unhurried
 from providers.domain import Environment
 from providers.errors import BackendFailureError, BackendReply, ProviderError
 from providers.network import Network
@@ -118,7 +119,8 @@ class Session(SoapStub):
                 raise self._refusal
             if self._log_ins == seen:
                 try:
-                    self._log_in()
+                    with unhurried():
+                        self._log_in()
                 except FaultError as error:
                     # A server that is starting, or busy, has refused nobody.
                     if isinstance(error.fault, vim.fault.InvalidLogin):

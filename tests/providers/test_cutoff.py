@@ -14,7 +14,7 @@ import pytest
 from providers.aws import CLOUD as AWS
 from providers.credentials import Credentials
 from providers.cutoff import CutConnection, Cutoff
-from providers.deadline import Deadline, exchange_seconds, running
+from providers.deadline import Deadline, exchange_seconds, running, unhurried
 from providers.domain import Environment, Operation, Verb
 from providers.errors import BackendFailureError, BackendTimeoutError
 from providers.gateway import Backends
@@ -188,6 +188,16 @@ def test_exchange_has_the_time_until_the_deadline_and_a_least() -> None:
     with running(Deadline.after(-5), LOOK_SECONDS):
         assert exchange_seconds(60.0) == LOOK_SECONDS
     assert exchange_seconds(60.0) == 60.0
+
+
+def test_log_in_within_a_look_has_its_time() -> None:
+    """Others wait for it, too, who have more patience."""
+    with unhurried():
+        assert exchange_seconds(60.0) == 60.0
+    with running(Deadline.after(1), LOOK_SECONDS):
+        with unhurried():
+            assert exchange_seconds(60.0) == 60.0
+        assert exchange_seconds(60.0) == LOOK_SECONDS
 
 
 def test_look_has_no_more_time_than_the_caller_has_patience() -> None:

@@ -20,6 +20,7 @@ from providers.http import HTTPSession
 from providers.network import Network
 from providers.proxmox import CLOUD
 from providers.trace import Trace, tracing
+from tests.support.listener import listening
 from tests.support.proxy import connect_proxy
 from tests.support.waiting import wait_until
 
@@ -167,6 +168,38 @@ def test_request_to_nobody_is_unreachable_and_was_not_sent() -> None:
     assert not caught.value.answer_lost
     assert isinstance(caught.value.__cause__, requests.ConnectionError)
     assert "object at" not in caught.value.detail
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_peer_that_hangs_up_in_the_handshake_is_unreachable(method: str) -> None:
+    """It has shown no certificate that could be distrusted."""
+    with listening(lambda caller: caller.recv(65536)) as (url, heard):
+        with session(url) as http, pytest.raises(BackendUnreachableError, match="broke during"):
+            http.request(method, url)
+        assert len(heard) == (2 if method == "GET" else 1)
+
+
+def test_peer_that_speaks_no_tls_is_told_as_that() -> None:
+    """A port for http, most likely, and no certificate to be named in `ca_file`."""
+    with (
+        listening(lambda caller: caller.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as (url, _),
+        session(url) as http,
+        pytest.raises(BackendTLSError, match="does not speak TLS") as caught,
+    ):
+        http.get(url)
+    assert "ca_file" not in caught.value.detail
+
+
+def test_answer_that_is_no_http_is_a_failure(peer: Peer) -> None:
+    """A chunk of a negative length, which no library foresees."""
+
+    def answer(handler: _Handler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n")
+
+    peer.script = [answer]
+    with session(peer.url) as http, pytest.raises(BackendFailureError, match="is not HTTP") as caught:
+        http.get(peer.url)
+    assert caught.value.answer_lost
 
 
 def test_connection_that_is_back_in_its_pool_is_not_cut(peer: Peer) -> None:

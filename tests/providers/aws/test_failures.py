@@ -15,11 +15,14 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import ProtocolError
 
+from providers.aws import CLOUD
 from providers.aws.client import AwsClient
 from providers.aws.exchanges import Exchanges
 from providers.aws.failures import answer_lost, state_failure, translate
-from providers.aws.isolation import ec2_client
+from providers.aws.isolation import ATTEMPTS, ec2_client
 from providers.credentials import Credentials
+from providers.deadline import Deadline
+from providers.domain import Environment
 from providers.errors import (
     BackendFailureError,
     BackendTLSError,
@@ -36,7 +39,9 @@ from providers.errors import (
     UnsupportedError,
     VMNotFoundError,
 )
+from providers.gateway import Backends
 from providers.network import Network
+from tests.support.listener import listening
 
 
 def refused(
@@ -213,3 +218,13 @@ def test_answer_lost_by_one_attempt_counts_whatever_comes_after() -> None:
     failure = translate(raised.value)
     assert answer_lost(raised.value, failure)
     assert "may still finish" in failure.detail
+
+
+def test_list_from_an_ec2_that_hangs_up_in_the_handshake_is_unreachable() -> None:
+    """It has shown no certificate that could be distrusted."""
+    with listening(lambda caller: caller.recv(65536)) as (url, heard):
+        environment = Environment("aws1", CLOUD, url=url, region="eu-west-3")
+        gateway = Backends(Network()).gateway(environment, Credentials("AKIAX", "secret"), Deadline.after(60))
+        with pytest.raises(BackendUnreachableError, match="broke during DescribeInstances"):
+            gateway.list_vms()
+    assert len(heard) == ATTEMPTS
