@@ -30,6 +30,9 @@ LONGEST_RETRY_SECONDS = 24 * 3600
 # The longest name of a field that is told; no field that we know has a longer one.
 LONGEST_FIELD = 200
 
+# How many fields' faults `detail` repeats; more than a person would read there stand in `errors` alone.
+MOST_IN_DETAIL = 3
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -164,8 +167,8 @@ def _problem(error: Exception) -> Problem:
             advice = "The body must be JSON, sent as `Content-Type: application/json`."
             problem = Problem(ErrorCode.INVALID_REQUEST, advice)
         case exceptions.ValidationError():
-            advice = "See `errors` for each field."
-            problem = Problem(ErrorCode.INVALID_REQUEST, advice, _field_faults(error.detail))
+            faults = _field_faults(error.detail)
+            problem = Problem(ErrorCode.INVALID_REQUEST, _in_one_line(faults), faults)
         case exceptions.ParseError():
             problem = Problem(ErrorCode.INVALID_REQUEST, str(error.detail))
         case _:
@@ -189,6 +192,14 @@ def _field_faults(detail: object, path: str = "") -> tuple[FieldFault, ...]:
     if isinstance(detail, list):
         return tuple(fault for value in detail for fault in _field_faults(value, path))
     return (FieldFault(path.removeprefix("non_field_errors") or "body", str(detail)),)
+
+
+def _in_one_line(faults: tuple[FieldFault, ...]) -> str:
+    """What is wrong with the fields, for people: not everybody who reads `detail` looks for `errors`."""
+    redact = trace.current().redact
+    told = [f"{redact(each.field)[:LONGEST_FIELD]}: {each.detail.rstrip('.')}" for each in faults[:MOST_IN_DETAIL]]
+    more = ["see `errors` for the others"] if len(faults) > MOST_IN_DETAIL else []
+    return f"{'; '.join(told + more)}."
 
 
 def _document(
