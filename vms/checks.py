@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import WARNING, CheckMessage, Error, register
 
+from vms.files.certificates import certificates_fault
 from vms.registries import RegistryError
 from vms.service import current_service
 
@@ -33,4 +35,23 @@ def check_secret_key(app_configs: Sequence[AppConfig] | None, **kwargs: object) 
             hint="Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(50))'",
             id="cloudvm.E002",
         )
+    ]
+
+
+@register
+def check_ca_bundle(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    """The file of certificate authorities for every cloud; a folder of them is taken as it is."""
+    bundle = settings.CLOUDVM_NETWORK.ca_bundle
+    if not bundle or Path(bundle).is_dir():
+        return []
+    problem = certificates_fault(Path(bundle))
+    return [Error(f"REQUESTS_CA_BUNDLE, else CURL_CA_BUNDLE: {problem}.", id="cloudvm.E003")] if problem else []
+
+
+@register
+def check_names(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    """Variables that look like a mistyped setting: its default would count, and nobody would know."""
+    return [
+        CheckMessage(WARNING, f"{name} is no setting of this service. Is {setting} meant?", id="cloudvm.W001")
+        for name, setting in settings.MISTYPED_VARIABLES.items()
     ]

@@ -66,6 +66,53 @@ def test_check_without_a_secret_key_asks_for_one() -> None:
     assert manage("check", CLOUDVM_SECRET_KEY="", CLOUDVM_DEBUG="true").returncode == 0
 
 
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("none.pem", "none.pem cannot be read: No such file or directory."),
+        ("cut.pem", "cut.pem holds a certificate that is damaged or cut off."),
+        ("key.pem", "key.pem holds no certificate in PEM form."),
+    ],
+)
+def test_check_with_a_wrong_file_of_authorities_names_it(tmp_path: Path, variable: str, file: str, words: str) -> None:
+    """Else every call to every cloud would fail, and say that the cloud's certificate is not trusted."""
+    (tmp_path / "cut.pem").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n")
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
+    others = {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}
+    assert words in told(manage("check", **{**others, variable: str(tmp_path / file)}))
+
+
+def test_check_with_a_folder_of_authorities_takes_it(tmp_path: Path) -> None:
+    """As `requests` does."""
+    assert manage("check", REQUESTS_CA_BUNDLE=str(tmp_path)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("CLOUDVM_REQUIRE_HTTP", "CLOUDVM_REQUIRE_HTTPS"),
+        ("CLOUDVM_ALOWED_HOSTS", "CLOUDVM_ALLOWED_HOSTS"),
+        ("CLOUDVM_TRUSTED_PROXY", "CLOUDVM_TRUSTED_PROXIES"),
+        ("CLOUDVM_REQUEST_DEADLINE", "CLOUDVM_REQUEST_DEADLINE_SECONDS"),
+        ("CLOUDVM_ENVIRONMENT_FILE", "CLOUDVM_ENVIRONMENTS_FILE"),
+    ],
+)
+def test_check_with_a_mistyped_setting_asks_for_the_right_one(typed: str, meant: str) -> None:
+    """A warning and no error: there may be such a variable for another's sake."""
+    done = manage("check", **{typed: "x"})
+    assert done.returncode == 0
+    assert f"{typed} is no setting of this service. Is {meant} meant?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["CLOUDVM_SERVICE_HOST", "CLOUDVM_PORT", "CLOUDVM_LIVE_TOKEN", "CLOUDVM_REQUIRE_VCSIM"]
+)
+def test_check_with_a_variable_of_anothers_says_nothing(name: str) -> None:
+    """A cluster gives those of a service of this name to every process; others are the tests'."""
+    assert "issues" in manage("check", "--fail-level", "WARNING", **{name: "x"}).stdout
+
+
 WRONG = {
     "CLOUDVM_DEBUG": "maybe",
     "CLOUDVM_REQUIRE_HTTPS": "2",
