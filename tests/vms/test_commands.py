@@ -43,6 +43,13 @@ def test_check_with_good_settings_finds_nothing() -> None:
     assert "no issues" in done.stdout
 
 
+def test_manage_with_a_python_that_has_no_django_says_which_one_has() -> None:
+    """`python manage.py` is what fingers type."""
+    (line,) = told(run("-S", "manage.py", "check")).splitlines()
+    assert line.startswith(f"Django is not installed for {sys.executable}.")
+    assert ".venv/bin/python manage.py" in line
+
+
 def test_check_with_bad_files_names_every_fault(tmp_path: Path) -> None:
     """File, path, what is wrong, what is allowed."""
     (tmp_path / "e.json").write_text('[{"name": "a", "cloud": "Foo"}, {"name": "b", "cloud": "Aws", "regoin": "r"}]')

@@ -138,7 +138,10 @@ def _simulators(clouds: list[str]) -> Iterator[Simulators]:
         try:
             line = process.stdout.readline()
             if not line:
-                raise CommandError("The simulators did not start; their own words are above.")
+                raise CommandError(
+                    "The simulators did not start; their own words are above. If a module is missing: they need "
+                    "requirements-dev.txt, which is more than a server does."
+                )
             started = json.loads(line)
             yield Simulators(started["urls"], Path(started["ca_file"]))
         finally:
