@@ -104,3 +104,17 @@ def test_pages_have_no_serious_violation(
     context.close()
     simulator.reset()
     assert faults == []
+
+
+LINES = """selector => [...document.querySelectorAll(selector)].map(each => {
+  const range = document.createRange();
+  range.selectNodeContents(each.firstChild);
+  return range.getClientRects().length;
+})"""
+
+
+def test_short_words_in_a_table_stay_whole(page: Page) -> None:
+    """Beside long lists of machine types, too, on the narrowest screen that has room for a table."""
+    page.set_viewport_size({"width": 820, "height": 800})
+    page.goto("/environment")
+    assert set(page.evaluate(LINES, "td[data-label=Cloud], td[data-label=Region], td > .button")) == {1}
