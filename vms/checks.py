@@ -9,6 +9,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import WARNING, CheckMessage, Error, register
 
+from providers.catalogue import use_fault
 from vms.files.certificates import certificates_fault
 from vms.registries import RegistryError
 from vms.service import current_service
@@ -22,6 +23,17 @@ def check_files(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> li
     except RegistryError as error:
         return [Error(str(fault), id="cloudvm.E001") for fault in error.faults]
     return []
+
+
+@register
+def check_use(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
+    """Environments that can be read, and yet not be used: the others need not wait for them."""
+    try:
+        environments = current_service().registries.environments.values()
+    except RegistryError:
+        return []
+    faults = filter(None, map(use_fault, environments))
+    return [CheckMessage(WARNING, fault, id="cloudvm.W002") for fault in faults]
 
 
 @register

@@ -1,5 +1,6 @@
 """`manage.py check` and starts with wrong settings: one clear line for each fault, no traceback."""
 
+import json
 import os
 import subprocess
 import sys
@@ -65,6 +66,25 @@ def test_check_with_bad_files_names_every_fault(tmp_path: Path) -> None:
         ["e.json", "$[1]"],
         ["none.json", "$"],
     ]
+
+
+def test_check_with_an_environment_that_cannot_be_used_warns_of_it(tmp_path: Path) -> None:
+    """Its keys are all there, and mean nothing on its cloud. The others can be used, so that the server starts."""
+    azure = {"cloud": "Azure", "region": "westeurope", "project": "g", "url": "AzurePublicCloud"}
+    proxmox = {"cloud": "Proxmox", "url": "https://pve.example:8006", "vpc_id": "node/pve"}
+    environments = [
+        {"name": "a", **azure, "vpc_id": "tenant"},
+        {"name": "b", **proxmox, "storage_external_id": "storage/other/local-lvm"},
+        {"name": "c", **proxmox},
+        {"name": "d", "cloud": "ESXi", "url": "https://esxi.example"},
+    ]
+    (tmp_path / "e.json").write_text(json.dumps(environments))
+    done = manage("check", CLOUDVM_ENVIRONMENTS_FILE=str(tmp_path / "e.json"))
+    assert done.returncode == 0
+    lines = [line for line in done.stderr.splitlines() if "cloudvm.W002" in line]
+    assert len(lines) == 2
+    assert "Environment 'a' cannot be used: its `vpc_id` is 'tenant' and must be the ids of the tenant" in lines[0]
+    assert "Environment 'b' cannot be used: its `storage_external_id`" in lines[1]
 
 
 def test_check_without_a_secret_key_asks_for_one() -> None:
