@@ -28,6 +28,18 @@ def test_paste_of_the_five_curl_lines_works(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_windows_on_azure_can_be_tried(tmp_path: Path) -> None:
+    """The only machine type for which a password is asked."""
+    with running([*MANAGE, "--port", str(free_port()), "--only", "azure"], TMPDIR=str(tmp_path)) as printed:
+        create = next(line for line in printed if line.startswith("VM=")).replace("small-debian", "windows-server")
+        # Not the id alone that the line takes out of the answer: the answer.
+        create = create.removeprefix("VM=$(").partition(" | sed")[0]
+        assert json.loads(shell(create))["errors"][0]["field"] == "admin_password"
+        made = json.loads(shell(create.replace('"cloud_init"', '"admin_password": "Correct-Horse-7", "cloud_init"')))
+        assert made["status"] == "running"
+        assert "Correct-Horse-7" not in str(made)
+
+
 def start(*options: str) -> subprocess.CompletedProcess[str]:
     """A start that is to fail."""
     return subprocess.run(
