@@ -13,7 +13,7 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 
 from providers import trace
-from providers.errors import ErrorCode, FieldFault, ProviderError
+from providers.errors import ErrorCode, FieldFault, ProviderError, in_one_line
 from providers.work import StillGoingOnError
 from vms import operations
 from vms.renderers import to_json
@@ -29,9 +29,6 @@ LONGEST_RETRY_SECONDS = 24 * 3600
 
 # The longest name of a field that is told; no field that we know has a longer one.
 LONGEST_FIELD = 200
-
-# How many fields' faults `detail` repeats; more than a person would read there stand in `errors` alone.
-MOST_IN_DETAIL = 3
 
 
 @dataclass(frozen=True)
@@ -168,7 +165,7 @@ def _problem(error: Exception) -> Problem:
             problem = Problem(ErrorCode.INVALID_REQUEST, advice)
         case exceptions.ValidationError():
             faults = _field_faults(error.detail)
-            problem = Problem(ErrorCode.INVALID_REQUEST, _in_one_line(faults), faults)
+            problem = Problem(ErrorCode.INVALID_REQUEST, in_one_line(faults), faults)
         case exceptions.ParseError():
             problem = Problem(ErrorCode.INVALID_REQUEST, str(error.detail))
         case _:
@@ -191,15 +188,8 @@ def _field_faults(detail: object, path: str = "") -> tuple[FieldFault, ...]:
         return tuple(fault for inner, value in nested for fault in _field_faults(value, inner))
     if isinstance(detail, list):
         return tuple(fault for value in detail for fault in _field_faults(value, path))
-    return (FieldFault(path.removeprefix("non_field_errors") or "body", str(detail)),)
-
-
-def _in_one_line(faults: tuple[FieldFault, ...]) -> str:
-    """What is wrong with the fields, for people: not everybody who reads `detail` looks for `errors`."""
-    redact = trace.current().redact
-    told = [f"{redact(each.field)[:LONGEST_FIELD]}: {each.detail.rstrip('.')}" for each in faults[:MOST_IN_DETAIL]]
-    more = ["see `errors` for the others"] if len(faults) > MOST_IN_DETAIL else []
-    return f"{'; '.join(told + more)}."
+    field = trace.current().redact(path.removeprefix("non_field_errors") or "body")
+    return (FieldFault(field[:LONGEST_FIELD], str(detail)),)
 
 
 def _document(
