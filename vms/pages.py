@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 
@@ -148,7 +148,8 @@ def environment_of(path: str) -> str:
     """The environment that a page is about, by its query or by an operation's token; empty for none."""
     parts = urlsplit(path)
     if not parts.path.startswith("/operation/"):
-        return QueryDict(parts.query).get("environment", "") or ""
+        # Not Django's way: it refuses a query of very many fields, and this page may be about that.
+        return parse_qs(parts.query).get("environment", [""])[-1]
     try:
         return operations.unseal(parts.path.removeprefix("/operation/")).environment
     except operations.OperationTokenError:
