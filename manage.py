@@ -4,7 +4,15 @@
 import os
 import sys
 
-from django.core.management import execute_from_command_line
+try:
+    from django.core.management import execute_from_command_line
+except ModuleNotFoundError as error:
+    if error.name != "django":
+        raise
+    sys.exit(
+        f"Django is not installed for {sys.executable}. README.md says how to make .venv and fill it; "
+        "then run .venv/bin/python manage.py."
+    )
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cloudvm_project.settings")

@@ -36,6 +36,8 @@ CLOUDVM_NETWORK = network_from(
 )
 CLOUDVM_LIMITS = Limits(requests_per_environment=CLOUDVM_REQUESTS_PER_ENVIRONMENT)
 
+MISTYPED_VARIABLES = _variables.mistyped("CLOUDVM_")
+
 if _variables.faults:
     sys.exit("\n".join(_variables.faults))
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+# How much alike two names must be for one to be a slip of the other: from 0 to 1, as difflib counts.
+ALIKE = 0.8
 
 
 @dataclass(frozen=True)
@@ -24,10 +28,12 @@ class Variables:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
+        self._names: list[str] = []
         self.faults: list[str] = []
 
     def read(self, name: str, kind: Kind[T], default: T) -> T:
         """The variable's value; the default when it is not set or blank, or (with a fault noted) when it is wrong."""
+        self._names.append(name)
         text = self._environ.get(name, "").strip()
         if not text:
             return default
@@ -36,6 +42,13 @@ class Variables:
         except ValueError:
             self.faults.append(f"{name}={text!r}: must be {kind.allowed}")
             return default
+
+    def mistyped(self, prefix: str) -> dict[str, str]:
+        """Variables of this prefix that nobody reads, and what each seems to mean; those like nothing are another's."""
+        known = {name.removeprefix(prefix): name for name in self._names}
+        strangers = [name for name in self._environ if name.startswith(prefix) and name not in self._names]
+        meant = {name: get_close_matches(name.removeprefix(prefix), known, n=1, cutoff=ALIKE) for name in strangers}
+        return {name: known[close[0]] for name, close in meant.items() if close}
 
 
 def choice(*words: str) -> Kind[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from types import MappingProxyType
 
 from providers import aws, azure, nutanix, proxmox, vsphere
 from providers.cloud import Cloud
+from providers.domain import Environment
+from providers.errors import UnprocessableError
 
 CLOUDS: tuple[Cloud, ...] = (aws.CLOUD, azure.CLOUD, nutanix.CLOUD, proxmox.CLOUD, vsphere.CLOUD)
 
@@ -16,3 +19,15 @@ _BY_NAME: Mapping[str, Cloud] = MappingProxyType({name: cloud for cloud in CLOUD
 def find_cloud(name: str) -> Cloud | None:
     """The cloud of that name, in whatever case; None if there is none."""
     return _BY_NAME.get(name.lower())
+
+
+def use_fault(environment: Environment) -> str | None:
+    """Why an environment cannot be used, as far as its keys tell; this imports the SDK of its cloud."""
+    if environment.cloud.site is None:
+        return None
+    module, _, name = environment.cloud.site.rpartition(".")
+    try:
+        getattr(import_module(module), name)(environment)
+    except UnprocessableError as error:
+        return error.detail
+    return None

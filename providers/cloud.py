@@ -39,6 +39,8 @@ class Cloud:
         name: as answers show it.
         aliases: further names under which files may call it; all names are matched without regard to case.
         driver: dotted path of the `Driver` class, imported when first needed; None while there is none.
+        site: dotted path of the function that reads an environment of this cloud, and raises UnprocessableError for
+            one that cannot be used; None where only the cloud itself can say.
         vm_id_pattern: the form of a VM's id; an id of another form is refused before any call.
         vm_id_example: shown when an id is refused.
         cloud_init_limit_bytes: the most that the cloud takes, decoded.
@@ -64,6 +66,7 @@ class Cloud:
     admin_password_systems: frozenset[str] = frozenset()
     url_words: frozenset[str] = frozenset()
     required: frozenset[str] = frozenset()
+    site: str | None = None
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
     access_key: CredentialName = CredentialName("User name", "A user of the cloud's own.")
     secret: CredentialName = CredentialName("Password", "The user's password.")

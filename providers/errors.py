@@ -23,6 +23,7 @@ would bring it; the gateway makes a success of it. HTTP statuses are no business
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
@@ -75,6 +76,17 @@ class FieldFault:
 
     field: str
     detail: str
+
+
+# How many faults stand in one line; a person would not read more there.
+MOST_IN_ONE_LINE = 3
+
+
+def in_one_line(faults: Sequence[FieldFault]) -> str:
+    """What is wrong with the fields, for people: not everybody who reads `detail` looks for `errors`."""
+    told = [f"{each.field}: {each.detail.rstrip('.')}" for each in faults[:MOST_IN_ONE_LINE]]
+    more = ["see `errors` for the others"] if len(faults) > MOST_IN_ONE_LINE else []
+    return f"{'; '.join(told + more)}."
 
 
 @dataclass(frozen=True)

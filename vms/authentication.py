@@ -107,6 +107,8 @@ def parse_header(header: str) -> Credentials:
         raise _malformed(f"is longer than {LONGEST_HEADER:,} bytes")
     if scheme.lower() != "bearer":
         raise _malformed("must begin with `Bearer `")
+    if not token:
+        raise _malformed("has no token behind `Bearer`; was a variable empty?")
     if "," in token:
         raise _malformed("was sent more than once, or holds a comma")
     return _parse_token(token)

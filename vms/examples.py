@@ -43,7 +43,7 @@ PROBLEM_KIND = entry(ErrorCode.CONFLICT)
 _DETAILS = {
     ErrorCode.VM_NOT_FOUND: "There is no VM i-048501077e53646ed in environment 'aws-test1'.",
     ErrorCode.ENVIRONMENT_NOT_FOUND: "There is no environment 'aws-test9'.",
-    ErrorCode.INVALID_REQUEST: "See `errors` for each field.",
+    ErrorCode.INVALID_REQUEST: "name: must be a DNS label (RFC 1123).",
 }
 
 

@@ -58,6 +58,20 @@ LOCATION = OpenApiParameter(
 RETRY_AFTER = OpenApiParameter(
     "Retry-After", int, OpenApiParameter.HEADER, description="Seconds to wait.", response=[202, 429, 503]
 )
+PREFERENCE_APPLIED = OpenApiParameter(
+    "Preference-Applied",
+    str,
+    OpenApiParameter.HEADER,
+    description="What of `Prefer` had an effect; absent where nothing had.",
+    response=[200, 201, 202, 204],
+)
+LOOK_AGAIN = OpenApiParameter(
+    "Retry-After",
+    int,
+    OpenApiParameter.HEADER,
+    description="Seconds to wait before the next look; absent when it is done.",
+    response=[200],
+)
 
 
 class CloudTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # registers itself, untyped
@@ -110,7 +124,7 @@ def _verb(summary: str, query: type, **more: object) -> Callable[..., Any]:
     """A verb that answers 204, or with the VM if that is preferred, or 202."""
     return extend_schema(
         summary=summary,
-        parameters=[VM_ID, query, PREFER, LOCATION, RETRY_AFTER],
+        parameters=[VM_ID, query, PREFER, PREFERENCE_APPLIED, LOCATION, RETRY_AFTER],
         request=None,
         responses={
             204: OpenApiResponse(description="Done."),
@@ -138,7 +152,7 @@ class DocumentedVMViewSet(OpenApiViewExtension):  # type: ignore[no-untyped-call
             ),
             create=extend_schema(
                 summary="Create a VM",
-                parameters=[IDEMPOTENCY_KEY, PREFER, LOCATION, RETRY_AFTER],
+                parameters=[IDEMPOTENCY_KEY, PREFER, PREFERENCE_APPLIED, LOCATION, RETRY_AFTER],
                 request={"application/json": VMCreate},
                 examples=[OpenApiExample("with cloud-init", examples.CREATE, request_only=True)],
                 responses={
@@ -180,7 +194,7 @@ class DocumentedOperationViewSet(OpenApiViewExtension):  # type: ignore[no-untyp
         @extend_schema_view(
             retrieve=extend_schema(
                 summary="Follow an operation",
-                parameters=[token],
+                parameters=[token, LOOK_AGAIN],
                 responses=_shows(
                     OperationOut,
                     "Where it stands. `Retry-After` while it is not done; then the VM, or the error.",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -15,7 +15,7 @@ from django.template.loader import render_to_string
 
 from providers.domain import VMStatus
 from providers.errors import ErrorCode
-from vms import cookies, csrf
+from vms import cookies, csrf, operations
 from vms.problems import MEDIA_TYPE
 from vms.renderers import to_json
 from vms.service import current_service
@@ -87,9 +87,12 @@ def signed_in(request: HttpRequest) -> list[str]:
 def problem_page(problem: HttpResponse, request: HttpRequest) -> HttpResponse:
     """The page for a problem document: the sign-in page where that is what is missing."""
     document = document_of(problem)
-    environment = request.GET.get("environment", "")
+    path = request.get_full_path()
+    environment = environment_of(path)
     if problem.status_code == 401:
-        back = request.get_full_path() if request.method == "GET" else list_path(environment)
+        # A page of no environment, or of one that is not there, would ask to sign in again and again.
+        known = environment in current_service().registries.environments
+        back = (path if request.method == "GET" else list_path(environment)) if known else ""
         return sign_in_page(request, SignInForm(environment=environment, next=back), problem)
     context = {"problem": document, "pretty": pretty(document), "environment": environment}
     return error_page("vms/error.html", context, request, problem)
@@ -139,6 +142,18 @@ def may_come_back(request: HttpRequest, problem: HttpResponse) -> bool:
 def pretty(data: object) -> str:
     """An answer as programs get it, on lines for people."""
     return json.dumps(json.loads(to_json(data)), indent=2, ensure_ascii=False)
+
+
+def environment_of(path: str) -> str:
+    """The environment that a page is about, by its query or by an operation's token; empty for none."""
+    parts = urlsplit(path)
+    if not parts.path.startswith("/operation/"):
+        # Not Django's way: it refuses a query of very many fields, and this page may be about that.
+        return parse_qs(parts.query).get("environment", [""])[-1]
+    try:
+        return operations.unseal(parts.path.removeprefix("/operation/")).environment
+    except operations.OperationTokenError:
+        return ""
 
 
 def list_path(environment: str) -> str:

@@ -13,7 +13,7 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 
 from providers import trace
-from providers.errors import ErrorCode, FieldFault, ProviderError
+from providers.errors import ErrorCode, FieldFault, ProviderError, in_one_line
 from providers.work import StillGoingOnError
 from vms import operations
 from vms.renderers import to_json
@@ -164,8 +164,8 @@ def _problem(error: Exception) -> Problem:
             advice = "The body must be JSON, sent as `Content-Type: application/json`."
             problem = Problem(ErrorCode.INVALID_REQUEST, advice)
         case exceptions.ValidationError():
-            advice = "See `errors` for each field."
-            problem = Problem(ErrorCode.INVALID_REQUEST, advice, _field_faults(error.detail))
+            faults = _field_faults(error.detail)
+            problem = Problem(ErrorCode.INVALID_REQUEST, in_one_line(faults), faults)
         case exceptions.ParseError():
             problem = Problem(ErrorCode.INVALID_REQUEST, str(error.detail))
         case _:
@@ -188,7 +188,8 @@ def _field_faults(detail: object, path: str = "") -> tuple[FieldFault, ...]:
         return tuple(fault for inner, value in nested for fault in _field_faults(value, inner))
     if isinstance(detail, list):
         return tuple(fault for value in detail for fault in _field_faults(value, path))
-    return (FieldFault(path.removeprefix("non_field_errors") or "body", str(detail)),)
+    field = trace.current().redact(path.removeprefix("non_field_errors") or "body")
+    return (FieldFault(field[:LONGEST_FIELD], str(detail)),)
 
 
 def _document(

@@ -38,7 +38,7 @@ class Strict(serializers.Serializer[object]):
         """
         if not isinstance(data, Mapping):
             raise serializers.ValidationError({"body": [f"must be a JSON object, not {_kind(data)}"]})
-        allowed = ", ".join(self.fields)
+        allowed = ", ".join(self.fields) or "none"
         strangers = (str(key) for key in data if key not in self.fields)
         unknown = {key: [f"is not known here; allowed: {allowed}"] for key in islice(strangers, MOST_UNKNOWN)}
         try:
@@ -64,10 +64,15 @@ class Text(serializers.CharField):
 class Count(serializers.IntegerField):
     """A whole number in plain digits: DRF's own field would take `1_0`, `5.0` and `٣` for one."""
 
+    def __init__(self, *, min_value: int, max_value: int, **options: Any) -> None:
+        self.problem = f"must be a whole number from {min_value} to {max_value}"
+        messages: dict[str, Any] = dict.fromkeys(("min_value", "max_value"), self.problem)
+        super().__init__(min_value=min_value, max_value=max_value, error_messages=messages, **options)
+
     def to_internal_value(self, data: object) -> int:
         """The number."""
         if not isinstance(data, str) or not DIGITS.fullmatch(data):
-            raise serializers.ValidationError("must be a whole number")
+            raise serializers.ValidationError(self.problem)
         return int(super().to_internal_value(data))
 
 
@@ -96,9 +101,11 @@ class Tags(serializers.DictField):
 
     def to_internal_value(self, data: object) -> dict[str, str]:
         """The tags."""
-        if isinstance(data, dict) and len(data) > MOST_TAGS:
+        if not isinstance(data, dict):
+            raise serializers.ValidationError("must be an object of texts")
+        if len(data) > MOST_TAGS:
             raise serializers.ValidationError(f"at most {MOST_TAGS} tags are allowed")
-        tags: dict[str, str] = super().to_internal_value(data)  # type: ignore[arg-type] # it refuses what is none
+        tags: dict[str, str] = super().to_internal_value(data)
         for key, value in tags.items():
             if not 0 < len(key) <= LONGEST_TAG_KEY:
                 raise serializers.ValidationError(f"a key must have 1 to {LONGEST_TAG_KEY} characters")

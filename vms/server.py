@@ -45,7 +45,7 @@ def _start_faults() -> list[str]:
 
     return [
         message.msg if message.hint is None else f"{message.msg} {message.hint}"
-        for check in (checks.check_files, checks.check_secret_key)
+        for check in (checks.check_files, checks.check_secret_key, checks.check_ca_bundle)
         for message in check(None)
     ]
 

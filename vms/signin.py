@@ -17,7 +17,7 @@ from providers.errors import CredentialsRejectedError, ErrorCode, PermissionDeni
 from vms import cookies, csrf
 from vms.authentication import typed_credentials
 from vms.forms import SHOWN_AGAIN, create_page, masked
-from vms.pages import SignInForm, list_path, may_come_back, sign_in_page
+from vms.pages import SignInForm, environment_of, list_path, may_come_back, sign_in_page
 from vms.problems import Problem, whole_seconds
 from vms.public_views import PublicEndpoint
 from vms.renderers import PageRenderer, wants_page
@@ -44,7 +44,9 @@ class SignInPage(PublicEndpoint):
         credentials = typed_credentials(asked.POST.get("access_key", ""), asked.POST.get("secret", ""))
         carried = _carried(asked.POST)
         self._prove(environment, credentials)
-        target = _local(asked.POST.get("next", ""), asked) or list_path(environment.name)
+        back = _local(asked.POST.get("next", ""), asked)
+        # Who chose another environment than the page is about would only be asked to sign in once more.
+        target = back if back and environment_of(back) in {"", environment.name} else list_path(environment.name)
         response = HttpResponseRedirect(target, status=HTTPStatus.SEE_OTHER)
         _put(response, asked, environment.name, credentials)
         if not carried:

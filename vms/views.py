@@ -18,7 +18,7 @@ from vms import answers
 from vms.creation import Body, spec_from
 from vms.csrf import looks_ahead
 from vms.endpoint import Endpoint, read_preferences, read_query
-from vms.operations import OperationTokenError, unseal
+from vms.operations import Followed, OperationTokenError, unseal
 from vms.pages import ACTIONS, CHANGING, pretty, vm_path
 from vms.problems import Problem
 from vms.serializers import InEnvironment, ListQuery, NoQuery, StopQuery, VMCreate
@@ -170,22 +170,28 @@ class OperationViewSet(Endpoint):
     pages: Mapping[str, str] = MappingProxyType({"retrieve": "vms/operation.html"})
 
     def named_environment(self, request: Request) -> str | None:
-        """The environment in which the work is done."""
-        try:
-            return unseal(self.kwargs["token"]).environment
-        except OperationTokenError:
-            return None
+        """The environment in which the work is done.
+
+        Raises:
+            Problem: `operation_not_found`; signing in again would not help.
+
+        """
+        return _followed(self.kwargs["token"]).environment
 
     def retrieve(self, request: Request, token: str) -> Response:
         """Where a piece of work stands; asked with the same Bearer token as the verb itself."""
         read_query(NoQuery, request)
-        try:
-            followed = unseal(token)
-        except OperationTokenError as error:
-            raise Problem(ErrorCode.OPERATION_NOT_FOUND, f"The operation's token {error}.") from None
+        followed = _followed(token)
         environment = self.service.environment(followed.environment, status=404)
         operation = self.service.gateway(environment, request).poll(followed.operation)
         return answers.following_response(operation, environment.name, request, status=200)
+
+
+def _followed(token: str) -> Followed:
+    try:
+        return unseal(token)
+    except OperationTokenError as error:
+        raise Problem(ErrorCode.OPERATION_NOT_FOUND, f"The operation's token {error}.") from None
 
 
 def _refuse_idle_get(request: Request) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from providers.aws.client import Launch, RootDisk
 from providers.domain import Environment, VMSpec
-from providers.errors import FieldFault, InvalidRequestError, UnprocessableError
+from providers.errors import FieldFault, InvalidRequestError, UnprocessableError, in_one_line
 
 IMAGE_PATTERN = re.compile(r"ami-([0-9a-f]{8}|[0-9a-f]{17})")
 
@@ -41,7 +41,7 @@ def check(environment: Environment, spec: VMSpec) -> None:
         )
     faults = tuple(_tag_faults(spec.tags, MOST_TAGS - len(_own_tags(spec))))
     if faults:
-        raise InvalidRequestError("AWS cannot take these tags.", fields=faults)
+        raise InvalidRequestError(f"AWS cannot take these tags: {in_one_line(faults)}", fields=faults)
 
 
 def launch_of(environment: Environment, spec: VMSpec, root: RootDisk | None) -> Launch:

@@ -11,6 +11,7 @@ from providers.errors import ErrorCode
 CLOUD = Cloud(
     name="Azure",
     driver="providers.azure.driver.AzureDriver",
+    site="providers.azure.site.site_of",
     vm_id_pattern=re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_])?"),
     vm_id_example="test1",
     # `customData` in the API's description: at most 65,535 bytes before base64.

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from providers.azure.records import CREATION_TAG, DIGEST_TAG, KEY_TAG, OWN_TAGS
 from providers.azure.site import Site, site_of
 from providers.domain import Environment, VMSpec
-from providers.errors import FieldFault, InvalidRequestError, UnprocessableError
+from providers.errors import FieldFault, InvalidRequestError, UnprocessableError, in_one_line
 
 # `networkApiVersion` in the API's description.
 NIC_API: Final = "2020-11-01"
@@ -150,7 +150,7 @@ def recipe_for(environment: Environment, spec: VMSpec) -> Recipe:
         )
     faults = (*_name_faults(spec), *_password_faults(spec), *_tag_faults(spec))
     if faults:
-        raise InvalidRequestError("Azure cannot make this VM.", fields=faults)
+        raise InvalidRequestError(f"Azure cannot make this VM: {in_one_line(faults)}", fields=faults)
     return Recipe(site, spec, _image(spec.offer.image))
 
 

@@ -97,10 +97,12 @@ def _detail(refusal: Refusal, kind: type[ProviderError]) -> str:
             "Prism Central, v3 for one before pc.2024.3), or leave it out to have it found out."
         )
     said = _sentence(refusal.message or f"HTTP {refusal.status}")
+    # Of what stands in every Prism nothing is missing; this is another server, or one before it.
+    is_elsewhere = refusal.status == 404 and "{" not in refusal.operation
     parts = (
         f"Nutanix Prism at {refusal.host} refused {refusal.operation} ({refusal.status}):",
         said,
-        ADVICE.get(kind, ""),
+        "Check the environment's url." if is_elsewhere else ADVICE.get(kind, ""),
     )
     return " ".join(part for part in parts if part)
 

@@ -11,6 +11,7 @@ from providers.errors import ErrorCode
 CLOUD = Cloud(
     name="Proxmox",
     driver="providers.proxmox.driver.ProxmoxDriver",
+    site="providers.proxmox.site.site_of",
     vm_id_pattern=re.compile(r"[1-9][0-9]{2,8}"),
     vm_id_example="100",
     cloud_init_limit_bytes=512 * 1024,

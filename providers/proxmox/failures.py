@@ -85,7 +85,9 @@ def _meaning(text: str, status: int | None) -> tuple[type[ProviderError], str]:
 def _detail(refusal: Refusal, status: int, kind: type[ProviderError]) -> str:
     said = _sentence(refusal.message or f"HTTP {status}")
     wrong = " ".join(f"{name}: {_sentence(text)}" for name, text in refusal.parameters.items())
-    parts = (f"Proxmox VE at {refusal.host} refused {refusal.operation} ({status}):", said, wrong, ADVICE.get(kind, ""))
+    # Proxmox itself knows every path that is asked for; another server, or one before it, does not.
+    advice = "Check the environment's url." if (status, kind) == (404, UnprocessableError) else ADVICE.get(kind, "")
+    parts = (f"Proxmox VE at {refusal.host} refused {refusal.operation} ({status}):", said, wrong, advice)
     return " ".join(part for part in parts if part)
 
 

@@ -178,7 +178,7 @@ def recipe_for(environment: Environment, spec: VMSpec) -> Recipe:
     length = len(recipe.notes("999999999"))
     if length > MOST_NOTES:
         fault = f"take {length:,} characters in the VM's notes; Proxmox has room for {MOST_NOTES:,}"
-        raise InvalidRequestError("Proxmox cannot take these tags.", fields=(FieldFault("tags", fault),))
+        raise InvalidRequestError(f"Proxmox cannot take these tags: they {fault}.", fields=(FieldFault("tags", fault),))
     return recipe
 
 

@@ -104,3 +104,37 @@ def test_pages_have_no_serious_violation(
     context.close()
     simulator.reset()
     assert faults == []
+
+
+LINES = """selector => [...document.querySelectorAll(selector)].map(each => {
+  const range = document.createRange();
+  range.selectNodeContents(each.firstChild);
+  return range.getClientRects().length;
+})"""
+
+
+@pytest.mark.parametrize("width", [360, 820, 1280])
+def test_menus_open_within_the_screen_and_words_stay_whole(page: Page, site: Site, width: int) -> None:
+    """Of a list and of a VM, whichever button is the outermost."""
+    simulator: Any = site.simulators[ENVIRONMENT]
+    simulator.reset()
+    (vm_id,) = simulator.seed(1)
+    page.set_viewport_size({"width": width, "height": 800})
+    sign_in(page, ENVIRONMENT)
+    page.wait_for_url("**/vm?*")
+    assert set(page.evaluate(LINES, "td[data-label=Name] a, .status")) == {1}
+    for path in (f"/vm?environment={ENVIRONMENT}", f"/vm/{vm_id}?environment={ENVIRONMENT}"):
+        page.goto(path)
+        for summary in page.locator(".modes summary").all():
+            summary.click()
+            box = page.locator(".modes details[open] .menu").bounding_box()
+            assert box is not None
+            assert 0 <= box["x"] < box["x"] + box["width"] <= width
+    simulator.reset()
+
+
+def test_short_words_in_a_table_stay_whole(page: Page) -> None:
+    """Beside long lists of machine types, too, on the narrowest screen that has room for a table."""
+    page.set_viewport_size({"width": 965, "height": 800})
+    page.goto("/environment")
+    assert set(page.evaluate(LINES, "td[data-label=Cloud], td[data-label=Region], td > .button")) == {1}

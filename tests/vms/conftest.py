@@ -30,7 +30,6 @@ ENVIRONMENTS: list[dict[str, Any]] = [
         "region": "Azure-int/westeurope",
         "project": "group-1",
         "vpc_id": "11111111-1111-1111-1111-111111111111/22222222-2222-2222-2222-222222222222",
-        "network_id": "/subscriptions/22222222-2222-2222-2222-222222222222/subnets/first",
         "subscription_id": "33333333-3333-3333-3333-333333333333",
     },
     {"name": "esxi-one", "cloud": "VMware", "url": "https://127.0.0.1:9", "storage_external_id": "datastore-77"},

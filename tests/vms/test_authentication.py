@@ -54,6 +54,13 @@ def test_parse_header_takes_the_scheme_in_any_case(scheme: str) -> None:
     assert parse_header(f"{scheme} {base64.b64encode(b'k:secret').decode()}") == Credentials("k", "secret")
 
 
+@pytest.mark.parametrize("header", ["Bearer", "Bearer ", "bearer   "])
+def test_parse_header_without_a_token_asks_for_the_variable(header: str) -> None:
+    """What a shell makes of `Bearer $TOKEN` in a new window."""
+    with pytest.raises(Problem, match="no token behind `Bearer`; was a variable empty"):
+        parse_header(header)
+
+
 def test_parse_token_without_secret_shown_hides_it_in_repr() -> None:
     """A secret in a repr would be in a log one day."""
     assert "hidden-value" not in repr(parse_header(header("key:hidden-value")))

@@ -1,5 +1,6 @@
 """`manage.py check` and starts with wrong settings: one clear line for each fault, no traceback."""
 
+import json
 import os
 import subprocess
 import sys
@@ -43,6 +44,13 @@ def test_check_with_good_settings_finds_nothing() -> None:
     assert "no issues" in done.stdout
 
 
+def test_manage_with_a_python_that_has_no_django_says_which_one_has() -> None:
+    """`python manage.py` is what fingers type."""
+    (line,) = told(run("-S", "manage.py", "check")).splitlines()
+    assert line.startswith(f"Django is not installed for {sys.executable}.")
+    assert ".venv/bin/python manage.py" in line
+
+
 def test_check_with_bad_files_names_every_fault(tmp_path: Path) -> None:
     """File, path, what is wrong, what is allowed."""
     (tmp_path / "e.json").write_text('[{"name": "a", "cloud": "Foo"}, {"name": "b", "cloud": "Aws", "regoin": "r"}]')
@@ -60,10 +68,76 @@ def test_check_with_bad_files_names_every_fault(tmp_path: Path) -> None:
     ]
 
 
+def test_check_with_an_environment_that_cannot_be_used_warns_of_it(tmp_path: Path) -> None:
+    """Its keys are all there, and mean nothing on its cloud. The others can be used, so that the server starts."""
+    azure = {"cloud": "Azure", "region": "westeurope", "project": "g", "url": "AzurePublicCloud"}
+    proxmox = {"cloud": "Proxmox", "url": "https://pve.example:8006", "vpc_id": "node/pve"}
+    environments = [
+        {"name": "a", **azure, "vpc_id": "tenant"},
+        {"name": "b", **proxmox, "storage_external_id": "storage/other/local-lvm"},
+        {"name": "c", **proxmox},
+        {"name": "d", "cloud": "ESXi", "url": "https://esxi.example"},
+    ]
+    (tmp_path / "e.json").write_text(json.dumps(environments))
+    done = manage("check", CLOUDVM_ENVIRONMENTS_FILE=str(tmp_path / "e.json"))
+    assert done.returncode == 0
+    lines = [line for line in done.stderr.splitlines() if "cloudvm.W002" in line]
+    assert len(lines) == 2
+    assert "Environment 'a' cannot be used: its `vpc_id` is 'tenant' and must be the ids of the tenant" in lines[0]
+    assert "Environment 'b' cannot be used: its `storage_external_id`" in lines[1]
+
+
 def test_check_without_a_secret_key_asks_for_one() -> None:
     """Blank is none; in debug one is made up."""
     assert "CLOUDVM_SECRET_KEY is not set" in told(manage("check", CLOUDVM_SECRET_KEY=" "))
     assert manage("check", CLOUDVM_SECRET_KEY="", CLOUDVM_DEBUG="true").returncode == 0
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("none.pem", "none.pem cannot be read: No such file or directory."),
+        ("cut.pem", "cut.pem holds a certificate that is damaged or cut off."),
+        ("key.pem", "key.pem holds no certificate in PEM form."),
+    ],
+)
+def test_check_with_a_wrong_file_of_authorities_names_it(tmp_path: Path, variable: str, file: str, words: str) -> None:
+    """Else every call to every cloud would fail, and say that the cloud's certificate is not trusted."""
+    (tmp_path / "cut.pem").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n")
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\n")
+    others = {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}
+    assert words in told(manage("check", **{**others, variable: str(tmp_path / file)}))
+
+
+def test_check_with_a_folder_of_authorities_takes_it(tmp_path: Path) -> None:
+    """As `requests` does."""
+    assert manage("check", REQUESTS_CA_BUNDLE=str(tmp_path)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("CLOUDVM_REQUIRE_HTTP", "CLOUDVM_REQUIRE_HTTPS"),
+        ("CLOUDVM_ALOWED_HOSTS", "CLOUDVM_ALLOWED_HOSTS"),
+        ("CLOUDVM_TRUSTED_PROXY", "CLOUDVM_TRUSTED_PROXIES"),
+        ("CLOUDVM_REQUEST_DEADLINE", "CLOUDVM_REQUEST_DEADLINE_SECONDS"),
+        ("CLOUDVM_ENVIRONMENT_FILE", "CLOUDVM_ENVIRONMENTS_FILE"),
+    ],
+)
+def test_check_with_a_mistyped_setting_asks_for_the_right_one(typed: str, meant: str) -> None:
+    """A warning and no error: there may be such a variable for another's sake."""
+    done = manage("check", **{typed: "x"})
+    assert done.returncode == 0
+    assert f"{typed} is no setting of this service. Is {meant} meant?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name", ["CLOUDVM_SERVICE_HOST", "CLOUDVM_PORT", "CLOUDVM_LIVE_TOKEN", "CLOUDVM_REQUIRE_VCSIM"]
+)
+def test_check_with_a_variable_of_anothers_says_nothing(name: str) -> None:
+    """A cluster gives those of a service of this name to every process; others are the tests'."""
+    assert "issues" in manage("check", "--fail-level", "WARNING", **{name: "x"}).stdout
 
 
 WRONG = {

@@ -308,13 +308,23 @@ def test_verb_that_takes_long_leads_to_a_page_that_looks_again_until_it_is_done(
 
 
 def test_operation_needs_the_cookie_of_its_environment(signed_in: Browser, cloud: ProxmoxHarness) -> None:
-    """As its token says; a token that is none leads to no cookie."""
+    """As its token says, and who has lost it is asked for that one."""
     (vm_id,) = cloud.seed(1)
     cloud.deafen()
     path = signed_in.send(f"/vm/{vm_id}/stop?environment=main&timeout=60").leads_to
-    assert Browser().go(path).status == 401
+    page = Browser().go(path)
+    assert page.status == 401
+    assert '<option value="main" selected' in page.text
+    assert page.hidden()["next"] == path
     assert signed_in.go(path).status == 200
-    assert signed_in.go("/operation/nonsense").status == 401
+
+
+def test_operation_of_a_token_that_is_none_is_not_found_and_asks_for_no_sign_in(signed_in: Browser) -> None:
+    """As that of a tab that was left open for a day: signing in would lead back to it."""
+    page = signed_in.go("/operation/nonsense")
+    assert page.status == 404
+    assert "Operation not found" in page.text
+    assert Browser().go("/operation/nonsense").hidden()["next"] == ""
 
 
 def test_delete_asks_first_and_names_the_vm(signed_in: Browser, cloud: ProxmoxHarness) -> None:

@@ -45,7 +45,17 @@ def refused(api: Api, method: str, url: str) -> Answer:
 )
 def test_call_with_a_wrong_query_names_the_parameter(api: Api, method: str, url: str, field: str) -> None:
     """Unknown, repeated, blank or not one of the allowed values."""
-    assert [error["field"] for error in refused(api, method, url).json["errors"]] == [field]
+    answer = refused(api, method, url).json
+    assert [error["field"] for error in answer["errors"]] == [field]
+    assert answer["detail"] == f"{field}: {answer['errors'][0]['detail'].rstrip('.')}."
+
+
+def test_call_with_many_wrong_parameters_tells_the_first_ones_in_a_line(api: Api) -> None:
+    """A person reads `detail`; a program gets all of them in `errors`."""
+    answer = refused(api, "GET", "/environment?a=1&b=2&c=3&d=4").json
+    unknown = "is not known here; allowed: none"
+    assert answer["detail"] == f"a: {unknown}; b: {unknown}; c: {unknown}; see `errors` for the others."
+    assert len(answer["errors"]) == 4
 
 
 @pytest.mark.parametrize(
@@ -56,7 +66,7 @@ def test_call_with_a_wrong_query_names_the_parameter(api: Api, method: str, url:
 def test_stop_with_a_timeout_that_is_no_number_in_range_is_refused(api: Api, timeout: str) -> None:
     """Plain digits from 1 to 3600, and nothing that Python would take for a number, too."""
     answer = refused(api, "POST", f"{VM}/stop?environment=aws-one&timeout={timeout}")
-    assert [error["field"] for error in answer.json["errors"]] == ["timeout"]
+    assert answer.json["errors"] == [{"field": "timeout", "detail": "must be a whole number from 1 to 3600"}]
 
 
 @pytest.mark.parametrize("timeout", ["1", "0060", "3600"])

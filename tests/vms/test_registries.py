@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from providers.sandbox.authority import Authority
 from tests.vms.conftest import ENVIRONMENTS, MACHINE_TYPES
 from vms.registries import Registries, RegistryError, load_registries
 
@@ -52,7 +53,7 @@ def test_load_of_the_origins_own_files_takes_them_unchanged() -> None:
         ({"cloud": "Aws", "region": "r"}, "e.json: $[0]: key 'name' is missing"),
         ({"name": "a", "cloud": "Aws"}, "e.json: $[0]: key 'region' is missing or blank; Aws needs it"),
         ({**AWS, "region": " "}, "e.json: $[0]: key 'region' is missing or blank; Aws needs it"),
-        ({**AWS, "cloud": "GCP"}, "e.json: $[0].cloud: is no cloud that this service knows; allowed: Aws, Azure"),
+        ({**AWS, "cloud": "GCP"}, "e.json: $[0].cloud: 'GCP' is no cloud that this service knows; allowed: Aws, Azure"),
         ({**AWS, "cloud": 7}, "e.json: $[0].cloud: must be a text, not a number"),
         ({**AWS, "name": "-a"}, "e.json: $[0].name: must be 1 to 63 letters"),
         ({**AWS, "name": "a" * 64}, "e.json: $[0].name: must be 1 to 63 letters"),
@@ -67,6 +68,7 @@ def test_load_of_the_origins_own_files_takes_them_unchanged() -> None:
         ({**AWS, "ca_file": "none.pem"}, "cannot be read: No such file or directory"),
         ({**AWS, "ca_file": "."}, "cannot be read: Is a directory"),
         ({**AWS, "ca_file": "e.json"}, "holds no certificate in PEM form"),
+        ({**AWS, "ca_file": "cut.pem"}, "holds a certificate that is damaged or cut off"),
         ({**AWS, "ca_file": "~nobody-of-this-name/x"}, "begins with the home directory of nobody"),
         ({**AWS, "ca_file": "a\u0000b"}, "e.json: $[0].ca_file: must not hold control characters"),
         ({**AWS, "url": "ec2.example"}, "e.json: $[0].url: must be an https:// (or http://) URL"),
@@ -86,6 +88,7 @@ def test_load_of_the_origins_own_files_takes_them_unchanged() -> None:
 )
 def test_load_of_a_wrong_environment_names_file_path_and_fault(tmp_path: Path, entry: object, line: str) -> None:
     """A line with the fault; one that follows from it may stand beside."""
+    (tmp_path / "cut.pem").write_text("-----BEGIN CERTIFICATE-----\nMIIB\n")
     told = faults(tmp_path, [entry], {})
     assert any(line in each for each in told), told
     assert all(each.startswith("e.json: $[0]") for each in told)
@@ -171,7 +174,7 @@ def test_load_of_many_faults_tells_all_in_the_files_order(tmp_path: Path) -> Non
 
 def test_load_reads_what_the_contract_allows(tmp_path: Path) -> None:
     """Names of clouds in any case and all their words, prefixes of regions, relative CA files, a byte order mark."""
-    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    Authority(tmp_path / "ca.pem")
     environments = [{**AWS, "cloud": "aWS", "ca_file": "ca.pem", "tls_verify": False}, *ENVIRONMENTS]
     registries = load(tmp_path, b"\xef\xbb\xbf" + json.dumps(environments).encode(), MACHINE_TYPES)
     assert registries.environments["a"].ca_file == str(tmp_path / "ca.pem")

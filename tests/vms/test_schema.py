@@ -197,3 +197,11 @@ def test_served_schema_is_the_written_one(stranger: Api, schema: dict[str, Any])
     answer = stranger.call("GET", "/schema", headers={"Accept": "application/vnd.oai.openapi+json"})
     assert answer.json == schema
     assert yaml.safe_load(stranger.call("GET", "/schema").body) == schema
+
+
+def test_schema_names_the_headers_that_a_client_acts_on(schema: dict[str, Any]) -> None:
+    """When to look again, where to look, and what was honoured: generated clients know no others."""
+    stop, follow = schema["paths"]["/vm/{id}/stop"]["post"], schema["paths"]["/operation/{token}"]["get"]
+    assert {"Location", "Retry-After", "Preference-Applied"} <= set(stop["responses"]["202"]["headers"])
+    assert "Preference-Applied" in stop["responses"]["200"]["headers"]
+    assert "Retry-After" in follow["responses"]["200"]["headers"]

@@ -47,6 +47,25 @@ def test_sign_in_leads_on_within_this_server_only(browser: Browser, cloud: Proxm
     assert led == (next_ if "evil" not in next_ else VMS)
 
 
+@pytest.mark.parametrize("next_", ["/vm?environment=other", "/vm/100?x=1&environment=other&environment=none"])
+def test_sign_in_to_another_environment_than_the_pages_leads_to_its_list(
+    browser: Browser, cloud: ProxmoxHarness, next_: str
+) -> None:
+    """The page would only ask to sign in once more."""
+    assert browser.sign_in("main", cloud.access_key, cloud.secret, next=next_).leads_to == VMS
+
+
+@pytest.mark.parametrize("path", ["/vm?environment=none", "/vm", "/vm/100", "/create?environment=none"])
+def test_page_of_no_environment_that_is_there_leads_nowhere_after_the_sign_in(browser: Browser, path: str) -> None:
+    """Back there, it would ask to sign in again and again; an environment that is not there is told."""
+    page = browser.go(path)
+    if page.status == 401:
+        assert page.hidden()["next"] == ""
+        assert ("There is no environment <code>none</code> here" in page.text) is ("none" in path)
+    else:
+        assert "There is no environment &#x27;none&#x27;" in page.text
+
+
 def test_sign_in_with_a_wrong_secret_tells_it_as_the_cloud_did(browser: Browser, cloud: ProxmoxHarness) -> None:
     """The form comes back with the key and without the secret; no cookie."""
     page = browser.sign_in("main", cloud.access_key, "wrong-canary")

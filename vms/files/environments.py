@@ -11,6 +11,7 @@ from types import MappingProxyType
 from providers.catalogue import CLOUDS, find_cloud
 from providers.cloud import Cloud, Option
 from providers.domain import Environment
+from vms.files.certificates import certificates_fault
 from vms.files.reading import Place
 
 TEXT_KEYS = (
@@ -25,6 +26,7 @@ TEXT_KEYS = (
 )
 KEYS = ("name", "cloud", *TEXT_KEYS, "tls_verify", "ca_file")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+NAME_RULE = "1 to 63 letters, digits, dots, dashes or underscores, and begin with a letter or a digit"
 
 
 def read_environments(root: Place) -> Mapping[str, Environment]:
@@ -70,9 +72,10 @@ def _read_cloud(place: Place, fields: dict[str, Place]) -> Cloud | None:
         if isinstance(place.value, dict):
             place.fault("key 'cloud' is missing")
         return None
-    cloud = find_cloud(fields["cloud"].text())
-    if cloud is None:
-        fields["cloud"].fault(f"is no cloud that this service knows; allowed: {cloud_names()}")
+    text = fields["cloud"].text()
+    cloud = find_cloud(text)
+    if cloud is None and isinstance(fields["cloud"].value, str):
+        fields["cloud"].fault(f"{text!r} is no cloud that this service knows; allowed: {cloud_names()}")
     return cloud
 
 
@@ -87,7 +90,7 @@ def _read_name(place: Place, fields: dict[str, Place]) -> str:
         return ""
     name = fields["name"].text()
     if not NAME.fullmatch(name):
-        fields["name"].fault("must be 1 to 63 letters, digits, dots, dashes or underscores, and begin with no sign")
+        fields["name"].fault(f"must be {NAME_RULE}")
     return name
 
 
@@ -118,15 +121,13 @@ def _read_ca_file(place: Place) -> str:
     text = place.text()
     if not text:
         return ""
-    path = Path(text)
     try:
-        path = (place.reading.file.parent / path.expanduser()).absolute()
-        if "-----BEGIN CERTIFICATE-----" not in path.read_text(encoding="ascii", errors="replace"):
-            place.fault(f"{path} holds no certificate in PEM form")
+        path = (place.reading.file.parent / Path(text).expanduser()).absolute()
     except RuntimeError:
-        place.fault(f"{path} begins with the home directory of nobody")
-    except OSError as error:
-        place.fault(f"{path} cannot be read: {error.strerror}")
+        place.fault(f"{text} begins with the home directory of nobody")
+        return ""
+    if problem := certificates_fault(path):
+        place.fault(problem)
     return str(path)
 
 

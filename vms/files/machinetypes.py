@@ -9,7 +9,7 @@ from types import MappingProxyType
 from providers.catalogue import find_cloud
 from providers.cloud import Cloud
 from providers.domain import MachineType, Offer, OperatingSystem
-from vms.files.environments import NAME, cloud_names
+from vms.files.environments import NAME, NAME_RULE, cloud_names
 from vms.files.reading import Place
 
 OS_TYPES = {"linux": "Linux", "windows": "Windows"}
@@ -21,7 +21,7 @@ def read_machine_types(root: Place) -> Mapping[str, MachineType]:
     machine_types: dict[str, MachineType] = {}
     for name, place in root.fields().items():
         if not NAME.fullmatch(name):
-            place.fault("a name must be 1 to 63 letters, digits, dots, dashes or underscores, and begin with no sign")
+            place.fault(f"a name must be {NAME_RULE}")
         machine_types[name] = _read_machine_type(name, place)
     return MappingProxyType(machine_types)
 

@@ -11,12 +11,13 @@ import json
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,21 +50,25 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The command's options."""
-        parser.add_argument("--port", type=int, default=8080, help="the API's port (default: 8080)")
+        parser.add_argument("--port", type=_port, default=8080, help="the API's port (default: 8080)")
         parser.add_argument(
-            "--only", nargs="+", default=[], metavar="CLOUD", help="start only these, such as: --only aws"
+            "--only",
+            nargs="+",
+            default=[],
+            metavar="CLOUD",
+            help=f"start only these of {', '.join(map(_cloud, _all()))}",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Start everything, say how to use it, and wait."""
-        fixtures = settings.BASE_DIR / "fixtures/sandbox"
-        environments = _chosen(json.loads((fixtures / "environments.json").read_text()), options["only"])
+        environments = _chosen(_all(), options["only"])
+        _refuse_taken(options["port"])
         # Ctrl-C, too: a shell starts what it puts into the background with SIGINT ignored.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _interrupt)
         try:
             with _simulators([_cloud(environment) for environment in environments]) as simulators:
-                variables = _variables(environments, simulators, fixtures)
+                variables = _variables(environments, simulators)
                 with _api(options["port"], variables) as api:
                     names = [environment["name"] for environment in environments]
                     self.stdout.write(_welcome(f"http://127.0.0.1:{options['port']}", names))
@@ -77,6 +82,36 @@ class Command(BaseCommand):
 def _interrupt(number: int, frame: object) -> NoReturn:
     """Both signals end the command in the same way."""
     raise KeyboardInterrupt
+
+
+def _fixtures() -> Path:
+    folder: Path = settings.BASE_DIR / "fixtures/sandbox"
+    return folder
+
+
+def _all() -> list[dict[str, Any]]:
+    """The environments of the sandbox, as the file has them."""
+    environments: list[dict[str, Any]] = json.loads((_fixtures() / "environments.json").read_text())
+    return environments
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65_535:
+        raise ArgumentTypeError(f"{text!r} is no port from 1 to 65535")
+    return int(text)
+
+
+def _refuse_taken(port: int) -> None:
+    """Find out before the clouds start; and a server that is there already would be taken for ours, as it answers."""
+    with socket.socket() as probe:
+        # As the server does: what an earlier one left to time out stops nobody.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise CommandError(
+                f"The API cannot listen on port {port}: {error.strerror}. Name another one with --port."
+            ) from None
 
 
 def _chosen(environments: list[dict[str, Any]], only: Sequence[str]) -> list[dict[str, Any]]:
@@ -103,7 +138,10 @@ def _simulators(clouds: list[str]) -> Iterator[Simulators]:
         try:
             line = process.stdout.readline()
             if not line:
-                raise CommandError("The simulators did not start; their own words are above.")
+                raise CommandError(
+                    "The simulators did not start; their own words are above. If a module is missing: they need "
+                    "requirements-dev.txt, which is more than a server does."
+                )
             started = json.loads(line)
             yield Simulators(started["urls"], Path(started["ca_file"]))
         finally:
@@ -111,7 +149,7 @@ def _simulators(clouds: list[str]) -> Iterator[Simulators]:
             process.wait(STOP_SECONDS)
 
 
-def _variables(environments: list[dict[str, Any]], simulators: Simulators, fixtures: Path) -> dict[str, str]:
+def _variables(environments: list[dict[str, Any]], simulators: Simulators) -> dict[str, str]:
     """The API's process environment; the caller's own settings of it (deadlines, logs) stay."""
     file = simulators.ca_file.parent / "environments.json"
     placed = [
@@ -124,7 +162,7 @@ def _variables(environments: list[dict[str, Any]], simulators: Simulators, fixtu
         "CLOUDVM_LOG_LEVEL": "WARNING",
         **os.environ,
         "CLOUDVM_ENVIRONMENTS_FILE": str(file),
-        "CLOUDVM_MACHINETYPES_FILE": str(fixtures / "machinetypes.json"),
+        "CLOUDVM_MACHINETYPES_FILE": str(_fixtures() / "machinetypes.json"),
         "CLOUDVM_SECRET_KEY": secrets.token_urlsafe(50),
         # A proxy cannot reach our loopback.
         "NO_PROXY": "127.0.0.1",

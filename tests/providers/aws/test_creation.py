@@ -262,6 +262,7 @@ def test_create_vm_impossible_spec_is_refused_before_any_call(
     spec: VMSpec, network_id: str, kind: type[ProviderError]
 ) -> None:
     """With the field at fault, where it is a field."""
-    with answering(MADE) as endpoint, pytest.raises(kind):
+    with answering(MADE) as endpoint, pytest.raises(kind) as raised:
         gateway(endpoint, network_id=network_id).create_vm(spec)
     assert endpoint.requests == []
+    assert all(f"{fault.field}: {fault.detail}" in raised.value.detail for fault in raised.value.fields)

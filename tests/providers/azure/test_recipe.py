@@ -54,6 +54,7 @@ def test_check_create_of_what_azure_cannot_take_names_the_field(spec: VMSpec, fi
         AzureDriver.check_create(PLACE, spec)
     faults = [fault for fault in raised.value.fields if words in fault.detail]
     assert [fault.field for fault in faults] == [field]
+    assert f"{field}: {faults[0].detail}" in raised.value.detail
     password = spec.admin_password
     assert not password or password not in raised.value.detail + faults[0].detail
 

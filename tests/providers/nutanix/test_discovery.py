@@ -61,6 +61,14 @@ def test_api_of_another_kind_of_prism_is_refused(prism: Prism, named: str, told:
     assert len(prism.operations()) == 1
 
 
+def test_host_that_is_no_prism_leads_to_the_url(element: Prism) -> None:
+    """It knows no path of a Prism."""
+    for operation in (PROBE, LIST["v2"]):
+        element.sandbox.faults.add(Fault(operation, status=404, message="no such file", times=None))
+    with pytest.raises(UnprocessableError, match=r"Check the environment's url\.$"):
+        element.gateway(options={}).list_vms()
+
+
 def test_create_by_an_api_of_another_kind_of_prism_makes_nothing(element: Prism) -> None:
     """A verb that changes something is told so, too."""
     with pytest.raises(UnprocessableError, match="Prism Element"):

@@ -138,6 +138,12 @@ def test_status_has_its_code(pve: Pve, version: str, status: int, text: str, cod
     assert (error.backend.cloud, error.backend.operation, error.backend.status) == ("Proxmox", STOP, status)
 
 
+def test_path_that_is_not_known_leads_to_the_url(pve: Pve) -> None:
+    """Proxmox knows every path that we ask for; a VM that is gone is told by another answer."""
+    detail = refused(pve, Fault(LIST, status=404, message="Not Found", times=None)).detail
+    assert detail.endswith("(404): Not Found. Check the environment's url.")
+
+
 def test_refused_permission_names_path_and_privilege(pve: Pve) -> None:
     """And says what to give to whom."""
     error = refused(pve, Fault(STOP, status=403, message="Permission check failed (/vms/100, VM.PowerMgmt)"))
