@@ -157,6 +157,8 @@ LOGGING = {
         "django": {"level": "WARNING", "handlers": [], "propagate": True},
         # Every answer has a line of our own, and crashes are logged where they are caught.
         "django.request": {"level": "CRITICAL"},
+        # A log-in that fails is told by the answer, and by a line of our own.
+        "azure.identity": {"level": "CRITICAL"},
         **{
             library: {"level": "WARNING"}
             for library in (

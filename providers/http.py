@@ -124,7 +124,8 @@ class HTTPSession(requests.Session):
 
     def _place(self, url: str) -> str:
         """Who was spoken to, for people."""
-        place = f"{self._cloud} at {urllib.parse.urlsplit(url).netloc}"
+        parts = urllib.parse.urlsplit(url)
+        place = f"{self._cloud} at {parts.netloc}" + (" (without TLS)" if parts.scheme == "http" else "")
         proxy = urllib.parse.urlsplit(next(iter(self.proxies.values()), "")).netloc.rpartition("@")[2]
         return f"{place} (through the proxy {proxy})" if proxy else place
 

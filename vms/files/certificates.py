@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from functools import cache
 from pathlib import Path
 
 
+# A bundle of public authorities takes 25 ms to read; a server's workers are forks of the process that has read it.
+@cache
 def certificates_fault(path: Path) -> str | None:
     """What is wrong with a file of certificates in PEM form; None for nothing."""
     try:

@@ -19,6 +19,7 @@ from granian.log import LogLevels
 from granian.server import Server
 
 from providers.work import CLEAN_UP_SECONDS
+from vms.checks import START
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
@@ -27,7 +28,7 @@ class Command(BaseCommand):
     """Runs until it is told to stop (Ctrl-C or SIGTERM), finishing the requests that are under way."""
 
     help = "Run the API under granian (WSGI)."
-    requires_system_checks = "__all__"
+    requires_system_checks = (START,)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The command's options."""
