@@ -22,7 +22,7 @@ def find_cloud(name: str) -> Cloud | None:
 
 
 def use_fault(environment: Environment) -> str | None:
-    """Why an environment cannot be used, as far as its keys tell; this imports the SDK of its cloud."""
+    """Why an environment cannot be used, as far as its keys tell."""
     if environment.cloud.site is None:
         return None
     module, _, name = environment.cloud.site.rpartition(".")

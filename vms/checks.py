@@ -14,11 +14,8 @@ from vms.files.certificates import certificates_fault
 from vms.registries import RegistryError
 from vms.service import current_service
 
-# The tag of what a server checks when it starts. The rest takes an SDK, which a server imports when it is ready.
-START = "start"
 
-
-@register(START)
+@register
 def check_files(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
     """Every fault of the environments and machine types files."""
     try:
@@ -28,7 +25,7 @@ def check_files(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> li
     return []
 
 
-@register("use")
+@register
 def check_use(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
     """Environments that can be read, and yet not be used: the others need not wait for them."""
     try:
@@ -39,7 +36,7 @@ def check_use(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list
     return [CheckMessage(WARNING, fault, id="cloudvm.W002") for fault in faults]
 
 
-@register(START)
+@register
 def check_secret_key(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
     """The key that signs operation tokens."""
     if settings.DEBUG or settings.CLOUDVM_SECRET_KEY:
@@ -53,7 +50,7 @@ def check_secret_key(app_configs: Sequence[AppConfig] | None, **kwargs: object) 
     ]
 
 
-@register(START)
+@register
 def check_ca_bundle(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
     """The file of certificate authorities for every cloud; a folder of them is taken as it is."""
     bundle = settings.CLOUDVM_NETWORK.ca_bundle
@@ -63,7 +60,7 @@ def check_ca_bundle(app_configs: Sequence[AppConfig] | None, **kwargs: object) -
     return [Error(f"REQUESTS_CA_BUNDLE, else CURL_CA_BUNDLE: {problem}.", id="cloudvm.E003")] if problem else []
 
 
-@register(START)
+@register
 def check_names(app_configs: Sequence[AppConfig] | None, **kwargs: object) -> list[CheckMessage]:
     """Variables that look like a mistyped setting: its default would count, and nobody would know."""
     return [

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
-
-from azure.core import AzureClouds
-from azure.identity import AzureAuthorityHosts
-from azure.mgmt.core.tools import get_arm_endpoints
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 from providers.domain import Environment
 from providers.errors import UnprocessableError
 
+if TYPE_CHECKING:
+    from providers.azure.endpoints import Endpoints
+
 PUBLIC: Final = "AzurePublicCloud"
+KNOWN_CLOUDS: Final = (PUBLIC, "AzureChinaCloud", "AzureUSGovernment", "AzureUSGovernmentCloud")
 DEFAULT_ADMIN: Final = "azureuser"
 
 _GUID: Final = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -35,18 +35,11 @@ _URL: Final = re.compile(r"https://[^/?#@\s{}]+")
 
 
 @dataclass(frozen=True)
-class Endpoints:
-    """Where one Azure is reached; the URLs end in no slash. `cloud` is what its SDK calls it."""
-
-    management_url: str
-    authority_url: str
-    scope: str
-    cloud: AzureClouds = AzureClouds.AZURE_PUBLIC_CLOUD
-
-
-@dataclass(frozen=True)
 class Site:
-    """Where VMs are listed and made. `region` is in Azure's short form, `subnet_id` may be empty."""
+    """Where VMs are listed and made.
+
+    `region` is in Azure's short form, `subnet_id` may be empty; `url` and `authority_url` as for `endpoints_of`.
+    """
 
     name: str
     tenant: str
@@ -55,7 +48,16 @@ class Site:
     region: str
     subnet_id: str
     admin: str
-    endpoints: Endpoints
+    url: str
+    authority_url: str
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        """Where that Azure is reached."""
+        # By the SDK, which takes a tenth of a second to import: whether an entry has a good form is told without.
+        from providers.azure.endpoints import endpoints_of  # noqa: PLC0415
+
+        return endpoints_of(self.url, self.authority_url)
 
     @property
     def group_path(self) -> str:
@@ -85,6 +87,7 @@ def site_of(environment: Environment) -> Site:
             "Microsoft.Network/virtualNetworks/<network>/subnets/<subnet>"
         )
         raise _fault(environment, "network_id", environment.network_id, allowed)
+    url, authority_url = _urls(environment)
     return Site(
         name=environment.name,
         tenant=account["tenant"],
@@ -93,7 +96,8 @@ def site_of(environment: Environment) -> Site:
         region=short_region(region),
         subnet_id=environment.network_id,
         admin=_option(environment, "admin_username") or DEFAULT_ADMIN,
-        endpoints=_endpoints(environment),
+        url=url,
+        authority_url=authority_url,
     )
 
 
@@ -102,36 +106,15 @@ def short_region(name: str) -> str:
     return name.replace(" ", "").lower()
 
 
-def _known(cloud: AzureClouds, authority: str) -> Endpoints:
-    found = get_arm_endpoints(cloud)
-    return Endpoints(
-        found["resource_manager"].rstrip("/"), f"https://{authority}", found["credential_scopes"][0], cloud
-    )
-
-
-_US: Final = _known(AzureClouds.AZURE_US_GOVERNMENT, AzureAuthorityHosts.AZURE_GOVERNMENT)
-_KNOWN: Final[Mapping[str, Endpoints]] = {
-    PUBLIC: _known(AzureClouds.AZURE_PUBLIC_CLOUD, AzureAuthorityHosts.AZURE_PUBLIC_CLOUD),
-    "AzureChinaCloud": _known(AzureClouds.AZURE_CHINA_CLOUD, AzureAuthorityHosts.AZURE_CHINA),
-    "AzureUSGovernment": _US,
-    "AzureUSGovernmentCloud": _US,
-}
-
-
-def _endpoints(environment: Environment) -> Endpoints:
-    """Those of a cloud that is known by its name, or the environment's own; its log-in is there, too, if not named."""
-    authority = _option(environment, "authority_url").rstrip("/")
-    known = _KNOWN.get(environment.url or PUBLIC)
-    if known is not None:
+def _urls(environment: Environment) -> tuple[str, str]:
+    """A cloud's name or the management endpoint's URL, and that of the log-in if it is named; without a slash."""
+    url, authority = environment.url.rstrip("/") or PUBLIC, _option(environment, "authority_url").rstrip("/")
+    if url in KNOWN_CLOUDS:
         if authority:
-            raise _fault(
-                environment, "authority_url", authority, f"left out, as the url is {environment.url or PUBLIC}"
-            )
-        return known
-    url = environment.url.rstrip("/")
-    if not _URL.fullmatch(url):
-        raise _fault(environment, "url", url, f"an https URL without a path, or one of {', '.join(_KNOWN)}")
-    return Endpoints(url, authority or url, f"{url}/.default")
+            raise _fault(environment, "authority_url", authority, f"left out, as the url is {url}")
+    elif not _URL.fullmatch(url):
+        raise _fault(environment, "url", url, f"an https URL without a path, or one of {', '.join(KNOWN_CLOUDS)}")
+    return url, authority
 
 
 def _option(environment: Environment, name: str) -> str:

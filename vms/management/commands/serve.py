@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import ssl
+import threading
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
@@ -16,19 +17,19 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from granian.constants import Interfaces
 from granian.log import LogLevels
-from granian.server import Server
+from granian.server.mp import MPServer
 
 from providers.work import CLEAN_UP_SECONDS
-from vms.checks import START
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
+TELL_AGAIN_SECONDS = 1.0
 
 
 class Command(BaseCommand):
     """Runs until it is told to stop (Ctrl-C or SIGTERM), finishing the requests that are under way."""
 
     help = "Run the API under granian (WSGI)."
-    requires_system_checks = (START,)
+    requires_system_checks = "__all__"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The command's options."""
@@ -62,7 +63,7 @@ class Command(BaseCommand):
         if not options["quiet"]:
             self.stdout.write(f"CloudVM API on {scheme}://{options['host']}:{options['port']} (Ctrl-C stops it)")
             self.stdout.flush()
-        Server(
+        StubbornServer(
             "cloudvm_project.wsgi:application",
             address=address,
             port=options["port"],
@@ -81,6 +82,28 @@ class Command(BaseCommand):
             workers_kill_timeout=options["stop_timeout"]
             or int(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS + CLEAN_UP_SECONDS) + 1,
         ).serve()
+
+
+class StubbornServer(MPServer):
+    """granian's server, which tells its workers to stop until they do.
+
+    A signal that comes just before a worker begins to wait for one is noted there, and does not end the wait: the
+    worker would serve on, and the server wait for it, until it is time to kill it.
+    """
+
+    def _stop_workers(self) -> None:
+        stopped = threading.Event()
+        threading.Thread(target=self._tell_again, args=(stopped,), daemon=True).start()
+        try:
+            super()._stop_workers()  # type: ignore[no-untyped-call] # granian's own
+        finally:
+            stopped.set()
+
+    def _tell_again(self, stopped: threading.Event) -> None:
+        while not stopped.wait(TELL_AGAIN_SECONDS):
+            for worker in tuple(self.wrks):
+                # One that is finishing its requests goes on with that.
+                worker.terminate()  # type: ignore[no-untyped-call] # granian's own
 
 
 def _number(least: int, most: int) -> Callable[[str], int]:
