@@ -3,8 +3,9 @@
 import os
 
 _given = dict(os.environ)
-# What is for tests alone, and no setting: the live tests' token, and where programs of others are, what to write anew.
+# What is for tests alone, and no setting: what to run or to write anew, a token, where programs of others are.
 _KEPT = {
+    "CLOUDVM_FRESH_CLONE",
     "CLOUDVM_LIVE_TOKEN",
     "CLOUDVM_NTNX_PYTHON",
     "CLOUDVM_OAV",
