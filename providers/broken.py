@@ -19,6 +19,7 @@ from requests.exceptions import (
 )
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
+from providers.cutoff import TooLongError
 from providers.errors import (
     BackendFailureError,
     BackendReply,
@@ -34,10 +35,6 @@ _LONGEST_REASON = 300
 
 # What requests and the libraries below it raise.
 ERRORS: Final = (OSError, ValueError)
-
-
-class TooLongError(RequestException):
-    """The answer takes more room than any list of VMs."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
+from pkgutil import resolve_name
 from types import MappingProxyType
 
 from providers import aws, azure, nutanix, proxmox, vsphere
@@ -25,9 +25,8 @@ def use_fault(environment: Environment) -> str | None:
     """Why an environment cannot be used, as far as its keys tell."""
     if environment.cloud.site is None:
         return None
-    module, _, name = environment.cloud.site.rpartition(".")
     try:
-        getattr(import_module(module), name)(environment)
+        resolve_name(environment.cloud.site)(environment)
     except UnprocessableError as error:
         return error.detail
     return None

@@ -1,4 +1,4 @@
-"""Cuts exchanges off whose time is over.
+"""Cuts exchanges off whose time is over, or whose answer takes too much room.
 
 A time limit on a socket begins anew with each packet, so that a backend which drips its answer would hold a thread for
 as long as it likes. (OpenSSL's handshake is within the time limit as a whole.)
@@ -9,10 +9,34 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
+
+
+class TooLongError(OSError):
+    """An answer takes more room than any of its backend's."""
+
+
+class _Closable(Protocol):
+    def close(self) -> object: ...
+
+
+def within_limit(answer: _Closable, pieces: Iterable[bytes], most_bytes: int) -> Iterator[bytes]:
+    """The pieces of an answer, as they come.
+
+    Raises:
+        TooLongError: there are more bytes; the answer is closed.
+
+    """
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > most_bytes:
+            answer.close()
+            raise TooLongError
+        yield piece
 
 
 class Exchange:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import import_module
+from pkgutil import resolve_name
 
 from providers import trace
 from providers.credentials import Credentials
@@ -210,6 +210,5 @@ def _driver_class(environment: Environment) -> type[Driver]:
         raise UnsupportedError(
             f"Environment {environment.name!r} is on {cloud.name}, which this version of the service does not support."
         )
-    module, _, name = cloud.driver.rpartition(".")
-    found: type[Driver] = getattr(import_module(module), name)
+    found: type[Driver] = resolve_name(cloud.driver)
     return found

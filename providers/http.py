@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
 
@@ -16,8 +16,9 @@ import requests
 from requests.exceptions import ConnectTimeout, ReadTimeout
 
 from providers import trace
-from providers.broken import ERRORS, TooLongError, meaning_of
+from providers.broken import ERRORS, meaning_of
 from providers.connections import Adapter
+from providers.cutoff import within_limit
 from providers.deadline import exchange_seconds
 from providers.domain import Environment
 from providers.errors import BackendFailureError, BackendReply, BackendUnreachableError, ProviderError
@@ -103,7 +104,8 @@ class HTTPSession(requests.Session):
             try:
                 response = super().send(request, **{**options, "stream": True})
                 # Where requests itself keeps an answer that it has read whole.
-                response._content = b"".join(_within_limit(response))  # noqa: SLF001
+                pieces = response.iter_content(_PIECE_BYTES)
+                response._content = b"".join(within_limit(response, pieces, _MOST_BYTES))  # noqa: SLF001
             except ERRORS as error:
                 # Who could not be reached was told nothing.
                 if exchange.is_over and not isinstance(error, ConnectTimeout):
@@ -128,14 +130,3 @@ class HTTPSession(requests.Session):
         place = f"{self._cloud} at {parts.netloc}" + (" (without TLS)" if parts.scheme == "http" else "")
         proxy = urllib.parse.urlsplit(next(iter(self.proxies.values()), "")).netloc.rpartition("@")[2]
         return f"{place} (through the proxy {proxy})" if proxy else place
-
-
-def _within_limit(response: requests.Response) -> Iterator[bytes]:
-    """The answer as it was before compression, piece by piece."""
-    size = 0
-    for piece in response.iter_content(_PIECE_BYTES):
-        size += len(piece)
-        if size > _MOST_BYTES:
-            response.close()
-            raise TooLongError
-        yield piece

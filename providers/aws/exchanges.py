@@ -23,7 +23,8 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from providers import trace
 from providers.aws.instances import NotEC2Error, parse, read_page
-from providers.aws.isolation import MOST_BYTES, TooLongError
+from providers.aws.isolation import MOST_BYTES
+from providers.cutoff import TooLongError
 from providers.deadline import exchange_seconds
 from providers.errors import BackendFailureError, BackendReply
 from providers.network import Network

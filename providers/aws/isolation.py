@@ -7,7 +7,6 @@ A server that passes its callers' credentials on must not mix in its own: no `AW
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,13 +18,12 @@ from botocore.config import Config
 from botocore.loaders import Loader
 
 from providers.credentials import Credentials
-from providers.cutoff import CutConnection, CutPool
+from providers.cutoff import CutConnection, CutPool, within_limit
 from providers.errors import CredentialsRejectedError
 from providers.network import Network
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from urllib3.response import BaseHTTPResponse
 
 # A call is tried three times in all, with pauses, when EC2 is throttling or broken or the connection was lost.
 ATTEMPTS = 3
@@ -73,10 +71,6 @@ def ec2_client(region: str, url: str, credentials: Credentials, network: Network
     return client
 
 
-class TooLongError(Exception):
-    """The answer is longer than any of EC2's."""
-
-
 class _Connection(CutConnection, AWSHTTPConnection):  # type: ignore[misc] # the stubs' own bases differ
     """botocore's, which can be cut off."""
 
@@ -92,20 +86,9 @@ class _ShortAnswers(CutPool):
         """See `urllib3.HTTPConnectionPool`; the answer is read already."""
         response = super().urlopen(*arguments, **options)  # type: ignore[misc] # urllib3's
         # It lets go of the pieces with the last one.
-        pieces = iter(list(_within_limit(response)))
+        pieces = iter(list(within_limit(response, response.stream(), MOST_BYTES)))
         response.stream = lambda: pieces
         return response
-
-
-def _within_limit(response: BaseHTTPResponse) -> Iterator[bytes]:
-    """An answer's pieces as they came."""
-    size = 0
-    for piece in response.stream():
-        size += len(piece)
-        if size > MOST_BYTES:
-            response.close()
-            raise TooLongError
-        yield piece
 
 
 class _Pool(_ShortAnswers, AWSHTTPConnectionPool):

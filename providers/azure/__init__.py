@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from types import MappingProxyType
 
+from providers.azure.site import KNOWN_CLOUDS
 from providers.cloud import Cloud, CredentialName, Option
 from providers.errors import ErrorCode
 
@@ -18,7 +19,7 @@ CLOUD = Cloud(
     cloud_init_limit_bytes=64 * 1024 - 1,
     has_instance_types=True,
     admin_password_systems=frozenset({"windows"}),
-    url_words=frozenset({"AzurePublicCloud", "AzureChinaCloud", "AzureUSGovernment", "AzureUSGovernmentCloud"}),
+    url_words=frozenset(KNOWN_CLOUDS),
     required=frozenset({"project", "region", "vpc_id"}),
     options=MappingProxyType(
         {
