@@ -1,6 +1,5 @@
 """Pages of another origin, opened in a browser that is signed in here: they change nothing and learn nothing."""
 
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.conftest import Site, sign_in
+from tests.support.serving import serving
 
 ENVIRONMENT = "proxmox-sandbox"
 
@@ -41,13 +41,8 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def attacker() -> Iterator[Attacker]:
     """The attacker's server."""
-    server = Attacker(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Attacker(("127.0.0.1", 0), Handler)) as server:
+        yield server
 
 
 @pytest.fixture

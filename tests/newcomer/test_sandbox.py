@@ -3,11 +3,11 @@
 import json
 import subprocess
 import sys
-import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 from tests.support.sandbox import clean_environment, free_port, running, shell
+from tests.support.serving import serving
 
 MANAGE = [sys.executable, "manage.py", "sandbox"]
 
@@ -61,12 +61,8 @@ class Ready(BaseHTTPRequestHandler):
 
 def test_start_on_a_port_that_is_taken_says_so() -> None:
     """One clear line and no welcome, as the server that answers there is another; and nothing is left running."""
-    with HTTPServer(("127.0.0.1", 0), Ready) as other:
-        threading.Thread(target=other.serve_forever).start()
-        try:
-            done = start("--port", str(other.server_port), "--only", "proxmox")
-        finally:
-            other.shutdown()
+    with serving(HTTPServer(("127.0.0.1", 0), Ready)) as other:
+        done = start("--port", str(other.server_port), "--only", "proxmox")
     assert done.returncode == 1
     assert done.stdout == ""
     line = f"CommandError: The API cannot listen on port {other.server_port}: Address already in use. "

@@ -2,7 +2,6 @@
 
 import http.server
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -22,6 +21,7 @@ from providers.proxmox import CLOUD
 from providers.trace import Trace, tracing
 from tests.support.listener import listening
 from tests.support.proxy import connect_proxy
+from tests.support.serving import serving
 from tests.support.waiting import wait_until
 
 
@@ -92,11 +92,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def peer() -> Iterator[Peer]:
     """A running server."""
-    with Peer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
+    with serving(Peer()) as server:
         yield server
-        server.shutdown()
 
 
 def session(url: str, **network: object) -> HTTPSession:

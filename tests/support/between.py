@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.client import HTTPSConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -44,19 +42,6 @@ class Between(ThreadingHTTPServer):
         self.url = f"{'https' if served else 'http'}://127.0.0.1:{self.server_port}"
         if served is not None:
             self.socket = served.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-
-
-@contextmanager
-def serving_between(between: Between) -> Iterator[Between]:
-    """Let it serve meanwhile."""
-    thread = threading.Thread(target=between.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield between
-    finally:
-        between.shutdown()
-        thread.join()
-        between.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 import trustme
 
+from tests.support.serving import serving
+
 
 @dataclass(frozen=True)
 class Drip:
@@ -88,9 +90,6 @@ class _Handler(socketserver.BaseRequestHandler):
 @contextmanager
 def dripping(drip: Drip) -> Iterator[Dripper]:
     """A running one."""
-    with Dripper(drip) as server, server.authority.cert_pem.tempfile() as server.ca_file:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
+    with serving(Dripper(drip)) as server, server.authority.cert_pem.tempfile() as server.ca_file:
         yield server
         server.stopped.set()
-        server.shutdown()

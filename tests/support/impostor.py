@@ -2,12 +2,13 @@
 
 import socketserver
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import trustme
+
+from tests.support.serving import serving
 
 
 class Impostor(socketserver.ThreadingTCPServer):
@@ -44,8 +45,5 @@ class _Handler(socketserver.BaseRequestHandler):
 @contextmanager
 def running_impostor(folder: Path) -> Iterator[Impostor]:
     """A running one."""
-    with Impostor(folder) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
+    with serving(Impostor(folder)) as server:
         yield server
-        server.shutdown()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 import socketserver
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+from tests.support.serving import serving
 
 
 @contextmanager
@@ -19,7 +20,5 @@ def listening(answer: Callable[[socket.socket], object]) -> Iterator[tuple[str, 
             heard.append(self.client_address)
             answer(self.request)
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as server:
         yield f"https://127.0.0.1:{server.server_address[1]}", heard
-        server.shutdown()

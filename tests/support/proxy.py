@@ -6,6 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from tests.support.serving import serving
+
 
 class _Handler(socketserver.StreamRequestHandler):
     server: "ConnectProxy"
@@ -53,11 +55,8 @@ class ConnectProxy(socketserver.ThreadingTCPServer):
 @contextmanager
 def connect_proxy(routes: dict[str, str] | None = None) -> Iterator[ConnectProxy]:
     """A running proxy."""
-    with ConnectProxy(routes or {}) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
+    with serving(ConnectProxy(routes or {})) as proxy:
         yield proxy
-        proxy.shutdown()
 
 
 def _pump(source: socket.socket, target: socket.socket) -> None:

@@ -1,7 +1,6 @@
 """A proxy that ends TLS in front of the service and says so, as one in a data centre would."""
 
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
@@ -9,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import trustme
+
+from tests.support.serving import serving
 
 # What belongs to one connection alone.
 HOP_BY_HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "x-forwarded-proto"})
@@ -72,11 +73,5 @@ def tls_proxy(target: int) -> Iterator[int]:
     trustme.CA().issue_cert("localhost", "127.0.0.1").configure_cert(context)
     server = _Server(("127.0.0.1", 0), _Handler)
     server.target, server.context = target, context
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(server):
         yield server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from providers.sandbox.authority import Authority
+from tests.support.serving import serving
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
@@ -162,12 +163,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def answering(arm: Answering, log_in: Answering | None = None) -> Iterator[Endpoint]:
     """An endpoint on loopback; `log_in` answers instead of Entra ID."""
-    server = _Server(arm, log_in)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(_Server(arm, log_in)) as server:
         yield server.endpoint
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -11,7 +11,8 @@ from typing import Any
 
 from providers.sandbox.authority import Authority
 from providers.sandbox.azure import AzureSandbox
-from tests.support.between import Between, Passed, serving_between
+from tests.support.between import Between, Passed
+from tests.support.serving import serving
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def recording(sandbox: AzureSandbox, authority: Authority) -> Iterator[Record]:
 
     trusted = ssl.create_default_context(cafile=str(authority.ca_file))
     record.between = Between(sandbox.server.port, trusted, passed, authority.server_context())
-    with serving_between(record.between):
+    with serving(record.between):
         yield record
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from providers.sandbox.faults import Fault
 from tests.providers.azure.recorder import Record
 from tests.providers.azure.simulated import GET, GROUP, POLL, SPEC, Caller, operations
 from tests.support.proxy import connect_proxy
+from tests.support.serving import serving
 from tests.support.threads import at_once
 
 TOKEN = "Token"
@@ -222,14 +222,8 @@ def everybody(authority: Authority, *names: str) -> Iterator[tuple[list[tuple[st
     server.daemon_threads = True
     context = authority.server_context(*names)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving(server):
         yield asked, server.server_port
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def test_list_with_the_subscription_filtered_tells_all_states_in_two_calls(

@@ -12,7 +12,8 @@ from email.parser import BytesParser
 from email.policy import HTTP
 
 from tests.providers.proxmox.cluster import Pve
-from tests.support.between import Between, Passed, serving_between
+from tests.support.between import Between, Passed
+from tests.support.serving import serving
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def recording(pve: Pve) -> Iterator[Record]:
 
     between = Between(pve.sandbox.server.port, ssl.create_default_context(cafile=pve.ca_file), passed)
     record.pve = Through(pve.sandbox, pve.ca_file, between.url, backends=pve.backends)
-    with serving_between(between):
+    with serving(between):
         yield record
 
 
