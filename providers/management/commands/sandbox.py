@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,8 @@ from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+
+from providers.management.addresses import free_address
 
 ACCESS_KEY = "demo@sandbox"
 SECRET = "demo"  # noqa: S105 - known to everybody, and good for nothing but the sandbox
@@ -103,15 +104,12 @@ def _port(text: str) -> int:
 
 def _refuse_taken(port: int) -> None:
     """Find out before the clouds start; and a server that is there already would be taken for ours, as it answers."""
-    with socket.socket() as probe:
-        # As the server does: what an earlier one left to time out stops nobody.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise CommandError(
-                f"The API cannot listen on port {port}: {error.strerror}. Name another one with --port."
-            ) from None
+    try:
+        free_address("127.0.0.1", port)
+    except OSError as error:
+        raise CommandError(
+            f"The API cannot listen on port {port}: {error.strerror}. Name another one with --port."
+        ) from None
 
 
 def _chosen(environments: list[dict[str, Any]], only: Sequence[str]) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import socket
 import ssl
 import threading
 from argparse import ArgumentParser, ArgumentTypeError
@@ -19,6 +18,7 @@ from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
+from providers.management.addresses import free_address
 from providers.work import CLEAN_UP_SECONDS
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
@@ -118,19 +118,10 @@ def _number(least: int, most: int) -> Callable[[str], int]:
 
 
 def _free_address(host: str, port: int) -> str:
-    """The IP address of a host on which nobody listens yet.
-
-    The server shares ports: a second one would start, and take half of the first one's requests in silence.
-    """
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            # As the server does: what an earlier one left to time out stops nobody.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        return free_address(host, port)
     except OSError as error:
         raise CommandError(f"Cannot listen on {host}, port {port}: {error.strerror}.") from None
-    return str(address[0])
 
 
 def _check_certificate(cert: Path | None, key: Path | None) -> None:
