@@ -6,26 +6,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-
-FIRST_PAUSE_SECONDS = 0.2
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """The moment at which a request gives up, on the monotonic clock, and how soon it first looks at work."""
+    """The moment at which a request gives up, on the monotonic clock."""
 
     at: float
-    first_pause_seconds: float = FIRST_PAUSE_SECONDS
 
     @classmethod
-    def after(cls, seconds: float, *, first_pause_seconds: float = FIRST_PAUSE_SECONDS) -> Deadline:
+    def after(cls, seconds: float) -> Deadline:
         """The deadline `seconds` from now."""
-        return cls(time.monotonic() + seconds, first_pause_seconds)
-
-    def moved_to(self, seconds: float) -> Deadline:
-        """The same, `seconds` from now."""
-        return replace(self, at=time.monotonic() + seconds)
+        return cls(time.monotonic() + seconds)
 
     @property
     def remaining_seconds(self) -> float:

@@ -24,6 +24,7 @@ from providers.errors import (
 from providers.network import Network
 from providers.sessions import SessionStore
 from providers.shares import Shares
+from providers.waiting import FIRST_DELAY_SECONDS
 from providers.work import UNTIL_DONE, RunningWork, StillGoingOnError, Wish, translated
 
 
@@ -32,6 +33,7 @@ class Limits:
     """How much one process does at once and keeps; the times are in seconds."""
 
     requests_per_environment: int = 48
+    first_poll_delay_seconds: float = FIRST_DELAY_SECONDS
     sessions: int = 256
     session_idle_seconds: float = 600.0
     session_lifetime_seconds: float = 3600.0
@@ -43,6 +45,7 @@ class Backends:
     def __init__(self, network: Network, limits: Limits | None = None) -> None:
         limits = limits or Limits()
         self.network = network
+        self.first_poll_delay_seconds = limits.first_poll_delay_seconds
         self.shares = Shares(most=limits.requests_per_environment)
         self.sessions: SessionStore[Driver] = SessionStore(
             most=limits.sessions,
@@ -97,7 +100,7 @@ class Gateway:
         """Make a VM. When it fails, everything that it made is removed, and the error's `leftovers` lists it."""
         self._driver_class.check_create(self._environment, spec)
         with self._session() as driver:
-            work = RunningWork(driver, self._deadline)
+            work = self._work(driver)
             try:
                 operation = work.awaited(driver.create_vm(spec, work), wish)
                 work.keep_made()
@@ -143,7 +146,7 @@ class Gateway:
         create made is removed.
         """
         with self._session() as driver:
-            work = RunningWork(driver, self._deadline)
+            work = self._work(driver)
             operation = work.look(operation)
             if operation.failure is not None and operation.verb is Verb.CREATE:
                 driver.promise_removal(operation, work)
@@ -155,7 +158,7 @@ class Gateway:
     ) -> Operation:
         self._check_id(vm_id)
         with self._session() as driver:
-            work = RunningWork(driver, self._deadline)
+            work = self._work(driver)
             try:
                 operation = submit(driver, work)
             except AlreadyInStateError:
@@ -177,6 +180,9 @@ class Gateway:
                 if failure is error:
                     raise
                 raise failure from error
+
+    def _work(self, driver: Driver) -> RunningWork:
+        return RunningWork(driver, self._deadline, self._backends.first_poll_delay_seconds)
 
     def _open(self) -> Driver:
         return self._driver_class.open(self._environment, self._credentials, self._backends.network)

@@ -17,6 +17,7 @@ from providers.errors import (
     UnavailableError,
 )
 
+FIRST_DELAY_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 PAUSE_GROWTH = 1.5
 # What a look has at the least, when a caller's patience is at its end: a good backend answers within it.
@@ -31,6 +32,7 @@ def wait_until_done(
     operation: Operation,
     look: Callable[[Operation], Operation],
     until: Deadline,
+    first_delay_seconds: float = FIRST_DELAY_SECONDS,
 ) -> Operation:
     """Look at the work, with growing pauses, until it is done or `until` has passed; return it as last seen.
 
@@ -41,7 +43,7 @@ def wait_until_done(
         ProviderError: what a look raised, when it was no passing fault or came too often.
 
     """
-    pause = until.first_pause_seconds
+    pause = first_delay_seconds
     lost = 0
     while not operation.done:
         wanted = operation.retry_after_seconds or pause

@@ -64,15 +64,16 @@ class _Made:
 class RunningWork:
     """One verb at work: waits for its steps and remembers what it made. Lent to drivers as `driver.Work`."""
 
-    def __init__(self, driver: Driver, deadline: Deadline) -> None:
+    def __init__(self, driver: Driver, deadline: Deadline, first_poll_delay_seconds: float) -> None:
         self._driver = driver
         self._deadline = deadline
+        self._first_poll_delay_seconds = first_poll_delay_seconds
         self._made: list[_Made] = []
         self._failures: tuple[type[Exception], ...] = (ProviderError, *driver.vendor_errors)
 
     def finish(self, operation: Operation) -> Operation:
         """See `driver.Work`."""
-        operation = wait_until_done(operation, self.look, self._deadline)
+        operation = self._wait(operation, self.look, self._deadline)
         if operation.failure is not None:
             raise operation.failure
         if not operation.done:
@@ -90,7 +91,7 @@ class RunningWork:
     def awaited(self, operation: Operation, wish: Wish) -> Operation:
         """Wait for the last step as long as the caller wishes."""
         until = self._patience(wish)
-        operation = wait_until_done(operation, self.look, until)
+        operation = self._wait(operation, self.look, until)
         if operation.failure is not None:
             raise operation.failure
         if not operation.done and wish.patience_seconds is None:
@@ -124,7 +125,10 @@ class RunningWork:
                 return self._shown(operation)
         except TRANSIENT:
             # A look that got lost must not make a failure of work that is done.
-            return wait_until_done(replace(operation, done=False), self._shown, until)
+            return self._wait(replace(operation, done=False), self._shown, until)
+
+    def _wait(self, operation: Operation, poll: Callable[[Operation], Operation], until: Deadline) -> Operation:
+        return wait_until_done(operation, poll, until, self._first_poll_delay_seconds)
 
     def _shown(self, operation: Operation) -> Operation:
         try:
@@ -136,7 +140,7 @@ class RunningWork:
     def remove_made(self) -> tuple[Leftover, ...]:
         """Remove what the failed create made, the last first, with time of its own; one that stays stops no other."""
         made, self._made = self._made, []
-        self._deadline = self._deadline.moved_to(CLEAN_UP_SECONDS)
+        self._deadline = Deadline.after(CLEAN_UP_SECONDS)
         with running(self._deadline):
             return tuple(Leftover(one.kind, one.id, removed=self._removed(one)) for one in reversed(made))
 
@@ -158,7 +162,7 @@ class RunningWork:
     def _patience(self, wish: Wish) -> Deadline:
         if wish.patience_seconds is None:
             return self._deadline
-        return self._deadline.moved_to(min(wish.patience_seconds, self._deadline.remaining_seconds))
+        return Deadline.after(min(wish.patience_seconds, self._deadline.remaining_seconds))
 
     def _guest_overdue(self, operation: Operation) -> Operation:
         vm_id = operation.vm_id or ""

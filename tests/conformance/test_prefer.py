@@ -1,12 +1,14 @@
 """The `Prefer` header, and operations that are followed."""
 
+from dataclasses import replace
+
 import pytest
 from pytest_django import Settings
 
-from providers.gateway import Limits
 from tests.conformance.harness import Harness
 from tests.conformance.test_create_failures import finished
 from tests.support.api import Api
+from tests.support.limits import LIMITS
 from vms.service import current_service
 
 
@@ -102,7 +104,7 @@ def test_operation_is_followed_where_nothing_is_known_of_it(warm: Api, backend: 
     assert answer.status == 202
     before = current_service()
     before.backends.close()
-    settings.CLOUDVM_LIMITS = Limits(sessions=8)
+    settings.CLOUDVM_LIMITS = replace(LIMITS, sessions=8)
     after = current_service()
     assert after.backends is not before.backends
     result = finished(warm, answer)

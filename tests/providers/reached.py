@@ -14,6 +14,7 @@ from providers.gateway import Backends, Gateway
 from providers.network import Network
 from providers.sandbox.simulator import Simulator
 from providers.work import Wish
+from tests.support.limits import LIMITS
 from tests.support.waiting import wait_until
 
 USER_DATA = b"#cloud-config\npassword: correct-horse-battery\n"
@@ -29,7 +30,7 @@ class Reached(ABC, Generic[S]):
 
     sandbox: S
     ca_file: str
-    backends: Backends = field(default_factory=lambda: Backends(NETWORK), kw_only=True)
+    backends: Backends = field(default_factory=lambda: Backends(NETWORK, LIMITS), kw_only=True)
     # Who calls, unless a test says otherwise.
     demo: ClassVar[Credentials]
 
@@ -53,8 +54,7 @@ class Reached(ABC, Generic[S]):
         **changes: object,
     ) -> Gateway:
         """A caller's verbs, until a deadline that is so many seconds away; `place` are more keys of the environment."""
-        # The first pause suits tasks of a fiftieth of a second.
-        deadline = Deadline.after(seconds, first_pause_seconds=0.03)
+        deadline = Deadline.after(seconds)
         environment = self.environment(**changes, **(place or {}))
         return (backends or self.backends).gateway(environment, credentials or self.demo, deadline)
 

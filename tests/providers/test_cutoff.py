@@ -25,6 +25,7 @@ from providers.proxmox import CLOUD
 from providers.trace import Trace, tracing
 from providers.waiting import LOOK_SECONDS, wait_until_done
 from tests.support.dripper import BODY, DRIPS, Drip, Dripper, dripping
+from tests.support.limits import LIMITS
 from tests.support.proxy import connect_proxy
 from tests.support.threads import at_once
 from tests.support.waiting import wait_until
@@ -94,7 +95,9 @@ def test_exchange_with_an_ec2_that_drips_is_cut_off(drip: Drip) -> None:
     """By botocore's connections, too; it does not try again."""
     with dripping(drip) as server:
         environment = Environment("aws1", AWS, url=server.url, region="eu-west-3")
-        gateway = Backends(impatient(server)).gateway(environment, Credentials("AKIAX", "secret"), Deadline.after(0))
+        gateway = Backends(impatient(server), LIMITS).gateway(
+            environment, Credentials("AKIAX", "secret"), Deadline.after(0)
+        )
         with tracing(Trace("test")) as trace, pytest.raises(BackendTimeoutError, match="DescribeInstances in time"):
             gateway.list_vms()
         assert (server.calls, trace.calls) == (1, 1)
@@ -238,7 +241,7 @@ def test_answer_of_an_ec2_that_is_too_long_is_not_taken_in() -> None:
     head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
     with dripping(Drip("long", b"", at_once=head + bytes(65 * 1024 * 1024))) as server:
         environment = Environment("aws1", AWS, url=server.url, region="eu-west-3")
-        gateway = Backends(Network()).gateway(environment, Credentials("AKIAX", "secret"), Deadline.after(60))
+        gateway = Backends(Network(), LIMITS).gateway(environment, Credentials("AKIAX", "secret"), Deadline.after(60))
         with tracing(Trace("test")) as trace, pytest.raises(BackendFailureError, match="more than 64 MiB"):
             gateway.list_vms()
         assert (server.calls, trace.calls) == (1, 1)

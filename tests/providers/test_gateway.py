@@ -23,11 +23,12 @@ from providers.errors import (
     UnsupportedError,
     VMNotFoundError,
 )
-from providers.gateway import Backends, Gateway, Limits
+from providers.gateway import Backends, Gateway
 from providers.network import Network
 from providers.trace import Trace, tracing
 from providers.work import StillGoingOnError, Wish
 from tests.providers.inmemory import CLOUD, SECRET, SPEC, InMemoryDriver, State, VendorError
+from tests.support.limits import LIMITS
 from tests.support.threads import at_once
 
 
@@ -38,7 +39,7 @@ class World:
         self.state = State()
         self.environment = Environment("memory", CLOUD, url=uuid4().hex)
         InMemoryDriver.states[self.environment.url] = self.state
-        self.backends = Backends(Network(), Limits(requests_per_environment=4))
+        self.backends = Backends(Network(), replace(LIMITS, requests_per_environment=4))
 
     def gateway(self, *, secret: str = SECRET, seconds: float = 5.0) -> Gateway:
         """The verbs of one request."""

@@ -60,7 +60,7 @@ def test_wait_follows_the_clouds_own_word() -> None:
     """Its Retry-After goes before our pauses, shorter or longer."""
     look, times = looks(replace(WORK, retry_after_seconds=0.8), DONE)
     begun = time.monotonic()
-    wait_until_done(replace(WORK, retry_after_seconds=0.01), look, Deadline.after(60, first_pause_seconds=20))
+    wait_until_done(replace(WORK, retry_after_seconds=0.01), look, Deadline.after(60), first_delay_seconds=20)
     assert times[0] - begun < 15
     assert 0.8 <= times[1] - times[0] < 15
 

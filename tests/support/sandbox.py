@@ -81,7 +81,7 @@ def shell(script: str, **variables: str) -> str:
 @contextmanager
 def serving(port: int, **variables: str) -> Iterator[None]:
     """The API under the production server, ready to answer."""
-    settings = {"CLOUDVM_SECRET_KEY": SERVER_KEY, **variables}
+    settings = {"CLOUDVM_SECRET_KEY": SERVER_KEY, "CLOUDVM_FIRST_POLL_DELAY_SECONDS": "0.03", **variables}
     command = [sys.executable, "manage.py", "serve", "--port", str(port), "--workers", "1", "--quiet"]
     with subprocess.Popen(command, cwd=ROOT, env={**clean_environment(), **settings}) as process:
         try:

@@ -13,6 +13,7 @@ from providers.gateway import Backends, Gateway
 from providers.network import Network
 from tests.providers.aws.documents import described, failed, instance, run
 from tests.providers.aws.endpoint import Endpoint, Reply
+from tests.support.limits import LIMITS
 
 VM_ID = "i-00000000000000001"
 
@@ -58,4 +59,4 @@ def gateway(
         options=options,
     )
     network = Network(connect_timeout_seconds=10, read_timeout_seconds=10)
-    return Backends(network).gateway(environment, Credentials("AKIAX", "secret"), Deadline.after(60))
+    return Backends(network, LIMITS).gateway(environment, Credentials("AKIAX", "secret"), Deadline.after(60))

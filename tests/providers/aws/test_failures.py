@@ -41,6 +41,7 @@ from providers.errors import (
 )
 from providers.gateway import Backends
 from providers.network import Network
+from tests.support.limits import LIMITS
 from tests.support.listener import listening
 
 
@@ -224,7 +225,7 @@ def test_list_from_an_ec2_that_hangs_up_in_the_handshake_is_unreachable() -> Non
     """It has shown no certificate that could be distrusted."""
     with listening(lambda caller: caller.recv(65536)) as (url, heard):
         environment = Environment("aws1", CLOUD, url=url, region="eu-west-3")
-        gateway = Backends(Network()).gateway(environment, Credentials("AKIAX", "secret"), Deadline.after(60))
+        gateway = Backends(Network(), LIMITS).gateway(environment, Credentials("AKIAX", "secret"), Deadline.after(60))
         with pytest.raises(BackendUnreachableError, match="broke during DescribeInstances"):
             gateway.list_vms()
     assert len(heard) == ATTEMPTS

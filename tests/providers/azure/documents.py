@@ -12,6 +12,7 @@ from providers.domain import Environment, Idempotency, Offer, OperatingSystem, V
 from providers.gateway import Backends, Gateway
 from providers.network import Network
 from tests.providers.azure.endpoint import SUBSCRIPTION, TENANT, Endpoint, Reply
+from tests.support.limits import LIMITS
 
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/group-1"
 SUBNET = f"{GROUP}/providers/Microsoft.Network/virtualNetworks/net/subnets/first"
@@ -86,4 +87,4 @@ def environment(endpoint: Endpoint, **changes: Any) -> Environment:
 def caller(endpoint: Endpoint, backends: Backends | None = None, seconds: float = 20, **changes: Any) -> Gateway:
     """A caller there; two with the same `backends` share a session."""
     found = environment(endpoint, **changes)
-    return (backends or Backends(NETWORK)).gateway(found, Credentials("app-1", SECRET), Deadline.after(seconds))
+    return (backends or Backends(NETWORK, LIMITS)).gateway(found, Credentials("app-1", SECRET), Deadline.after(seconds))

@@ -14,6 +14,7 @@ from providers.network import Network
 from providers.sandbox import azure
 from providers.sandbox.azure import AzureSandbox
 from providers.work import Wish
+from tests.support.limits import LIMITS
 
 CREATE = "VirtualMachines_CreateOrUpdate"
 GET = "VirtualMachines_Get"
@@ -36,7 +37,7 @@ class Caller:
     secret: str = field(default=azure.SECRET, repr=False)
     url: str = ""
     backends: Backends = field(
-        default_factory=lambda: Backends(Network(connect_timeout_seconds=5, read_timeout_seconds=10))
+        default_factory=lambda: Backends(Network(connect_timeout_seconds=5, read_timeout_seconds=10), LIMITS)
     )
 
     def __post_init__(self) -> None:
@@ -64,13 +65,13 @@ class Caller:
 
     def within(self, seconds: float) -> Gateway:
         """The verbs, with so much time."""
-        deadline = Deadline.after(seconds, first_pause_seconds=0.03)
+        deadline = Deadline.after(seconds)
         return self.backends.gateway(self.environment, self.credentials, deadline)
 
     def elsewhere(self, **changes: Any) -> Gateway:
         """The verbs in another environment, which differs in these fields."""
         found = replace(self.environment, name="azure2", **changes)
-        return self.backends.gateway(found, self.credentials, Deadline.after(20, first_pause_seconds=0.03))
+        return self.backends.gateway(found, self.credentials, Deadline.after(20))
 
 
 def objects(sandbox: AzureSandbox) -> list[str]:

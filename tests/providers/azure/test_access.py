@@ -41,6 +41,7 @@ from tests.providers.azure.documents import (
     vms,
 )
 from tests.providers.azure.endpoint import TENANT, Answering, Endpoint, Reply, Request, answering, entra, script
+from tests.support.limits import LIMITS
 from tests.support.threads import at_once
 
 WRONG = (
@@ -75,7 +76,7 @@ def access_to(endpoint: Endpoint) -> Iterator[Access]:
 def test_open_logs_in_once_and_sends_what_entra_asks_for() -> None:
     """Two calls; the secret in the body of the second, the scope of the management endpoint."""
     with answering(script(RUNNING)) as endpoint, trace.tracing(trace.Trace("r")) as running:
-        backends = Backends(NETWORK)
+        backends = Backends(NETWORK, LIMITS)
         for _ in range(3):
             caller(endpoint, backends).get_vm("vm1")
         backends.close()
@@ -210,7 +211,7 @@ def test_token_is_renewed_by_one_of_many_threads() -> None:
     def arm(request: Request) -> Reply:
         return old if request.headers["authorization"] == "Bearer token-1" else RUNNING
 
-    backends = Backends(NETWORK)
+    backends = Backends(NETWORK, LIMITS)
     with answering(arm) as endpoint:
         at_once(16, lambda _: caller(endpoint, backends).get_vm("vm1"))
         backends.close()

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from providers.errors import CredentialsRejectedError, PermissionDeniedError, ProviderError
-from providers.gateway import Backends, Limits
+from providers.gateway import Backends
 from providers.network import Network
 from providers.sandbox import azure
 from providers.sandbox.authority import Authority
@@ -20,6 +20,7 @@ from providers.sandbox.azure import AzureSandbox
 from providers.sandbox.faults import Fault
 from tests.providers.azure.recorder import Record
 from tests.providers.azure.simulated import GET, GROUP, POLL, SPEC, Caller, operations
+from tests.support.limits import LIMITS
 from tests.support.proxy import connect_proxy
 from tests.support.serving import serving
 from tests.support.threads import at_once
@@ -68,7 +69,7 @@ def test_session_that_is_put_out_is_logged_in_anew_and_the_others_are_not(
 ) -> None:
     """The least recently used goes first."""
     sandbox.seed(1)
-    backends = Backends(Network(), Limits(sessions=2))
+    backends = Backends(Network(), replace(LIMITS, sessions=2))
     callers = []
     for number in range(3):
         sandbox.add_principal(f"app-{number}", azure.SECRET)
@@ -177,7 +178,7 @@ def test_caller_in_each_cloud_logs_in_at_its_authority_and_asks_its_endpoint(
         names = (f"{management}:443", f"{log_in}:443")
         with connect_proxy(dict.fromkeys(names, f"127.0.0.1:{port}")) as proxy:
             caller = another()
-            caller.backends = Backends(Network(https_proxy=proxy.url))
+            caller.backends = Backends(Network(https_proxy=proxy.url), LIMITS)
             caller.environment = replace(caller.environment, url=word)
             assert caller.verbs.list_vms() == []
             caller.backends.close()

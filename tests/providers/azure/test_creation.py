@@ -40,6 +40,7 @@ from tests.providers.azure.documents import (
     vms,
 )
 from tests.providers.azure.endpoint import Endpoint, Reply, Request, answering, script
+from tests.support.limits import LIMITS
 
 GET, PUT, DELETE = (f"{method} virtualMachines/vm1" for method in ("GET", "PUT", "DELETE"))
 ALL = "GET virtualMachines"
@@ -401,7 +402,7 @@ def test_create_vm_of_an_image_that_is_larger_is_asked_for_anew_once() -> None:
         "The specified disk size 20 GB is smaller than the size of the corresponding disk in the VM image: 30 GB. This "
         "is not allowed.",
     )
-    backends = Backends(NETWORK)
+    backends = Backends(NETWORK, LIMITS)
     with answering(script(MISSING, small, CREATED, DONE, MISSING, CREATED, DONE)) as endpoint:
         for _ in range(2):
             caller(endpoint, backends).create_vm(spec)

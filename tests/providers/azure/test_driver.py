@@ -40,6 +40,7 @@ from tests.providers.azure.documents import (
     vms,
 )
 from tests.providers.azure.endpoint import SUBSCRIPTION, Answering, Reply, Request, answering, script, table
+from tests.support.limits import LIMITS
 from tests.support.threads import at_once
 
 ALL = "GET virtualMachines"
@@ -133,7 +134,7 @@ def test_list_vms_without_the_subscription_asks_for_each_eight_at_a_time_and_rem
         name = request.path.rpartition("/")[2]
         return MISSING if name == "vm07" else Reply(vm(name, power="running"))
 
-    backends = Backends(NETWORK)
+    backends = Backends(NETWORK, LIMITS)
     with answering(arm) as endpoint, trace.tracing(trace.Trace("r")) as running:
         for _ in range(2):
             found = caller(endpoint, backends).list_vms()
@@ -190,7 +191,7 @@ def test_verb_on_a_vm_of_another_region_is_not_found(verb: str, listed_before: b
     def arm(request: Request) -> Reply:
         return vms(far, vm("vm2")) if request.call == ALL else Reply(far)
 
-    backends = Backends(NETWORK)
+    backends = Backends(NETWORK, LIMITS)
     with answering(arm) as endpoint:
         if listed_before:
             assert [one.name for one in caller(endpoint, backends).list_vms()] == ["vm2"]
@@ -208,7 +209,7 @@ def test_verb_on_a_vm_that_was_made_in_another_region_since_is_not_found(verb: s
     def arm(request: Request) -> Reply:
         return found[0] if request.call == ALL else Reply(vm("vm1", location="northeurope", power="running"))
 
-    backends = Backends(NETWORK)
+    backends = Backends(NETWORK, LIMITS)
     with answering(arm) as endpoint:
         assert [one.name for one in caller(endpoint, backends).list_vms()] == ["vm2"]
         with pytest.raises(VMNotFoundError):
@@ -227,7 +228,7 @@ def test_verb_on_a_vm_that_has_gone_and_come_back_elsewhere_is_not_found(gone: s
         "DELETE virtualMachines/vm1": accepted(),
         POLL: DONE,
     }
-    backends = Backends(NETWORK)
+    backends = Backends(NETWORK, LIMITS)
     with answering(table(replies)) as endpoint:
         caller(endpoint, backends).get_vm("vm1")
         if gone == "deleted":
@@ -242,7 +243,7 @@ def test_verb_on_a_vm_that_has_gone_and_come_back_elsewhere_is_not_found(gone: s
 
 def test_verb_after_a_list_or_a_look_is_one_call_and_polls() -> None:
     """A VM that this session has seen lately needs no further look."""
-    backends = Backends(NETWORK)
+    backends = Backends(NETWORK, LIMITS)
     replies: dict[str, Reply | list[Reply]] = {ALL: vms(vm()), "POST virtualMachines/vm1/start": accepted(), POLL: DONE}
     with answering(table(replies)) as endpoint:
         caller(endpoint, backends).list_vms()
@@ -254,7 +255,7 @@ def test_verb_after_a_list_or_a_look_is_one_call_and_polls() -> None:
 
 def test_verb_on_a_vm_that_this_session_has_not_seen_looks_once() -> None:
     """And no more from then on."""
-    backends = Backends(NETWORK)
+    backends = Backends(NETWORK, LIMITS)
     replies: dict[str, Reply | list[Reply]] = {
         ALL: vms(vm("far", location="northeurope")),
         "GET virtualMachines/vm1": RUNNING,

@@ -19,6 +19,7 @@ from providers.work import Wish
 from tests.providers.azure.documents import NETWORK, SPEC, caller
 from tests.providers.azure.endpoint import TENANT, Reply, Request, answering
 from tests.providers.azure.recorded import RECORDINGS, interactions, recorded
+from tests.support.limits import LIMITS
 
 REPLAYED = "02_create_PUT201_async_delete_2022-03-01.json"
 MANAGEMENT = "https://management.azure.com"
@@ -71,7 +72,7 @@ def test_replay_of_create_poll_and_delete_ends_as_the_recording_did() -> None:
     parts = urllib.parse.urlsplit(put["uri"]).path.split("/")
     subscription, group, name = parts[2], parts[4], parts[-1]
     spec = VMSpec(name, SPEC.os, SPEC.offer)
-    replay, backends = Replay(name), Backends(NETWORK)
+    replay, backends = Replay(name), Backends(NETWORK, LIMITS)
     place = {"vpc_id": f"{TENANT}/{subscription}", "project": group, "region": put["body"]["location"]}
     with answering(replay) as endpoint:
         created = caller(endpoint, backends, **place).create_vm(spec, Wish(representation=True))

@@ -10,6 +10,7 @@ from providers.nutanix.known import KNOWN
 from providers.sandbox.authority import Authority
 from tests.providers.nutanix.prism import API, APIS, Prism, quicken, running_prism
 from tests.providers.reached import NETWORK
+from tests.support.limits import LIMITS
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +33,7 @@ def fresh(prism: Prism) -> Iterator[Prism]:
     KNOWN.clear()
     prism.sandbox.reset()
     quicken(prism.sandbox)
-    prism.backends = Backends(NETWORK)
+    prism.backends = Backends(NETWORK, LIMITS)
     yield prism
     prism.backends.close()
     prism.sandbox.reset()

@@ -14,6 +14,7 @@ from providers.gateway import Backends
 from providers.network import Network
 from providers.sandbox.faults import Fault
 from tests.providers.nutanix.prism import GET, LIST, Prism
+from tests.support.limits import LIMITS
 from tests.support.threads import at_once
 
 CHANGES = ("create", "update", "power", "delete")
@@ -26,7 +27,7 @@ def test_list_of_ten_thousand_vms_costs_a_call_for_each_page(prism: Prism) -> No
     prism.sandbox.knobs.enforces_rate_limits = True
     prism.sandbox.knobs.lists_per_second = 25
     ids = prism.sandbox.seed(10_000)
-    with closing(Backends(Network(read_timeout_seconds=60.0))) as patient:
+    with closing(Backends(Network(read_timeout_seconds=60.0), LIMITS)) as patient:
         assert sorted(vm.id for vm in prism.gateway(backends=patient, project="").list_vms()) == sorted(ids)
     served = [(call.operation, call.status) for call in prism.sandbox.calls.list()]
     assert served == [(LIST[prism.api], 200)] * PAGES[prism.api]

@@ -26,6 +26,7 @@ from providers.sandbox.faults import Fault
 from providers.sandbox.nutanix import USER
 from tests.providers.nutanix.prism import APIS, LIST, Prism, running_prism
 from tests.providers.reached import NETWORK
+from tests.support.limits import LIMITS
 from tests.support.threads import at_once
 
 PROBE, INFO = "v2.0 GET /cluster", "v4 OPTIONS /unversioned/info"
@@ -141,7 +142,7 @@ def test_api_is_found_once_for_sixteen_callers_at_once(prism: Prism) -> None:
 def test_api_is_found_once_for_all_sessions_of_a_process(prism: Prism) -> None:
     """Sessions end; what was found stays, also when the files are loaded anew."""
     for _ in range(3):
-        with closing(Backends(NETWORK)) as backends:
+        with closing(Backends(NETWORK, LIMITS)) as backends:
             assert prism.gateway(options={}, backends=backends).list_vms() == []
     assert prism.operations().count(PROBE) == 1
 
@@ -175,7 +176,7 @@ def test_api_of_a_silent_host_is_not_asked_for_by_each_who_waits(prism: Prism) -
     prism.sandbox.faults.add(Fault(PROBE, times=1, delay_seconds=15.0))
 
     def listed(number: int) -> type[ProviderError] | None:
-        with closing(Backends(Network(connect_timeout_seconds=5.0, read_timeout_seconds=3.0))) as backends:
+        with closing(Backends(Network(connect_timeout_seconds=5.0, read_timeout_seconds=3.0), LIMITS)) as backends:
             try:
                 prism.gateway(users[number], options={}, backends=backends).list_vms()
             except ProviderError as error:

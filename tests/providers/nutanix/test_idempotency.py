@@ -17,6 +17,7 @@ from providers.gateway import Backends
 from providers.sandbox.faults import Cut, Fault
 from tests.providers.nutanix.prism import CREATE, GET, LIST, START, TASK, Prism
 from tests.providers.reached import NETWORK
+from tests.support.limits import LIMITS
 from tests.support.threads import at_once
 from tests.support.waiting import wait_until
 
@@ -44,7 +45,7 @@ def test_create_repeated_at_once_makes_one_vm(prism: Prism) -> None:
 
 def test_create_repeated_at_once_by_two_processes_makes_one_vm_by_v4(central: Prism) -> None:
     """The request id follows from the key: Prism makes one of two tries that nothing here could keep apart."""
-    processes = [Backends(NETWORK) for _ in range(4)]
+    processes = [Backends(NETWORK, LIMITS) for _ in range(4)]
     central.sandbox.knobs.task_seconds = 0.2
     made = at_once(4, lambda number: central.create(central.gateway(backends=processes[number]), key=KEY))
     assert len(set(made)) == 1
@@ -83,7 +84,7 @@ def test_create_repeated_after_many_deletes_asks_for_a_new_key(central: Prism) -
 def test_create_repeated_while_another_process_makes_the_vm_is_a_conflict(old_central: Prism) -> None:
     """v3 shows the intent at once: it is waited for by who has it, and not made again."""
     old_central.sandbox.knobs.task_seconds = 0.6
-    with closing(Backends(NETWORK)) as process, ThreadPoolExecutor(1) as pool:
+    with closing(Backends(NETWORK, LIMITS)) as process, ThreadPoolExecutor(1) as pool:
         first = pool.submit(old_central.create, old_central.gateway(backends=process), key=KEY)
         wait_until(lambda: CREATE["v3"] in old_central.operations())
         with pytest.raises(ConflictError, match="Another request"):
@@ -143,7 +144,7 @@ def test_create_repeated_with_other_content_is_unprocessable(prism: Prism) -> No
 
 def test_create_with_other_content_at_the_same_time_leaves_the_first(central: Prism) -> None:
     """v4 answers with the first one's task, and the second must not remove what it finds there."""
-    processes = [Backends(NETWORK) for _ in range(2)]
+    processes = [Backends(NETWORK, LIMITS) for _ in range(2)]
     central.sandbox.knobs.task_seconds = 0.3
 
     def create(number: int) -> str | None:

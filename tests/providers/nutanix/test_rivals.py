@@ -13,6 +13,7 @@ from providers.gateway import Backends
 from providers.sandbox.faults import Fault
 from tests.providers.nutanix.prism import CREATE, LIST, TASK, Prism, spec
 from tests.providers.reached import AT_ONCE, NETWORK
+from tests.support.limits import LIMITS
 from tests.support.threads import at_once
 from tests.support.waiting import wait_until
 
@@ -22,7 +23,7 @@ KEY = "order-4711"
 @pytest.mark.parametrize("tries", [2, 4])
 def test_create_repeated_at_once_by_several_processes_leaves_one_vm(prism: Prism, tries: int) -> None:
     """All have looked before any has made a VM. One stays, and who answers well answers with that one."""
-    processes = [Backends(NETWORK) for _ in range(tries)]
+    processes = [Backends(NETWORK, LIMITS) for _ in range(tries)]
     prism.sandbox.knobs.task_seconds = 0.2
     # Each has a moment between its look and its making.
     prism.sandbox.faults.add(Fault(CREATE[prism.api], times=tries, delay_seconds=0.4))
@@ -45,7 +46,7 @@ def test_create_repeated_at_once_by_several_processes_leaves_one_vm(prism: Prism
 def test_create_that_finds_the_vm_of_another_process_beside_its_own_removes_its_own(prism: Prism) -> None:
     """The other was made first and has looked before this one's was there: it stays, whichever uuid is the lower."""
     prism.sandbox.faults.add(Fault(CREATE[prism.api], delay_seconds=1.0))
-    with closing(Backends(NETWORK)) as process, ThreadPoolExecutor(1) as pool:
+    with closing(Backends(NETWORK, LIMITS)) as process, ThreadPoolExecutor(1) as pool:
         late = pool.submit(prism.create, key=KEY)
         wait_until(lambda: LIST[prism.api] in prism.operations())
         time.sleep(0.2)
@@ -74,7 +75,11 @@ def test_create_that_cannot_look_for_another_leaves_nothing(prism: Prism) -> Non
 def test_create_that_finds_two_vms_of_its_key_waits_for_the_one_that_stays(prism: Prism) -> None:
     """A third try, that comes when the late one's VM is there and the late one has not looked yet."""
     prism.sandbox.faults.add(Fault(CREATE[prism.api], delay_seconds=1.5))
-    with closing(Backends(NETWORK)) as second, closing(Backends(NETWORK)) as third, ThreadPoolExecutor(1) as pool:
+    with (
+        closing(Backends(NETWORK, LIMITS)) as second,
+        closing(Backends(NETWORK, LIMITS)) as third,
+        ThreadPoolExecutor(1) as pool,
+    ):
         late = pool.submit(prism.create, key=KEY)
         wait_until(lambda: LIST[prism.api] in prism.operations())
         time.sleep(0.2)
@@ -89,7 +94,11 @@ def test_create_that_finds_two_vms_of_its_key_waits_for_the_one_that_stays(prism
 def test_create_completed_by_a_third_try_is_kept_by_its_own(element: Prism) -> None:
     """The third has found one VM alone, started it and answered with it: whatever uuid comes later, that one stays."""
     element.sandbox.faults.add(Fault(CREATE["v2"], delay_seconds=2.5))
-    with closing(Backends(NETWORK)) as second, closing(Backends(NETWORK)) as third, ThreadPoolExecutor(2) as pool:
+    with (
+        closing(Backends(NETWORK, LIMITS)) as second,
+        closing(Backends(NETWORK, LIMITS)) as third,
+        ThreadPoolExecutor(2) as pool,
+    ):
         late = pool.submit(element.create, key=KEY)
         wait_until(lambda: LIST["v2"] in element.operations())
         time.sleep(0.2)

@@ -14,6 +14,7 @@ from providers.sandbox.faults import Cut, Fault
 from providers.work import StillGoingOnError
 from tests.providers.nutanix.prism import Prism, quicken
 from tests.providers.reached import AT_ONCE, NETWORK, USER_DATA
+from tests.support.limits import LIMITS
 from tests.support.waiting import wait_until
 
 ONCE, FROM_THEN_ON = 1, None
@@ -37,7 +38,7 @@ def test_create_cut_at_any_call_leaves_nothing_untold(prism: Prism, times: int |
 
 def create(prism: Prism, seconds: float) -> type[ProviderError] | None:
     """How a create by a process of its own ends; sees that what is there afterwards was told."""
-    with closing(Backends(NETWORK)) as process:
+    with closing(Backends(NETWORK, LIMITS)) as process:
         gateway = prism.gateway(backends=process, seconds=seconds, network_id="vlan100")
         outcome = attempted(lambda: prism.create(gateway))
     prism.sandbox.faults.clear()

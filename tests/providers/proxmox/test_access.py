@@ -16,6 +16,7 @@ from providers.sandbox.proxmox import PASSWORD, TOKEN_ID, TOKEN_SECRET, USER
 from tests.providers.proxmox.cluster import BY_PASSWORD, BY_TOKEN, VM, Pve
 from tests.providers.proxmox.recorder import recording
 from tests.providers.reached import NETWORK, USER_DATA
+from tests.support.limits import LIMITS
 from tests.support.threads import at_once
 
 LOG_IN = "POST /access/ticket"
@@ -256,7 +257,7 @@ def test_nothing_secret_is_logged_or_shown(
     secret = "p4ssw0rd-of-the-canary"
     pve.sandbox.add_user(USER, secret)
     used = Credentials(USER, secret) if credentials is BY_PASSWORD else credentials
-    backends = Backends(NETWORK)
+    backends = Backends(NETWORK, LIMITS)
     gateway = pve.gateway(used, backends=backends)
     vm_id = pve.create(gateway=gateway, tags={"a": "b"})
     stopping = gateway.stop_vm(vm_id, StopMode.AUTO, 5)

@@ -19,6 +19,7 @@ from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE
 from tests.providers.proxmox.cluster import QEMU, STORAGE, TASK, TEMPLATE_IMAGE, VM, VMS, Pve, running_pve, spec
 from tests.providers.reached import AT_ONCE
+from tests.support.limits import LIMITS
 from tests.support.waiting import wait_until
 
 T = TypeVar("T")
@@ -154,7 +155,7 @@ def test_clone_from_another_node_whose_answer_is_lost_leaves_nothing(pve: Pve) -
 
 def test_create_that_takes_effect_after_its_time_leaves_nothing(pve: Pve) -> None:
     """We have given up waiting for the answer, and Proxmox has not begun yet."""
-    hasty = Backends(Network(connect_timeout_seconds=5.0, read_timeout_seconds=3.0))
+    hasty = Backends(Network(connect_timeout_seconds=5.0, read_timeout_seconds=3.0), LIMITS)
     pve.sandbox.faults.add(Fault(CREATE, delay_seconds=4.5))
     with pytest.raises(BackendTimeoutError, match="removed again"):
         pve.gateway(backends=hasty).create_vm(spec())

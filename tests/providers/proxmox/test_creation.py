@@ -13,6 +13,7 @@ from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE, TEMPLATE_ID
 from tests.providers.proxmox.cluster import BY_PASSWORD, BY_TOKEN, IMAGES, QEMU, TEMPLATE_IMAGE, VM, Pve, spec
 from tests.providers.proxmox.recorder import recording
 from tests.providers.reached import NETWORK
+from tests.support.limits import LIMITS
 from tests.support.threads import at_once
 
 MANY = 16
@@ -24,7 +25,7 @@ def test_create_sixteen_at_once_gives_sixteen_vms(pve: Pve, image: str) -> None:
     for vm_id in (100, 103, 104):
         pve.sandbox.seed_container(vm_id)
     pve.sandbox.knobs.clone_window_seconds = 0.1
-    other = Backends(NETWORK)
+    other = Backends(NETWORK, LIMITS)
 
     def create(number: int) -> str:
         backends, credentials = (pve.backends, BY_TOKEN) if number % 2 else (other, BY_PASSWORD)

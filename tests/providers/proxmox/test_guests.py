@@ -13,6 +13,7 @@ from providers.proxmox.guests import silent_seconds
 from providers.proxmox.records import read_state
 from providers.sandbox.faults import Fault
 from tests.providers.proxmox.cluster import VM, Pve, seeded
+from tests.support.limits import LIMITS
 
 AGENT = f"GET {VM}/agent/network-get-interfaces"
 CONFIG, CURRENT = f"GET {VM}/config", f"GET {VM}/status/current"
@@ -46,7 +47,7 @@ def test_get_without_an_answer_of_the_agent_tells_no_addresses(pve: Pve, case: s
             denied = f"Permission check failed (/vms/{vm_id}, VM.GuestAgent.Audit)"
             pve.sandbox.faults.add(Fault(AGENT, status=403, message=denied))
         case "slow":
-            patient = Backends(Network(connect_timeout_seconds=60.0, read_timeout_seconds=60.0))
+            patient = Backends(Network(connect_timeout_seconds=60.0, read_timeout_seconds=60.0), LIMITS)
             gateway = pve.gateway(backends=patient)
             pve.sandbox.faults.add(Fault(AGENT, delay_seconds=60.0))
         case "broken":

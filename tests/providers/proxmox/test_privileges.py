@@ -18,6 +18,7 @@ from providers.sandbox.authority import Authority
 from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE, TEMPLATE_ID, TOKEN_SECRET
 from tests.providers.proxmox.cluster import QEMU, TEMPLATE_IMAGE, Pve, running_pve, spec
 from tests.providers.reached import NETWORK
+from tests.support.limits import LIMITS
 
 Role = Mapping[str, frozenset[str]]
 
@@ -71,7 +72,9 @@ def without(role: Role, path: str, privilege: str) -> Role:
 def live(pve: Pve, role: Role, image: str, **environment: Any) -> list[str]:
     """A VM's life with a token of these privileges; what was denied in its course."""
     pve.sandbox.add_token(TOKEN, TOKEN_SECRET, privileges=role)
-    gateway = pve.gateway(Credentials(TOKEN, TOKEN_SECRET), backends=(backends := Backends(NETWORK)), **environment)
+    gateway = pve.gateway(
+        Credentials(TOKEN, TOKEN_SECRET), backends=(backends := Backends(NETWORK, LIMITS)), **environment
+    )
     denied: list[str] = []
     vm_id = ""
     try:

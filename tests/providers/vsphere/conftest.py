@@ -15,12 +15,21 @@ from providers.sandbox.vsphere import VSphereSandbox
 from providers.vsphere import CLOUD
 from tests.conformance.vcsim import EsxiHarness, VcenterHarness, VcsimHarness
 from tests.providers.vsphere.site import Kind, Site
+from tests.support.limits import LIMITS
 
 NETWORK = Network(connect_timeout_seconds=2.0, read_timeout_seconds=10.0)
 MakeGateway = Callable[..., Gateway]
 # Of our own simulator's tasks.
 TASK_SECONDS = 0.02
 H = TypeVar("H", bound=VcsimHarness)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Mark what needs govmomi's simulator as slow."""
+    for item in items:
+        if {"running_vcenter", "running_esxi"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 def running(harness: H) -> Iterator[H]:
@@ -59,7 +68,7 @@ def esxi(running_esxi: EsxiHarness) -> EsxiHarness:
 @pytest.fixture
 def backends() -> Iterator[Backends]:
     """The cloud side of a process; logged out in the end."""
-    made = Backends(NETWORK)
+    made = Backends(NETWORK, LIMITS)
     yield made
     made.close()
 

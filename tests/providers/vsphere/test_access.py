@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 
 import pytest
 
 from providers.credentials import Credentials
 from providers.domain import StopMode
 from providers.errors import CredentialsRejectedError, PermissionDeniedError, ProviderError
-from providers.gateway import Backends, Limits
+from providers.gateway import Backends
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.vsphere import PASSWORD, USER
 from tests.providers.reached import AT_ONCE, NETWORK, USER_DATA
 from tests.providers.vsphere.site import DEMO, TASK, Site
+from tests.support.limits import LIMITS
 from tests.support.threads import at_once
 from tests.support.waiting import wait_until
 
@@ -236,7 +238,11 @@ def test_no_session_is_left_open_at_shutdown(site: Site) -> None:
 
 def test_no_session_is_left_open_when_it_is_put_out(site: Site) -> None:
     """By those that came after it, by its idleness, or by its age."""
-    for limits in (Limits(sessions=2), Limits(session_idle_seconds=0.05), Limits(session_lifetime_seconds=0.05)):
+    for limits in (
+        replace(LIMITS, sessions=2),
+        replace(LIMITS, session_idle_seconds=0.05),
+        replace(LIMITS, session_lifetime_seconds=0.05),
+    ):
         backends = Backends(NETWORK, limits)
         for number in range(4):
             site.gateway(user_of(site, number), backends=backends).list_vms()

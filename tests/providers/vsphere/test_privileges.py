@@ -18,6 +18,7 @@ from providers.sandbox.authority import Authority
 from providers.sandbox.vsphere import ISO_IMAGE, NETWORKS, SOURCE_VM, TEMPLATE, VMDK_IMAGE
 from tests.providers.reached import NETWORK
 from tests.providers.vsphere.site import Kind, Site, side_by_side
+from tests.support.limits import LIMITS
 
 POWER: Final = frozenset({f"VirtualMachine.Interact.{verb}" for verb in ("PowerOn", "PowerOff", "Reset")})
 PLACES: Final = frozenset({"Resource.AssignVMToPool", "Datastore.AllocateSpace", "Network.Assign"})
@@ -56,7 +57,7 @@ LEAST = Credentials("least@sandbox", "least-1")
 def live(site: Site, privileges: frozenset[str], image: str, **changes: str) -> list[str]:
     """A VM's life by a user of these privileges; what was denied in its course."""
     site.sandbox.add_user(LEAST.access_key, LEAST.secret, privileges)
-    gateway = site.gateway(LEAST, backends=(backends := Backends(NETWORK)), place=changes)
+    gateway = site.gateway(LEAST, backends=(backends := Backends(NETWORK, LIMITS)), place=changes)
     denied: list[str] = []
     vm_id = ""
     try:
