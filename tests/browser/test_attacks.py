@@ -10,6 +10,8 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.browser.conftest import Site, sign_in
 from tests.support.serving import serving
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = "proxmox-sandbox"
 
 

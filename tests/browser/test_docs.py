@@ -11,6 +11,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import ACCESS_KEY, SECRET, photograph
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = "proxmox-sandbox"
 TOKEN = base64.b64encode(f"{ACCESS_KEY}:{SECRET}".encode()).decode()
 LOCATION = re.compile(r"^\s*location: (\S+)", re.MULTILINE)

@@ -14,6 +14,8 @@ from tests.browser.conftest import ENVIRONMENTS, FIXTURES, PATIENCE_MS, sign_in
 from tests.support.sandbox import free_port, serving
 from tests.support.tls_proxy import tls_proxy
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = "proxmox-sandbox"
 
 

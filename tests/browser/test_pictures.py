@@ -8,10 +8,13 @@ import re
 import struct
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import SCREENSHOTS, Site, sign_in
 from tests.support.sandbox import ROOT
+
+pytestmark = pytest.mark.slow
 
 PICTURES = ROOT / "tests" / "browser" / "screenshots"
 SHOWN = re.compile(r"!\[([^\]]+)\]\((tests/browser/screenshots/[^)]+\.png)\)")

@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, BrowserType, Page, expect
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, PATIENCE_MS, Site, sign_in
 from tests.support.guests import user_data
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = "proxmox-sandbox"
 CLOUD_INIT = "#cloud-config\npackages: [nginx]\n"
 READ = {

@@ -15,6 +15,8 @@ from tests.browser.conftest import ACCESS_KEY, SECRET, Site, sign_in
 from tests.support.sandbox import SERVER_KEY
 from vms import cookies
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = "aws-sandbox"
 LIST = f"/vm?environment={ENVIRONMENT}"
 

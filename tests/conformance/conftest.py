@@ -22,6 +22,8 @@ from tests.support.api import Api, bearer
 from tests.support.impostor import Impostor, running_impostor
 from vms.service import current_service
 
+# Other people's simulators are asked in addition to our own, and take their time.
+SLOW_HARNESSES = {"vcsim-vcenter", "vcsim-esxi"}
 HARNESSES: dict[str, Callable[[], Harness]] = {
     "aws": AwsHarness,
     "azure": AzureHarness,
@@ -48,7 +50,10 @@ class Files:
     machinetypes: Path
 
 
-@pytest.fixture(scope="session", params=list(HARNESSES))
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=pytest.mark.slow if name in SLOW_HARNESSES else ()) for name in HARNESSES],
+)
 def started(request: pytest.FixtureRequest) -> Iterator[Harness]:
     """A running backend."""
     harness = HARNESSES[request.param]()

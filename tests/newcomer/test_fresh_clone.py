@@ -11,6 +11,7 @@ from tests.newcomer.test_readme import under
 from tests.support.sandbox import ROOT, clean_environment, free_port, running, shell
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("CLOUDVM_FRESH_CLONE" not in os.environ, reason="takes a minute; set CLOUDVM_FRESH_CLONE=1")
 @pytest.mark.timeout(600)
 def test_first_command_in_a_fresh_clone_starts_the_sandbox(tmp_path: Path) -> None:

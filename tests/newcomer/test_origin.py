@@ -22,9 +22,10 @@ EC2 = "ec2.eu-west-3.amazonaws.com"
 PVE = "192.168.8.136"
 PRISM = "nutanix.domain.local"
 
-pytestmark = pytest.mark.skipif(
-    not (ORIGIN / "environments.json").exists(), reason="the Go service's files are not beside the project"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (ORIGIN / "environments.json").exists(), reason="../shared/origin is not there"),
+]
 
 
 class OriginAuthority(Authority):

@@ -57,6 +57,7 @@ def test_try_it_has_the_two_commands() -> None:
     assert under("Try it").splitlines() == [f"{prefix}python manage.py sandbox", f"{prefix}pytest"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_tour_and_live_tests_work_on_the_sandbox(tmp_path: Path, cloud: str) -> None:
     """The tour from top to bottom, then the live tests, as told, on each of the sandbox's environments."""
@@ -85,6 +86,7 @@ def test_tour_and_live_tests_work_on_the_sandbox(tmp_path: Path, cloud: str) -> 
         assert proxy.asked, "a real account may only be reached through a proxy"
 
 
+@pytest.mark.slow
 def test_run_it_starts_a_server() -> None:
     """Make a key, check, serve; the server answers, and ends with the shell."""
     port = free_port()

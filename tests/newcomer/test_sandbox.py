@@ -6,8 +6,12 @@ import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import pytest
+
 from tests.support.sandbox import clean_environment, free_port, running, shell
 from tests.support.serving import serving
+
+pytestmark = pytest.mark.slow
 
 MANAGE = [sys.executable, "manage.py", "sandbox"]
 

@@ -363,6 +363,7 @@ def test_remove_behind_the_apis_back_leaves_nothing(azure: AzureSandbox, arm: Ca
     assert (azure.vms(), azure.network_interfaces(), azure.disks()) == ((), (), ())
 
 
+@pytest.mark.slow
 def test_list_of_5000_vms_is_complete(azure: AzureSandbox, arm: Caller) -> None:
     """Ten pages."""
     names = azure.seed(5000)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from django.test import Client
-
+from tests.support.application import client
 from vms.problems import KINDS
 
 SERVER_TIMING = re.compile(r'backend;dur=\d+\.\d;desc="(\d+) calls?", app;dur=\d+\.\d')
@@ -76,7 +75,7 @@ class Api:
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         url = path + (f"?{urlencode(query)}" if query else "")
         # A client of its own for each call: it keeps state, and threads share this object.
-        response = Client(raise_request_exception=False).generic(
+        response = client().generic(
             method, url, content, content_type=sent.pop("Content-Type", "application/json"), headers=sent
         )
         answer = Answer(response.status_code, dict(response.headers), bytes(response.content))

@@ -9,6 +9,8 @@ from urllib.parse import urlencode
 
 from django.test import Client
 
+from tests.support import application
+
 ACCEPT = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8"
 HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"')
 
@@ -38,7 +40,7 @@ class Browser:
 
     secure: bool = True
     host: str = "testserver"
-    client: Client = field(default_factory=lambda: Client(enforce_csrf_checks=True, raise_request_exception=False))
+    client: Client = field(default_factory=lambda: application.client(enforce_csrf_checks=True))
     headers: dict[str, str] = field(default_factory=lambda: {"Accept": ACCEPT, "Sec-Fetch-Site": "same-origin"})
 
     @property

@@ -15,6 +15,8 @@ from providers.sandbox import azure
 from providers.sandbox.azure import AzureSandbox
 from tests.providers.azure.simulated import CREATE, GROUP, SPEC, Caller, operations
 
+pytestmark = pytest.mark.slow
+
 # The least role of the documentation: what each verb needs, and what removing a failed create needs.
 LEAST = (
     "Microsoft.Compute/virtualMachines/read",

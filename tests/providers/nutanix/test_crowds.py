@@ -22,6 +22,7 @@ NAMES = ["\N{GRINNING FACE}\N{CYRILLIC SMALL LETTER ZHE}" * 97, 'it\'s "100 %" &
 PAGES = {"v2": 1, "v3": 20, "v4": 100}
 
 
+@pytest.mark.slow
 def test_list_of_ten_thousand_vms_costs_a_call_for_each_page(prism: Prism) -> None:
     """Every VM once, and none of the calls above the rate that v4 announces."""
     prism.sandbox.knobs.enforces_rate_limits = True

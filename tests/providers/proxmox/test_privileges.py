@@ -20,6 +20,8 @@ from tests.providers.proxmox.cluster import QEMU, TEMPLATE_IMAGE, Pve, running_p
 from tests.providers.reached import NETWORK
 from tests.support.limits import LIMITS
 
+pytestmark = pytest.mark.slow
+
 Role = Mapping[str, frozenset[str]]
 
 # On /vms.

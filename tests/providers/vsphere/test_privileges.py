@@ -20,6 +20,8 @@ from tests.providers.reached import NETWORK
 from tests.providers.vsphere.site import Kind, Site, side_by_side
 from tests.support.limits import LIMITS
 
+pytestmark = pytest.mark.slow
+
 POWER: Final = frozenset({f"VirtualMachine.Interact.{verb}" for verb in ("PowerOn", "PowerOff", "Reset")})
 PLACES: Final = frozenset({"Resource.AssignVMToPool", "Datastore.AllocateSpace", "Network.Assign"})
 ALWAYS: Final = POWER | PLACES | {"VirtualMachine.Inventory.Delete", "VirtualMachine.Config.AdvancedConfig"}

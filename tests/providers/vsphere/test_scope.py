@@ -32,6 +32,7 @@ VERBS: dict[str, Callable[[Gateway, str], object]] = {
 }
 
 
+@pytest.mark.slow
 def test_list_of_5000_vms_takes_five_calls(site: Site) -> None:
     """A thousand on each page, with nothing lost and nothing told twice."""
     site.gateway().list_vms()
@@ -54,6 +55,7 @@ def test_list_from_a_server_with_smaller_pages_is_complete(site: Site, size: int
     assert len(found) == len(set(found))
 
 
+@pytest.mark.slow
 def test_list_has_one_page_in_memory_at_a_time(site: Site) -> None:
     """Three times as many VMs take no more of it, and a page is asked for when it is needed."""
     driver = VSphereDriver.open(site.environment(), DEMO, NETWORK)

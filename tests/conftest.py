@@ -1,0 +1,52 @@
+"""How the tests are run: how many at once, and which are left out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+# Several processes collect the same tests: the first one compiles them for all, whatever PYTHONDONTWRITEBYTECODE says.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+SLOW_TESTS = pytest.StashKey[int]()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes per core: most tests wait for a simulated cloud more than they work."""
+    return 2 * (os.cpu_count() or 1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start to count."""
+    config.stash[SLOW_TESTS] = 0
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Count the slow tests that are left out."""
+    for item in items:
+        item.config.stash[SLOW_TESTS] += item.get_closest_marker("slow") is not None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In a worker of pytest-xdist: send the number to the main process."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["slow_tests"] = session.config.stash[SLOW_TESTS]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over a worker's number; all workers collect the same tests."""
+    node.config.stash[SLOW_TESTS] = getattr(node, "workeroutput", {}).get("slow_tests", 0)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say in the last line what was left out."""
+    left_out = config.stash.get(SLOW_TESTS, 0)
+    if left_out and not hasattr(config, "workerinput"):
+        print(f"{left_out} slow tests were not run; `.ci/test` runs all of them.")  # noqa: T201 - the last line
