@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+from cloudvm_project import __version__
 from cloudvm_project.variables import FLAG, NETWORKS, PATH, TEXT, WORDS, Variables, choice, count, seconds
 from providers.gateway import Limits
 from providers.network import network_from
@@ -120,7 +121,7 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "CloudVM API",
     "DESCRIPTION": "One API for virtual machines on AWS, Azure, ESXi/vSphere, Nutanix and Proxmox VE.",
-    "VERSION": "1.0.0",
+    "VERSION": __version__,
     "OAS_VERSION": "3.1.1",
     "TAGS": [
         {"name": "vm", "description": "Virtual machines of one environment."},
