@@ -17,8 +17,8 @@ SLOW_TESTS = pytest.StashKey[int]()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes per core: most tests wait for a simulated cloud more than they work."""
-    return 2 * (os.cpu_count() or 1)
+    """Three processes per core: most tests wait for a simulated cloud more than they work."""
+    return 3 * (os.cpu_count() or 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
