@@ -2,7 +2,12 @@
 """Django's command line: `manage.py sandbox`, `serve`, `check`, `spectacular`."""
 
 import os
+import signal
 import sys
+
+if sys.argv[1:2] == ["serve"]:
+    # The server fetches these signals itself. Blocked this early, none is lost while it starts.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
 
 try:
     from django.core.management import execute_from_command_line

@@ -9,7 +9,7 @@ from pathlib import Path
 from cloudvm_project import __version__
 from cloudvm_project.variables import FLAG, NETWORKS, PATH, TEXT, WORDS, Variables, choice, count, seconds
 from providers.gateway import Limits
-from providers.network import network_from
+from providers.network import network_from, proxy_faults
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 _variables = Variables(os.environ)
@@ -42,6 +42,7 @@ CLOUDVM_LIMITS = Limits(
 )
 
 MISTYPED_VARIABLES = _variables.mistyped("CLOUDVM_")
+PROXY_FAULTS = proxy_faults(os.environ)
 
 if _variables.faults:
     sys.exit("\n".join(_variables.faults))
@@ -168,8 +169,10 @@ LOGGING = {
             library: {"level": "WARNING"}
             for library in (
                 *("boto3", "botocore", "s3transfer", "proxmoxer", "pycdlib", "urllib3", "requests", "asyncio"),
-                *("azure", "msal", "granian", "_granian"),
+                *("azure", "msal"),
             )
         },
+        # It warns of each request that is no HTTP, of which a caller can send any number.
+        "uvicorn": {"level": "ERROR"},
     },
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pkgutil import resolve_name
@@ -58,6 +58,10 @@ class Backends:
         running = trace.current()
         running.environment, running.cloud = environment.name, environment.cloud.name
         return Gateway(self, environment, credentials, deadline)
+
+    def evict_others(self, environments: Iterable[Environment]) -> None:
+        """Log out of all environments but these; one whose definition has changed is another one."""
+        self.sessions.evict_others({_definition(environment) for environment in environments})
 
     def close(self) -> None:
         """Log out everywhere."""
@@ -168,15 +172,15 @@ class Gateway:
     @contextmanager
     def _session(self) -> Iterator[Driver]:
         """The driver of this caller, within the environment's share; what it raises leaves here as `ProviderError`."""
-        name = self._environment.name
-        with self._backends.shares.taken(name), running(self._deadline):
+        definition = _definition(self._environment)
+        with self._backends.shares.taken(self._environment.name), running(self._deadline):
             try:
-                with self._backends.sessions.lease(name, self._credentials, self._open) as driver:
+                with self._backends.sessions.lease(definition, self._credentials, self._open) as driver:
                     yield driver
             except self._failures as error:
                 failure = translated(self._driver_class, error)
                 if isinstance(failure, CredentialsRejectedError):
-                    self._backends.sessions.evict(name, self._credentials)
+                    self._backends.sessions.evict(definition, self._credentials)
                 if failure is error:
                     raise
                 raise failure from error
@@ -202,6 +206,11 @@ def _bounded(operation: Operation, manner: Manner) -> Operation:
         return operation
     guest_until = time.time() + manner.guest_seconds
     return replace(operation, guest_until=guest_until, then_force=manner.mode is StopMode.AUTO)
+
+
+def _definition(environment: Environment) -> str:
+    """Everything that the file says about an environment: a session must not outlive a change of it."""
+    return repr(environment)
 
 
 def _driver_class(environment: Environment) -> type[Driver]:

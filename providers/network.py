@@ -47,6 +47,9 @@ class Network:
         return environment.ca_file or self.ca_bundle or True
 
 
+_PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
 def network_from(environ: Mapping[str, str], *, connect_timeout_seconds: float, read_timeout_seconds: float) -> Network:
     """The network that the customary variables describe, in upper or lower case (lower case wins, as in curl)."""
 
@@ -62,6 +65,24 @@ def network_from(environ: Mapping[str, str], *, connect_timeout_seconds: float, 
         no_proxy=read("no_proxy", "NO_PROXY"),
         ca_bundle=read("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
     )
+
+
+def proxy_faults(environ: Mapping[str, str]) -> list[str]:
+    """Return one line for each proxy variable that cannot work. The lines do not quote values: these hold passwords."""
+    faults = []
+    for name in _PROXY_VARIABLES:
+        value = environ.get(name)
+        if value and not _is_proxy(value):
+            faults.append(f"{name}: must be the URL of a proxy such as http://proxy.example:3128 (http or https).")
+    return faults
+
+
+def _is_proxy(url: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _bypassed(url: urllib.parse.SplitResult, no_proxy: str) -> bool:

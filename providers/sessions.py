@@ -14,11 +14,10 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from multiprocessing import util
 from typing import Generic, Protocol, TypeVar
 
 from providers.credentials import Credentials
@@ -44,6 +43,7 @@ class _Entry(Generic[S]):
     """One session: being opened, or open. It is closed when it was put out and its last user has gone."""
 
     key: bytes
+    environment: str
     opening: Future[S] = field(default_factory=Future)
     created: float = field(default_factory=time.monotonic)
     used: float = field(default_factory=time.monotonic)
@@ -78,7 +78,7 @@ class SessionStore(Generic[S]):
         requests with a wrong secret must not become many wrong log-ins.
         """
         key = self._key(environment, credentials)
-        entry, first = self._enter(key)
+        entry, first = self._enter(key, environment)
         try:
             if first:
                 self._open(entry, open_)
@@ -92,6 +92,12 @@ class SessionStore(Generic[S]):
             entry = self._entries.get(self._key(environment, credentials))
         if entry is not None:
             self._put_out([entry])
+
+    def evict_others(self, environments: Collection[str]) -> None:
+        """Forget the sessions of all environments but these; each is closed when its last user has gone."""
+        with self._lock:
+            entries = [entry for entry in self._entries.values() if entry.environment not in environments]
+        self._put_out(entries)
 
     def close(self) -> None:
         """Close every session that nobody is using, and the others when they are given back."""
@@ -110,7 +116,7 @@ class SessionStore(Generic[S]):
             digest.update(len(raw).to_bytes(4, "big") + raw)
         return digest.digest()
 
-    def _enter(self, key: bytes) -> tuple[_Entry[S], bool]:
+    def _enter(self, key: bytes, environment: str) -> tuple[_Entry[S], bool]:
         """The entry under `key`, marked as in use, and whether the caller is the one who must open it."""
         # The others' is the sweep's business: to log out from a cloud that hangs would take this caller's time.
         self._put_out([entry for entry in self._expired() if entry.key == key])
@@ -118,7 +124,7 @@ class SessionStore(Generic[S]):
             entry = self._entries.get(key)
             first = entry is None
             if entry is None:
-                entry = self._entries[key] = _Entry(key)
+                entry = self._entries[key] = _Entry(key, environment)
             self._entries.move_to_end(key)
             entry.users += 1
             entry.used = time.monotonic()
@@ -129,18 +135,16 @@ class SessionStore(Generic[S]):
         return entry, first
 
     def _attend(self) -> ExitStack:
-        """See to it that sessions are closed when nobody asks for one any more; what is returned ends that.
+        """Close expired sessions in the background, and all of them when the interpreter exits, until this is closed.
 
-        Begun with the first session and not with the store, as a server's worker is a fork of the process that made
-        the store: threads stay behind there, and so do multiprocessing's finalizers. A worker ends by those and
-        without atexit, any other process by atexit.
+        Starts with the first session: a worker process is a fork of the process that made the store, and a fork
+        has no threads.
         """
         attendance, closing = ExitStack(), threading.Event()
         threading.Thread(target=self._sweep, args=(closing,), name="sessions", daemon=True).start()
         attendance.callback(closing.set)
         atexit.register(self.close)
         attendance.callback(atexit.unregister, self.close)
-        attendance.callback(util.Finalize(None, self.close, exitpriority=10).cancel)
         return attendance
 
     def _sweep(self, closing: threading.Event) -> None:

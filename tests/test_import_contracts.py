@@ -26,6 +26,7 @@ PROJECT_LAYERS = "Layers: cloudvm_project"
 VMS_LAYERS = "Layers: vms"
 PROVIDERS_LAYERS = "Layers: providers"
 SANDBOX_LAYERS = "Layers: providers.sandbox"
+SERVER_LAYERS = "Layers: vms.server"
 CATALOGUE = "Only the catalogue imports a cloud"
 SANDBOX = "Nothing imports the sandbox"
 SIMULATOR = "A simulator shares no code with its driver"
@@ -72,12 +73,14 @@ PROBES = {
         {
             "cloudvm_project/probe.py": "",
             "vms/probe.py": "",
+            "vms/server/probe.py": "",
             "providers/probe/__init__.py": "",
             "providers/sandbox/probe.py": "",
         },
         {
             PROJECT_LAYERS: ("- cloudvm_project.probe",),
             VMS_LAYERS: ("- vms.probe",),
+            SERVER_LAYERS: ("- vms.server.probe",),
             PROVIDERS_LAYERS: ("- providers.probe",),
             SANDBOX_LAYERS: ("- providers.sandbox.probe",),
         },

@@ -104,7 +104,7 @@ def enforce(request: HttpRequest) -> None:
         reason = check.process_view(request, _nothing, (), {})
     except RequestDataTooBig:
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        raise Problem(ErrorCode.INVALID_REQUEST, f"The form is larger than {limit:,} bytes.") from None
+        raise Problem(ErrorCode.INVALID_REQUEST, f"The form is larger than {limit:,} bytes.", status=413) from None
     except (TooManyFieldsSent, TooManyFilesSent):
         raise Problem(ErrorCode.INVALID_REQUEST, "The form has too many fields.") from None
     except (MultiPartParserError, BadRequest):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import threading
+from functools import cache
+from typing import Any
 
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
@@ -19,16 +21,27 @@ CONTENT_SECURITY_POLICY = (
 )
 
 
-class OnceGenerator(SchemaGenerator):
-    """Makes the schema once in a process: it takes a tenth of a second, and is the same for every caller."""
+_lock = threading.Lock()
 
-    _made: ClassVar[dict[str, Any] | None] = None
+
+def generate_schema() -> dict[str, Any]:
+    """Return the schema, the same for every caller. Generate it on the first call, which takes 0.1 seconds."""
+    # drf-spectacular keeps state per process, so two threads must not generate at once.
+    with _lock:
+        return _generate()
+
+
+@cache
+def _generate() -> dict[str, Any]:
+    schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call] # drf-spectacular is untyped
+    return schema
+
+
+class OnceGenerator(SchemaGenerator):
+    """Generator whose schema is generated once per process; nobody may change it."""
 
     def get_schema(self, request: Request | None = None, public: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - the base class's
-        """The schema; nobody may change it."""
-        if OnceGenerator._made is None:
-            OnceGenerator._made = super().get_schema(request=None, public=True)  # type: ignore[no-untyped-call] # drf-spectacular is untyped
-        return OnceGenerator._made
+        return generate_schema()
 
 
 class SchemaView(SpectacularAPIView):

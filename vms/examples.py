@@ -47,13 +47,13 @@ _DETAILS = {
 }
 
 
-def problem(code: ErrorCode) -> dict[str, object]:
-    """A problem document of one kind."""
+def problem(code: ErrorCode, status: int | None = None) -> dict[str, object]:
+    """A problem document of one kind; `status` is given where it differs from the kind's."""
     kind = KINDS[code]
     document: dict[str, object] = {
         "type": f"/problems/{code.value}",
         "title": kind.title,
-        "status": kind.status,
+        "status": status or kind.status,
         "detail": _DETAILS.get(code, str(entry(code)["meaning"])),
         "instance": "/vm",
         "code": code.value,

@@ -19,11 +19,14 @@ from vms.catalogue import TEXTS
 from vms.pages import Page, problem_page
 from vms.problems import MEDIA_TYPE, Problem, problem_response, unexpected
 from vms.renderers import wants_page
+from vms.service import pinned_service
 
 _logger = logging.getLogger("cloudvm.request")
 
 # Asked by whoever watches the process, by address and without TLS as often as not.
 PROBES = frozenset({"/livez", "/readyz"})
+# The variable of the WSGI environ that holds the `Problem` of a request that the server refuses.
+REFUSAL = "cloudvm.refusal"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # What an error means that was not written by us, where its status says more than whose fault it is.
 _CODES = {404: ErrorCode.NOT_FOUND, 405: ErrorCode.METHOD_NOT_ALLOWED}
@@ -41,7 +44,8 @@ class RequestMiddleware:
         with tracing(Trace(_request_id(request))) as trace:
             if _came_by_tls(request):
                 request.META["wsgi.url_scheme"] = "https"
-            response = self._get_response(request)
+            with pinned_service():
+                response = self._get_response(request)
             _add_headers(response, trace)
             _log(request, response, trace)
             return response
@@ -62,7 +66,7 @@ class GuardMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Pass a request on, or say what is wrong with it."""
-        problem = next(_objections(request), None)
+        problem = request.META.get(REFUSAL) or next(_objections(request), None)
         if problem is not None:
             response = problem_response(problem, request)
         else:

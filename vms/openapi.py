@@ -98,7 +98,9 @@ def _problems() -> Responses:
             ProblemOut,
             description=", ".join(f"`{code}`: {KINDS[code].title}" for code in codes),
             examples=[
-                OpenApiExample(code.value, examples.problem(code), response_only=True, status_codes=[str(status)])
+                OpenApiExample(
+                    code.value, examples.problem(code, status), response_only=True, status_codes=[str(status)]
+                )
                 for code in codes
             ],
         )

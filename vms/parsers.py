@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import IO, Any, NoReturn
 
 from django.conf import settings
@@ -13,6 +14,12 @@ from rest_framework.parsers import BaseParser
 from vms.files.reading import DuplicateKeyError, without_duplicates
 
 DEEPEST = 8
+
+
+class BodyTooLargeError(ParseError):
+    """The body is over the limit."""
+
+    status_code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 class StrictJSONParser(BaseParser):
@@ -35,7 +42,7 @@ class StrictJSONParser(BaseParser):
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         body = stream.read(limit + 1)
         if len(body) > limit:
-            raise ParseError(f"The body is larger than {limit:,} bytes.")
+            raise BodyTooLargeError(f"The body is larger than {limit:,} bytes.")
         try:
             content: object = json.loads(
                 body.decode(), object_pairs_hook=without_duplicates, parse_constant=_refuse_constant

@@ -71,15 +71,20 @@ KINDS: Mapping[ErrorCode, Kind] = MappingProxyType(
 )
 
 
-# Where such a name stands in the path, its absence is a 404.
-NAMED_IN_PATHS = (ErrorCode.ENVIRONMENT_NOT_FOUND, ErrorCode.MACHINETYPE_NOT_FOUND)
+# Statuses that some errors have besides their kind's own: a name in the path that does not exist is a 404, a request
+# that arrives too slowly a 408, a body that is too large a 413.
+_OTHER_STATUSES: Mapping[int, tuple[ErrorCode, ...]] = MappingProxyType(
+    {
+        404: (ErrorCode.ENVIRONMENT_NOT_FOUND, ErrorCode.MACHINETYPE_NOT_FOUND),
+        408: (ErrorCode.INVALID_REQUEST,),
+        413: (ErrorCode.INVALID_REQUEST,),
+    }
+)
 
 CODES_BY_STATUS: Mapping[int, tuple[ErrorCode, ...]] = MappingProxyType(
     {
-        status: tuple(
-            code for code in KINDS if KINDS[code].status == status or (status == 404 and code in NAMED_IN_PATHS)
-        )
-        for status in sorted({kind.status for kind in KINDS.values()})
+        status: tuple(code for code in KINDS if KINDS[code].status == status or code in _OTHER_STATUSES.get(status, ()))
+        for status in sorted({*_OTHER_STATUSES, *(kind.status for kind in KINDS.values())})
     }
 )
 
@@ -87,7 +92,7 @@ CODES_BY_STATUS: Mapping[int, tuple[ErrorCode, ...]] = MappingProxyType(
 class Problem(Exception):  # noqa: N818 - RFC 9457's own word
     """One thing that went wrong with a request, raised anywhere in the HTTP side.
 
-    `status` differs from the kind's only where a name stands in the path and is not found.
+    `status` is given where it differs from the kind's.
     """
 
     def __init__(
@@ -117,11 +122,8 @@ def problem_response(problem: Problem, request: HttpRequest) -> HttpResponse:
 def provider_response(error: ProviderError, request: HttpRequest) -> HttpResponse:
     """The answer for what happened on the cloud side."""
     response = _response(provider_document(error, request))
-    seconds = error.retry_after_seconds
-    if seconds is None and response.status_code in {429, 503}:
-        seconds = DEFAULT_RETRY_SECONDS
-    if seconds is not None:
-        response["Retry-After"] = whole_seconds(seconds)
+    if error.retry_after_seconds is not None:
+        response["Retry-After"] = whole_seconds(error.retry_after_seconds)
     return response
 
 
@@ -167,7 +169,7 @@ def _problem(error: Exception) -> Problem:
             faults = _field_faults(error.detail)
             problem = Problem(ErrorCode.INVALID_REQUEST, in_one_line(faults), faults)
         case exceptions.ParseError():
-            problem = Problem(ErrorCode.INVALID_REQUEST, str(error.detail))
+            problem = Problem(ErrorCode.INVALID_REQUEST, str(error.detail), status=error.status_code)
         case _:
             _logger.error("unexpected %s", type(error).__name__, exc_info=error)
             problem = _internal()
@@ -219,4 +221,6 @@ def _response(document: dict[str, object]) -> HttpResponse:
     response = HttpResponse(to_json(document), status=int(str(document["status"])), content_type=MEDIA_TYPE)
     if response.status_code == 401:
         response["WWW-Authenticate"] = CHALLENGE
+    if response.status_code in {429, 503}:
+        response["Retry-After"] = whole_seconds(DEFAULT_RETRY_SECONDS)
     return response

@@ -1,10 +1,12 @@
-"""The one thing that a process keeps: its registries and its cloud side, made from the settings when first needed."""
+"""The service of a process: its registries, its cloud side and its sign-in attempts; started once, reloaded at will."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import lru_cache
-from pathlib import Path
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 
 from django.conf import settings
 from rest_framework.request import Request
@@ -13,8 +15,7 @@ from providers.credentials import Credentials
 from providers.deadline import Deadline
 from providers.domain import Environment, MachineType
 from providers.errors import ErrorCode
-from providers.gateway import Backends, Gateway, Limits
-from providers.network import Network
+from providers.gateway import Backends, Gateway
 from vms.attempts import Attempts
 from vms.problems import Problem
 from vms.registries import Registries, load_registries
@@ -88,21 +89,71 @@ class Service:
         return self.backends.gateway(environment, credentials, deadline)
 
 
-def current_service() -> Service:
-    """The service as the settings describe it, made once for each.
+def read_registries() -> Registries:
+    """Read the files that the settings name.
+
+    Raises:
+        RegistryError: with every fault of both files.
+
+    """
+    return load_registries(settings.CLOUDVM_ENVIRONMENTS_FILE, settings.CLOUDVM_MACHINETYPES_FILE)
+
+
+def start_service() -> Service:
+    """Make the service of this process from the settings. Call this before the first request.
+
+    Worker processes must be forks of the process that calls it: they count sign-in attempts together.
 
     Raises:
         RegistryError: the files cannot be used.
 
     """
-    return _make(
-        settings.CLOUDVM_ENVIRONMENTS_FILE,
-        settings.CLOUDVM_MACHINETYPES_FILE,
-        settings.CLOUDVM_NETWORK,
-        settings.CLOUDVM_LIMITS,
-    )
+    _process.service = Service(read_registries(), Backends(settings.CLOUDVM_NETWORK, settings.CLOUDVM_LIMITS))
+    return _process.service
 
 
-@lru_cache(maxsize=8)
-def _make(environments_file: Path, machinetypes_file: Path, network: Network, limits: Limits) -> Service:
-    return Service(load_registries(environments_file, machinetypes_file), Backends(network, limits))
+def reload_service() -> Service:
+    """Read the files again and use them from the next request on. Keep sessions of unchanged environments.
+
+    Raises:
+        RegistryError: the files cannot be used; the service stays as it is.
+
+    """
+    registries = read_registries()
+    with _process.lock:
+        service = _process.service = replace(_started_service(), registries=registries)
+    service.backends.evict_others(registries.environments.values())
+    return service
+
+
+def current_service() -> Service:
+    """Return the service of the current request, or of the process outside of requests."""
+    return _pinned.get() or _started_service()
+
+
+@contextmanager
+def pinned_service() -> Iterator[None]:
+    """Let the current request keep its registries when the files are reloaded meanwhile."""
+    token = _pinned.set(_started_service())
+    try:
+        yield
+    finally:
+        _pinned.reset(token)
+
+
+def _started_service() -> Service:
+    if _process.service is None:
+        raise RuntimeError("start_service was not called in this process")
+    return _process.service
+
+
+@dataclass
+class _Process:
+    """The service of this process, once it is started. The lock serialises reloads."""
+
+    service: Service | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_process = _Process()
+_pinned: ContextVar[Service | None] = ContextVar("cloudvm_service", default=None)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import socket
 
 
-def free_address(host: str, port: int) -> str:
-    """The IP address of a host on which nobody listens yet.
-
-    The server shares ports: a second one would start, and take half of the first one's requests in silence.
+def bind(host: str, port: int) -> socket.socket:
+    """Return a TCP socket that is bound to an address of this machine.
 
     Raises:
-        OSError: somebody listens there, or nobody can.
+        OSError: the address is in use, or is not one of this machine.
 
     """
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind) as probe:
-        # As the server does: what an earlier one left to time out stops nobody.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)
-    return str(address[0])
+    bound = socket.socket(family, kind)
+    try:
+        # Connections of an earlier server that wait for their time-out do not block the address.
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return bound

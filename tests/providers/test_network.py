@@ -4,7 +4,7 @@ import pytest
 
 from providers.aws import CLOUD
 from providers.domain import Environment
-from providers.network import Network, network_from
+from providers.network import Network, network_from, proxy_faults
 
 
 def network(**environ: str) -> Network:
@@ -27,6 +27,30 @@ def network(**environ: str) -> Network:
 def test_proxies_are_those_of_the_variables(environ: dict[str, str], expected: dict[str, str]) -> None:
     """In upper and lower case, which wins."""
     assert network(**environ).proxies("https://ec2.example") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "works"),
+    [
+        ("http://proxy.example:3128", True),
+        ("https://user:secret@proxy.example", True),
+        ("http://[fd00::1]:3128/", True),
+        ("", True),
+        ("proxy.example", False),
+        ("proxy.example:3128", False),
+        ("//proxy.example:3128", False),
+        ("http://:3128", False),
+        ("http://proxy.example:port", False),
+        ("http://proxy.example:0", False),
+        ("http://[fd00::1", False),
+        ("socks5h://proxy.example:1080", False),
+        ("ftp://proxy.example", False),
+    ],
+)
+def test_proxy_faults_names_the_variable_of_a_url_that_cannot_work(value: str, works: bool) -> None:  # noqa: FBT001 - a case
+    """The drivers speak HTTP to a proxy, in plain or over TLS."""
+    for name in ("HTTP_PROXY", "https_proxy", "ALL_PROXY"):
+        assert [fault.partition(":")[0] for fault in proxy_faults({name: value})] == ([] if works else [name])
 
 
 @pytest.mark.parametrize(

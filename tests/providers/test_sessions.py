@@ -1,9 +1,7 @@
 """Sessions: one log-in at a time, never shared between callers, bounded in number and age."""
 
-import multiprocessing
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -22,17 +20,6 @@ class Session:
     def close(self) -> None:
         """Close."""
         self.closed += 1
-
-
-class Told:
-    """Something whose closing is written down."""
-
-    def __init__(self, ending: str) -> None:
-        self._ending = Path(ending)
-
-    def close(self) -> None:
-        """Close."""
-        self._ending.write_text("closed")
 
 
 def caller(number: int) -> Credentials:
@@ -135,6 +122,17 @@ def test_evict_while_in_use_closes_when_the_last_user_has_gone() -> None:
             assert use(store) is not first
         assert first.closed == 0
     assert first.closed == 1
+
+
+def test_evict_others_closes_the_sessions_of_all_other_environments() -> None:
+    """The files were reloaded, and an environment has changed or vanished. A session in use is closed after it."""
+    store: SessionStore[Session] = SessionStore()
+    kept, gone = use(store, environment="kept"), use(store, environment="gone")
+    with store.lease("changed", ONE, Session) as changed:
+        store.evict_others({"kept", "new"})
+        assert (kept.closed, gone.closed, changed.closed) == (0, 1, 0)
+    assert changed.closed == 1
+    assert use(store, environment="kept") is kept
 
 
 def test_evict_while_opening_closes_after_use() -> None:
@@ -283,20 +281,3 @@ def test_session_that_nobody_uses_is_closed_without_another_request() -> None:
         time.sleep(0.01)
     assert (session.closed, len(store)) == (1, 0)
     store.close()
-
-
-def work(store: SessionStore[Told], ending: str) -> None:
-    """What a worker does: take a session, give it back, and end."""
-    with store.lease("e", ONE, lambda: Told(ending)):
-        pass
-
-
-def test_session_of_a_worker_is_closed_at_its_end(tmp_path: Path) -> None:
-    """A worker is a fork, with a store that was made before it; multiprocessing ends it without atexit."""
-    ending = tmp_path / "ending"
-    store: SessionStore[Told] = SessionStore()
-    worker = multiprocessing.get_context("fork").Process(target=work, args=(store, str(ending)))
-    worker.start()
-    worker.join(20)
-    assert worker.exitcode == 0
-    assert ending.read_text() == "closed"

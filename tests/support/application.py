@@ -2,8 +2,26 @@
 
 from functools import cache
 
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.test import Client
 from django.test.client import ClientHandler
+
+from vms.service import start_service
+
+start_service()
+
+
+@receiver(setting_changed)
+def _restart_service(setting: str, **_: object) -> None:
+    """Make the service again when a test changes what it is made from."""
+    if setting in {
+        "CLOUDVM_ENVIRONMENTS_FILE",
+        "CLOUDVM_MACHINETYPES_FILE",
+        "CLOUDVM_NETWORK",
+        "CLOUDVM_LIMITS",
+    }:
+        start_service()
 
 
 @cache

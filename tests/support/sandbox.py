@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SERVER_KEY = "a key for tests of the server"
+SERVER_KEY = "a key for tests of the server, long enough"
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 

@@ -90,6 +90,7 @@ def test_check_with_an_environment_that_cannot_be_used_warns_of_it(tmp_path: Pat
 def test_check_without_a_secret_key_asks_for_one() -> None:
     """Blank is none; in debug one is made up."""
     assert "CLOUDVM_SECRET_KEY is not set" in told(manage("check", CLOUDVM_SECRET_KEY=" "))
+    assert "CLOUDVM_SECRET_KEY has 31 characters" in told(manage("check", CLOUDVM_SECRET_KEY="k" * 31))
     assert manage("check", CLOUDVM_SECRET_KEY="", CLOUDVM_DEBUG="true").returncode == 0
 
 
@@ -167,6 +168,48 @@ def test_wsgi_start_with_a_fault_ends_with_a_line(name: str, value: str) -> None
     """A server that is started without `manage.py` does not start either."""
     (line,) = told(run("-c", "import cloudvm_project.wsgi", **{name: value})).splitlines()
     assert value in line
+
+
+PROXY = "must be the URL of a proxy such as http://proxy.example:3128"
+UNUSABLE = {
+    "CLOUDVM_SECRET_KEY": ("abc", "CLOUDVM_SECRET_KEY has 3 characters and needs at least 32."),
+    "HTTPS_PROXY": ("proxy.example:3128", f"HTTPS_PROXY: {PROXY}"),
+    "http_proxy": ("http://", f"http_proxy: {PROXY}"),
+    "HTTP_PROXY": ("http://proxy.example:99999", f"HTTP_PROXY: {PROXY}"),
+    "ALL_PROXY": ("socks5://user:canary-s3cr3t@proxy.example:1080", f"ALL_PROXY: {PROXY}"),
+    "REQUESTS_CA_BUNDLE": ("/nothing.pem", "/nothing.pem cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_serve_with_an_unusable_variable_ends_with_a_line(name: str) -> None:
+    """It names the variable, and quotes no value that may hold a secret."""
+    value, words = UNUSABLE[name]
+    proxies = {each: "" for each in UNUSABLE if each.lower().endswith("_proxy")}
+    done = manage("serve", **{**proxies, name: value})
+    (line,) = told(done).splitlines()
+    assert words in line
+    assert "canary-s3cr3t" not in line
+
+
+CHUNKED_REQUEST = """
+import io, sys
+from cloudvm_project.wsgi import application
+environ = {
+    "REQUEST_METHOD": "POST", "PATH_INFO": "/vm", "QUERY_STRING": "", "HTTP_HOST": "localhost", "REMOTE_ADDR": "",
+    "SERVER_NAME": "", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "wsgi.url_scheme": "http",
+    "CONTENT_TYPE": "application/json", "HTTP_AUTHORIZATION": "Bearer a2V5OnNlY3JldA==",
+    "wsgi.input": io.BytesIO(b'{"name": "a", "environment": "nowhere", "machinetype": "m"}'),
+    "wsgi.input_terminated": True, "wsgi.errors": sys.stderr,
+}
+print(b"".join(application(environ, lambda status, headers: None)).decode())
+"""
+
+
+def test_wsgi_application_reads_chunks_under_another_server() -> None:
+    """Such a server passes a body whose length it does not know."""
+    done = run("-c", CHUNKED_REQUEST)
+    assert json.loads(done.stdout)["code"] == "environment_not_found", done.stderr
 
 
 @pytest.mark.parametrize(

@@ -365,4 +365,4 @@ def test_create_with_a_form_that_is_too_large_is_refused(signed_in: Browser, clo
     """Signed in or not, and without a fault of ours."""
     typed = {**TYPED, "cloud_init": "x" * 1_100_000}
     for browser in (signed_in, Browser()):
-        assert browser.send("/create?environment=main", typed).status == 400
+        assert browser.send("/create?environment=main", typed).status == 413

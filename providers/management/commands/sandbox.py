@@ -26,7 +26,7 @@ from typing import Any, NoReturn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from providers.management.addresses import free_address
+from providers.management.addresses import bind
 
 ACCESS_KEY = "demo@sandbox"
 SECRET = "demo"  # noqa: S105 - known to everybody, and good for nothing but the sandbox
@@ -64,8 +64,8 @@ class Command(BaseCommand):
         """Start everything, say how to use it, and wait."""
         environments = _chosen(_all(), options["only"])
         _refuse_taken(options["port"])
-        # Ctrl-C, too: a shell starts what it puts into the background with SIGINT ignored.
-        for number in (signal.SIGINT, signal.SIGTERM):
+        # SIGINT too: a shell starts background commands with SIGINT ignored. SIGHUP: the terminal is closed.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
         try:
             with _simulators([_cloud(environment) for environment in environments]) as simulators:
@@ -81,7 +81,7 @@ class Command(BaseCommand):
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
-    """Both signals end the command in the same way."""
+    """End the command in the same way on each signal."""
     raise KeyboardInterrupt
 
 
@@ -105,7 +105,7 @@ def _port(text: str) -> int:
 def _refuse_taken(port: int) -> None:
     """Find out before the clouds start; and a server that is there already would be taken for ours, as it answers."""
     try:
-        free_address("127.0.0.1", port)
+        bind("127.0.0.1", port).close()
     except OSError as error:
         raise CommandError(
             f"The API cannot listen on port {port}: {error.strerror}. Name another one with --port."
@@ -148,7 +148,7 @@ def _simulators(clouds: list[str]) -> Iterator[Simulators]:
 
 
 def _variables(environments: list[dict[str, Any]], simulators: Simulators) -> dict[str, str]:
-    """The API's process environment; the caller's own settings of it (deadlines, logs) stay."""
+    """Return the API's process environment. The user's settings stay, except proxies: they cannot reach loopback."""
     file = simulators.ca_file.parent / "environments.json"
     placed = [
         {**environment, "url": simulators.urls[environment["name"]], "ca_file": simulators.ca_file.name}
@@ -158,13 +158,10 @@ def _variables(environments: list[dict[str, Any]], simulators: Simulators) -> di
     return {
         "CLOUDVM_LOG_FORMAT": "text",
         "CLOUDVM_LOG_LEVEL": "WARNING",
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")},
         "CLOUDVM_ENVIRONMENTS_FILE": str(file),
         "CLOUDVM_MACHINETYPES_FILE": str(_fixtures() / "machinetypes.json"),
         "CLOUDVM_SECRET_KEY": secrets.token_urlsafe(50),
-        # A proxy cannot reach our loopback.
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
     }
 
 

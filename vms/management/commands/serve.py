@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import signal
-import ssl
-import threading
+import gc
+import logging
+import resource
+import socket
+import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
 from pathlib import Path
@@ -14,37 +15,51 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from granian.constants import Interfaces
-from granian.log import LogLevels
-from granian.server.mp import MPServer
 
-from providers.management.addresses import free_address
+from providers.management.addresses import bind
 from providers.work import CLEAN_UP_SECONDS
+from vms import service
+from vms.registries import RegistryError
+from vms.server.application import Application, import_sdks, make_application, start_warm_up
+from vms.server.front import Front, Limits
+from vms.server.http import BACKLOG, HTTPServer, tune_listener
+from vms.server.supervisor import Supervisor
+from vms.server.tls import Certificate, CertificateError
+from vms.server.worker import Worker
 
-STOPS = (signal.SIGTERM, signal.SIGINT)
-TELL_AGAIN_SECONDS = 1.0
+_logger = logging.getLogger("cloudvm.server")
 
 
 class Command(BaseCommand):
-    """Runs until it is told to stop (Ctrl-C or SIGTERM), finishing the requests that are under way."""
+    """Serves until SIGTERM or Ctrl-C, then finishes the requests in flight. SIGHUP reloads the files."""
 
-    help = "Run the API under granian (WSGI)."
-    requires_system_checks = "__all__"
+    help = "Run the API under the production server."
+    # `make_application` makes those that matter.
+    requires_system_checks: tuple[str, ...] = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The command's options."""
+        """Declare the options."""
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
         parser.add_argument("--port", type=_number(1, 65_535), default=8080, help="port to listen on (default: 8080)")
         parser.add_argument("--workers", type=_number(1, 256), default=2, help="processes (default: 2)")
         parser.add_argument(
-            "--threads", type=_number(1, 4096), default=64, help="requests at once in a process (default: 64)"
+            "--threads",
+            type=_number(1, 4096),
+            default=Limits.threads,
+            help=f"requests at once per process; a further one is answered 503 (default: {Limits.threads})",
+        )
+        parser.add_argument(
+            "--shutdown-delay",
+            type=_number(0, 3600),
+            default=0,
+            help="seconds for which /readyz is 503 before the server stops to listen (default: 0)",
         )
         parser.add_argument(
             "--stop-timeout",
             type=_number(1, 86_400),
-            help="seconds that requests under way may take when it is told to stop (default: as long as any may take)",
+            help="seconds that requests in flight may take after that (default: as long as any may take)",
         )
-        parser.add_argument("--quiet", action="store_true", help="do not say where it listens")
+        parser.add_argument("--quiet", action="store_true", help="do not print the address")
         parser.add_argument("--tls-cert", type=Path, help="certificate file, to serve https")
         parser.add_argument("--tls-key", type=Path, help="the certificate's private key file")
 
@@ -55,59 +70,76 @@ class Command(BaseCommand):
             CommandError: the address cannot be listened on, or the certificate cannot be used.
 
         """
-        address = _free_address(options["host"], options["port"])
-        _check_certificate(options["tls_cert"], options["tls_key"])
+        certificate = _certificate(options["tls_cert"], options["tls_key"])
+        listener = _listener(options["host"], options["port"])
+        application = make_application()
+        _raise_file_limit()
         _bound_arenas()
-        os.register_at_fork(before=_hold_stops, after_in_parent=_let_stops_through, after_in_child=_stop_at_once)
-        scheme = "https" if options["tls_cert"] else "http"
+        scheme = "https" if certificate else "http"
         if not options["quiet"]:
             self.stdout.write(f"CloudVM API on {scheme}://{options['host']}:{options['port']} (Ctrl-C stops it)")
             self.stdout.flush()
-        StubbornServer(
-            "cloudvm_project.wsgi:application",
-            address=address,
-            port=options["port"],
-            interface=Interfaces.WSGI,
-            websockets=False,
-            workers=options["workers"],
-            blocking_threads=options["threads"],
-            ssl_cert=options["tls_cert"],
-            ssl_key=options["tls_key"],
-            log_dictconfig=settings.LOGGING,
-            # What it has to say below that is the comings and goings of workers.
-            log_level=LogLevels.error,
-            working_dir=settings.BASE_DIR,
-            respawn_failed_workers=True,
-            # No request takes longer, what a failed create leaves included: a worker that is still there hangs.
-            workers_kill_timeout=options["stop_timeout"]
-            or int(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS + CLEAN_UP_SECONDS) + 1,
-        ).serve()
+        worker = Worker(
+            make_server=lambda: _server(application, Limits(threads=options["threads"]), listener, certificate),
+            on_start=start_warm_up,
+            reload=lambda: _reload_worker(certificate),
+            on_end=service.current_service().backends.close,
+            shutdown_delay_seconds=options["shutdown_delay"],
+        )
+        supervisor = Supervisor(
+            worker,
+            options["workers"],
+            reload=lambda: _reload(certificate),
+            # Nobody must wait for a connection that no worker will accept.
+            on_stop=listener.close,
+            # No request takes longer, the clean-up after a failed create included.
+            stop_timeout_seconds=options["shutdown_delay"]
+            + (options["stop_timeout"] or int(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS + CLEAN_UP_SECONDS) + 1),
+        )
+        # The workers share the pages to which the garbage collector does not write.
+        gc.collect()
+        gc.freeze()
+        sys.exit(supervisor.run())
 
 
-class StubbornServer(MPServer):
-    """granian's server, which tells its workers to stop until they do.
+def _server(
+    application: Application, limits: Limits, listener: socket.socket, certificate: Certificate | None
+) -> tuple[Front, HTTPServer]:
+    front = Front(application, limits)
+    return front, HTTPServer(front, listener, certificate.context if certificate else None)
 
-    A signal that comes just before a worker begins to wait for one is noted there, and does not end the wait: the
-    worker would serve on, and the server wait for it, until it is time to kill it.
+
+def _reload(certificate: Certificate | None) -> bool:
+    """Read the files again. Log every fault, keep what was read before, and return False if there is any.
+
+    The supervisor reads them first: it tells the workers only of good ones, and later workers are its forks.
     """
+    try:
+        if certificate is not None:
+            certificate.check()
+        registries = service.reload_service().registries
+        if certificate is not None:
+            certificate.reload()
+    except RegistryError as error:
+        faults = [str(fault) for fault in error.faults]
+    except CertificateError as error:
+        faults = [str(error)]
+    else:
+        counts = len(registries.environments), len(registries.machine_types)
+        _logger.info("Reloaded the files: %d environments, %d machine types.", *counts)
+        return True
+    for fault in faults:
+        _logger.error("The files are not reloaded. %s", fault)
+    return False
 
-    def _stop_workers(self) -> None:
-        stopped = threading.Event()
-        threading.Thread(target=self._tell_again, args=(stopped,), daemon=True).start()
-        try:
-            super()._stop_workers()  # type: ignore[no-untyped-call] # granian's own
-        finally:
-            stopped.set()
 
-    def _tell_again(self, stopped: threading.Event) -> None:
-        while not stopped.wait(TELL_AGAIN_SECONDS):
-            for worker in tuple(self.wrks):
-                # One that is finishing its requests goes on with that.
-                worker.terminate()  # type: ignore[no-untyped-call] # granian's own
+def _reload_worker(certificate: Certificate | None) -> None:
+    if _reload(certificate):
+        import_sdks(service.current_service().registries.environments)
 
 
 def _number(least: int, most: int) -> Callable[[str], int]:
-    """How an option is read that is a whole number in a range."""
+    """Return a parser of whole numbers in a range."""
 
     def read(text: str) -> int:
         if not text.isdecimal() or not least <= int(text) <= most:
@@ -117,53 +149,40 @@ def _number(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
-def _free_address(host: str, port: int) -> str:
+def _listener(host: str, port: int) -> socket.socket:
     try:
-        return free_address(host, port)
+        listener = bind(host, port)
+        tune_listener(listener)
+        # Already here, so that a second server on the same address fails.
+        listener.listen(BACKLOG)
     except OSError as error:
         raise CommandError(f"Cannot listen on {host}, port {port}: {error.strerror}.") from None
+    return listener
 
 
-def _check_certificate(cert: Path | None, key: Path | None) -> None:
+def _certificate(cert: Path | None, key: Path | None) -> Certificate | None:
     if cert is None and key is None:
-        return
+        return None
     if cert is None or key is None:
         raise CommandError("--tls-cert and --tls-key go together.")
-    for file in (cert, key):
-        if not file.is_file():
-            raise CommandError(f"{file} is no file.")
     try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key, password="")
-    except (OSError, ValueError) as error:
-        raise CommandError(f"{cert} and {key} are no certificate and its key in PEM form: {error}.") from None
+        return Certificate(cert, key)
+    except CertificateError as error:
+        raise CommandError(str(error)) from None
 
 
-def _hold_stops() -> None:
-    """Before a fork: what comes now waits until both processes know what to do with it; Python would drop it."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-
-
-def _let_stops_through() -> None:
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-
-
-def _stop_at_once() -> None:
-    """In a worker that is still starting: let it end when it is told to stop.
-
-    Until it has handlers of its own it inherits the server's, which would note the signal where nobody looks: the
-    worker would go on, and the server would wait for it.
-    """
-    for number in STOPS:
-        signal.signal(number, signal.SIG_DFL)
-    _let_stops_through()
+def _raise_file_limit() -> None:
+    """Allow as many connections as the system does: the default limit is 1,024 files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _bound_arenas() -> None:
-    """Let glibc keep two heaps: else each thread gets one of its own and keeps what a long list once took of it.
+    """Let glibc keep two heaps: each thread would get one of its own, and keep what a long list once needed.
 
-    The workers are forks of this process and inherit it. (The same as MALLOC_ARENA_MAX=2, see mallopt(3).)
+    The workers are forks of this process and inherit it. Same as MALLOC_ARENA_MAX=2, see mallopt(3).
     """
     m_arena_max = -8
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have no such thing
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only
     if mallopt is not None:
         mallopt(m_arena_max, 2)

@@ -1,0 +1,259 @@
+"""What the server refuses before Django sees it: requests that are too slow, too large or too many."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import uvloop
+from django.core.wsgi import get_wsgi_application
+
+from tests.conformance.proxmox import ProxmoxHarness
+from tests.support.api import bearer
+from tests.support.server import Reply, Server, read_reply
+from tests.support.waiting import wait_until
+from tests.vms.server.conftest import Serve
+from vms.server.front import Front, Limits
+from vms.server.http import HTTPServer
+
+POST = b"POST /vm HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+QUICK = Limits(threads=2, header_seconds=0.5, body_idle_seconds=0.5, body_seconds=1.0, body_bytes=1000)
+
+
+@contextmanager
+def served(limits: Limits) -> Iterator[int]:
+    """Serve the application within these limits in a thread, and yield the port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port: int = listener.getsockname()[1]
+    servers: list[HTTPServer] = []
+
+    async def serve() -> None:
+        servers.append(HTTPServer(Front(get_wsgi_application(), limits), listener, None))
+        await servers[0].serve()
+
+    thread = threading.Thread(target=lambda: uvloop.run(serve()))
+    thread.start()
+    wait_until(lambda: bool(servers) and servers[0].started)
+    try:
+        yield port
+    finally:
+        servers[0].stop()
+        thread.join()
+        listener.close()
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Return what comes until the connection is closed, in whichever way."""
+    received = b""
+    try:
+        while data := connection.recv(65536):
+            received += data
+    except ConnectionResetError:
+        pass
+    return received
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """The port of an impatient server."""
+    with served(QUICK) as number:
+        yield number
+
+
+def check_refusal(reply: Reply, status: int, code: str) -> None:
+    """Check that a refusal has what every response has."""
+    assert (reply.status, reply.code) == (status, code)
+    document = json.loads(reply.body)
+    assert document["type"] == f"/problems/{code}"
+    assert document["retryable"] is (status == 503)
+    assert ("retry-after" in reply.headers) is (status == 503)
+    assert "server-timing" in reply.headers
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        POST + b"Content-Length: 100\r\n\r\n",
+        POST + b"Content-Length: 100\r\n\r\n{",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+    ],
+)
+def test_body_that_does_not_arrive_is_a_408(port: int, sent: bytes) -> None:
+    """The connection is closed, as nobody can tell where the next request would begin."""
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(sent)
+        check_refusal(read_reply(connection), 408, "invalid_request")
+    assert 0.4 < time.monotonic() - started < 3
+
+
+def test_body_that_trickles_is_a_408(port: int) -> None:
+    """Each byte comes in time, and the whole does not."""
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(POST + b"Content-Length: 100\r\nX-Request-ID: slow-1\r\n\r\n")
+        for _ in range(6):
+            time.sleep(0.25)
+            try:
+                connection.sendall(b" ")
+            except ConnectionError:
+                break
+        reply = read_reply(connection)
+    check_refusal(reply, 408, "invalid_request")
+    assert reply.headers["x-request-id"] == "slow-1"
+    assert 0.9 < time.monotonic() - started < 4
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /environ", b"GET /environment HTTP/1.1\r\nHost: localhost\r\nX-A: "])
+def test_headers_that_do_not_arrive_close_the_connection(port: int, sent: bytes) -> None:
+    """Without a response: nobody has asked for anything yet."""
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(sent)
+        assert read_all(connection) == b""
+    assert 0.4 < time.monotonic() - started < 3
+
+
+def test_idle_connection_is_closed_after_a_response(port: int) -> None:
+    """A kept connection may be idle for as long as headers may take."""
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert read_all(connection).startswith(b"HTTP/1.1 200 OK")
+    assert 0.4 < time.monotonic() - started < 4
+
+
+def test_headers_without_an_end_close_the_connection(port: int) -> None:
+    """The memory for them is bounded."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"GET /environment HTTP/1.1\r\n")
+        with pytest.raises(ConnectionError):
+            connection.sendall(b"X-A: 1\r\n" * 10_000_000)
+
+
+def test_body_over_the_limit_is_a_413(port: int) -> None:
+    """Whether or not its length is said; also for a client that sends everything before it reads."""
+    for framing, body in (
+        (b"Content-Length: 100000\r\n\r\n", b" " * 100_000),
+        (b"Transfer-Encoding: chunked\r\n\r\n", b"3e8\r\n" + b" " * 1000 + b"\r\n1\r\n \r\n0\r\n\r\n"),
+    ):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(POST + framing + body)
+            reply = read_reply(connection)
+        check_refusal(reply, 413, "invalid_request")
+
+
+def test_body_over_the_limit_is_refused_before_it_is_sent(port: int) -> None:
+    """To a client that asks first, with `Expect: 100-continue`."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(POST + b"Expect: 100-continue\r\nContent-Length: 1001\r\n\r\n")
+        check_refusal(read_reply(connection), 413, "invalid_request")
+
+
+def test_trailer_does_not_become_a_header(port: int) -> None:
+    """RFC 9110, 6.5.1: it would pass a proxy that checks or sets headers."""
+    trailer = b"Authorization: " + bearer("key", "secret").strip().encode()
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        body = b"2\r\n{}\r\n0\r\n" + trailer + b"\r\n\r\n"
+        connection.sendall(POST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+        assert read_reply(connection).code == "credentials_missing"
+
+
+def test_bodies_at_once_have_a_limit_of_their_sum() -> None:
+    """Slow uploads must not fill the memory; small requests are served meanwhile."""
+    with served(Limits(buffered_bytes=1_000_000)) as port:
+        uploads = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(2)]
+        for upload in uploads:
+            upload.sendall(POST + b"Content-Length: 600001\r\n\r\n" + b" " * 600_000)
+        ready = [upload for upload in uploads if not _is_silent(upload)]
+        assert len(ready) == 1
+        check_refusal(read_reply(ready[0]), 503, "unavailable")
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert read_reply(connection).status == 200
+        for upload in uploads:
+            upload.close()
+
+
+def _is_silent(connection: socket.socket) -> bool:
+    connection.settimeout(1.0)
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except TimeoutError:
+        return True
+
+
+def test_request_beyond_the_threads_is_a_503_at_once(serve_cloud: Serve, cloud: ProxmoxHarness) -> None:
+    """It keeps its connection; probes are answered; the log has one line for each."""
+    server = serve_cloud("--workers", "1", "--threads", "1")
+    cloud.sandbox.knobs.task_seconds = 0.8
+    replies: list[Reply] = []
+    creating = threading.Thread(target=lambda: replies.append(create(server, cloud)))
+    creating.start()
+    wait_until(lambda: bool(cloud.states()))
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(b"GET /environment HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 503"
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert b"HTTP/1.1 200 OK" in read_all(connection)
+    check_refusal(server.request("GET", "/environment"), 503, "unavailable")
+    assert time.monotonic() - started < 1
+    assert creating.is_alive()
+    creating.join()
+    assert replies[0].status == 201
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if "GET /environment 503" in line]
+    assert [(line["level"], line["status"]) for line in lines] == [("INFO", 503)] * 2
+
+
+def create(server: Server, cloud: ProxmoxHarness) -> Reply:
+    """Create a VM."""
+    body = json.dumps({"name": "front1", "environment": "main", "machinetype": "small-debian"}).encode()
+    token = f"Authorization: {bearer(cloud.access_key, cloud.secret)}".strip()
+    lines = (token, "Content-Type: application/json", f"Content-Length: {len(body)}")
+    return server.request("POST", "/vm", *lines, body=body)
+
+
+def test_pipelined_request_outlasts_the_time_for_headers(cloud: ProxmoxHarness) -> None:
+    """A second request on the connection is in flight when the response to the first is complete."""
+    cloud.sandbox.knobs.task_seconds = 0.8
+    body = json.dumps({"name": "pipe1", "environment": "main", "machinetype": "small-debian"}).encode()
+    token = f"Authorization: {bearer(cloud.access_key, cloud.secret)}".strip().encode()
+    second = POST + token + b"\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    with (
+        served(Limits(header_seconds=0.5)) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as connection,
+    ):
+        connection.sendall(b"GET /environment HTTP/1.1\r\nHost: localhost\r\n\r\n" + second)
+        received = read_all(connection)
+    assert received.startswith(b"HTTP/1.1 200 OK")
+    assert b"HTTP/1.1 201 Created" in received
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (("X-Forwarded-Proto: http",), 403),
+        (("X-Forwarded-Proto: https",), 200),
+        (("X-Forwarded-Proto: http", "X_Forwarded_Proto: https"), 403),
+        (("X_Forwarded_Proto: https",), 403),
+        (("X_Forwarded_Proto: https", "X-Forwarded-Proto: http"), 403),
+    ],
+)
+def test_header_with_underscores_is_dropped(proxied: Server, headers: tuple[str, ...], status: int) -> None:
+    """WSGI has one variable for both spellings, and a proxy sets or removes only one of them."""
+    assert proxied.request("GET", "/environment", *headers).status == status
+
+
+@pytest.fixture
+def proxied(serve: Serve) -> Server:
+    """A server behind a proxy that ends TLS."""
+    return serve(
+        "--workers", "1", CLOUDVM_REQUIRE_HTTPS="true", CLOUDVM_TRUSTED_PROXIES="127.0.0.1", CLOUDVM_LOG_LEVEL="WARNING"
+    )

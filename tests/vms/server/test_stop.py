@@ -1,0 +1,170 @@
+"""How the server stops: requests in flight are answered, and the process ends right after them."""
+
+import json
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.proxmox import ProxmoxHarness
+from tests.conformance.vsphere import VSphereHarness
+from tests.support.api import bearer
+from tests.support.sandbox import free_port
+from tests.support.server import Reply, Server, group_lives, start
+from tests.vms.server.conftest import Serve
+
+JSON = "Content-Type: application/json"
+
+
+def terminate_master(server: Server) -> None:
+    """Send SIGTERM to the supervisor alone, as Docker and Kubernetes do."""
+    server.process.terminate()
+
+
+def terminate_group(server: Server) -> None:
+    """Send SIGTERM to all processes, as systemd does."""
+    os.killpg(server.process.pid, signal.SIGTERM)
+
+
+def interrupt_three_times(server: Server) -> None:
+    """Press Ctrl-C three times."""
+    for _ in range(3):
+        os.killpg(server.process.pid, signal.SIGINT)
+        time.sleep(0.1)
+
+
+STOPS = (terminate_master, terminate_group, interrupt_three_times)
+
+
+def create(server: Server, cloud: ProxmoxHarness, name: str) -> Reply:
+    """Create a VM."""
+    body = json.dumps({"name": name, "environment": "main", "machinetype": "small-debian"}).encode()
+    token = f"Authorization: {bearer(cloud.access_key, cloud.secret)}".strip()
+    return server.request("POST", "/vm", token, JSON, f"Content-Length: {len(body)}", body=body)
+
+
+def check_stop(server: Server, cloud: ProxmoxHarness, stop: Callable[[Server], None], task_seconds: float) -> float:
+    """Stop the server 0.7 s into two creates, and return how long these lasted."""
+    cloud.sandbox.knobs.task_seconds = task_seconds
+    with ThreadPoolExecutor() as pool:
+        started = time.monotonic()
+        creates = [pool.submit(create, server, cloud, f"stop{number}") for number in range(2)]
+        # Neither an idle connection nor half a request delays the end.
+        idle = socket.create_connection(("127.0.0.1", server.port))
+        half = socket.create_connection(("127.0.0.1", server.port))
+        half.sendall(b"POST /vm HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{")
+        time.sleep(0.7)
+        stop(server)
+        replies = [each.result() for each in creates]
+        lasted = time.monotonic() - started
+        assert server.process.wait(5) == 0
+        ended = time.monotonic() - started - lasted
+    assert half.recv(100).startswith(b"HTTP/1.1 503 ")
+    assert idle.recv(100) == b""
+    half.close()
+    idle.close()
+    assert [reply.status for reply in replies] == [201, 201]
+    assert list(cloud.states().values()) == ["running", "running"]
+    assert ended < 3
+    log = server.log.read_text()
+    counts = [int(line.partition("Waiting for ")[2].split()[0]) for line in log.splitlines() if "Waiting for" in line]
+    assert sum(counts) == 2, log
+    assert "Traceback" not in log
+    assert not group_lives(server.process.pid)
+    return lasted
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_stop_answers_a_create_in_flight(serve_cloud: Serve, cloud: ProxmoxHarness, stop: Callable[..., None]) -> None:
+    """The client gets its 201; then the processes end with status 0."""
+    assert check_stop(serve_cloud(), cloud, stop, 0.8) > 1.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", STOPS)
+def test_stop_answers_a_create_of_six_seconds(
+    serve_cloud: Serve, cloud: ProxmoxHarness, stop: Callable[..., None]
+) -> None:
+    """The same for a request that outlasts the pauses between the three signals by far."""
+    assert check_stop(serve_cloud(), cloud, stop, 2.0) > 5
+
+
+def test_stop_kills_requests_at_the_timeout(serve_cloud: Serve, cloud: ProxmoxHarness) -> None:
+    """`--stop-timeout` bounds the wait; the exit status and the log tell."""
+    server = serve_cloud("--workers", "1", "--stop-timeout", "1")
+    cloud.sandbox.knobs.task_seconds = 4.0
+    with ThreadPoolExecutor() as pool:
+        pool.submit(create, server, cloud, "slow1")
+        time.sleep(0.5)
+        stopped = time.monotonic()
+        server.process.terminate()
+        assert server.process.wait(5) == 1
+        assert 0.9 < time.monotonic() - stopped < 3
+    assert "Killing workers that did not stop in time" in server.log.read_text()
+
+
+def test_stop_begins_with_the_shutdown_delay(serve: Serve) -> None:
+    """Load balancers see /readyz fail before connections are refused; other requests are served meanwhile."""
+    server = serve("--workers", "1", "--shutdown-delay", "2")
+    assert server.request("GET", "/readyz").status == 200
+    stopped = time.monotonic()
+    server.process.terminate()
+    time.sleep(0.3)
+    not_ready = server.request("GET", "/readyz")
+    assert (not_ready.status, not_ready.code) == (503, "unavailable")
+    assert int(not_ready.headers["retry-after"]) > 0
+    assert server.request("GET", "/environment").status == 200
+    assert server.request("GET", "/livez").status == 200
+    assert server.process.wait(5) == 0
+    assert 1.9 < time.monotonic() - stopped < 4
+
+
+def test_stop_logs_out_of_the_clouds(serve: Serve, tmp_path: Path) -> None:
+    """A vCenter allows a limited number of sessions."""
+    harness = VSphereHarness()
+    harness.start()
+    try:
+        main = {**harness.environment, "url": harness.url, "ca_file": harness.ca_file, "name": "main"}
+        (tmp_path / "e.json").write_text(json.dumps([main]))
+        server = serve(CLOUDVM_ENVIRONMENTS_FILE=str(tmp_path / "e.json"))
+        token = f"Authorization: {bearer(harness.access_key, harness.secret)}"
+        assert server.request("GET", "/vm?environment=main", token).status == 200
+        assert len(harness.sandbox.sessions()) == 1
+        server.process.terminate()
+        assert server.process.wait(10) == 0
+        assert harness.sandbox.sessions() == ()
+    finally:
+        harness.stop()
+
+
+@pytest.mark.slow
+def test_stop_at_any_moment_of_a_start_ends_it(tmp_path: Path) -> None:
+    """No signal is lost between the start and the first request: each of 20 starts ends at once, with status 0."""
+    moments = random.Random(15)  # noqa: S311 - moments, not keys
+    for number in range(20):
+        server = start(tmp_path, port=free_port())
+        # A signal before Python runs manage.py ends the process in the usual way.
+        until_python_runs(server)
+        time.sleep(moments.uniform(0, 1.2) if number else 0)
+        STOPS[number % 2](server)
+        stopped = time.monotonic()
+        assert server.process.wait(10) == 0, (number, server.log.read_text())
+        assert time.monotonic() - stopped < 5
+        assert not group_lives(server.process.pid)
+        assert "Traceback" not in server.log.read_text()
+
+
+def until_python_runs(server: Server) -> None:
+    """Wait until manage.py blocks SIGTERM."""
+    status = Path(f"/proc/{server.process.pid}/status")
+    while True:
+        (mask,) = [line for line in status.read_text().splitlines() if line.startswith("SigBlk")]
+        if int(mask.split()[1], 16) & 1 << (signal.SIGTERM - 1):
+            return
+        time.sleep(0.001)
