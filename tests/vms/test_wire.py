@@ -118,6 +118,38 @@ def test_request_that_waits_to_be_asked_for_its_body_is_asked(server: Server) ->
         assert read_reply(connection).code == "environment_not_found"
 
 
+@pytest.mark.parametrize("protocol", ["h2c", "websocket", "TLS/1.0"])
+def test_request_to_change_the_protocol_is_answered_in_this_one(server: Server, protocol: str) -> None:
+    """RFC 9110, 7.8: the server may ignore it. Java's client sends `Upgrade: h2c` with its first request."""
+    upgrade = f"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {protocol}\r\nHTTP2-Settings: AAEAAEAA"
+    body = b'{"name": "test1", "environment": "nowhere", "machinetype": "small-debian"}'
+    head = f"POST /vm HTTP/1.1\r\nHost: localhost\r\n{TOKEN}\r\n{JSON}\r\n{upgrade}\r\n"
+    last = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    for framing, sent in (
+        (f"Content-Length: {len(body)}", body),
+        ("Transfer-Encoding: chunked", chunks(body, 10)),
+    ):
+        for pause in (0.0, 0.1):
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+                connection.sendall(f"{head}{framing}\r\n\r\n".encode() + (b"" if pause else sent + last))
+                time.sleep(pause)
+                connection.sendall(sent + last if pause else b"")
+                received = b""
+                while data := connection.recv(65536):
+                    received += data
+            assert received.index(b"/problems/environment_not_found") < received.index(b"/problems/not_found")
+            assert received.count(b"HTTP/1.1 ") == 2
+    got = f"GET /environment HTTP/1.1\r\nHost: localhost\r\n{upgrade}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(got + last)
+        received = read_reply(connection).body
+    assert received.count(b"HTTP/1.1 404") == 1
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(got.replace(b"/environment", b"/livez") * 200 + last)
+        received = read_reply(connection).body
+    assert (received.count(b"HTTP/1.1 200"), received.count(b"HTTP/1.1 404")) == (199, 1)
+
+
 def test_request_with_a_length_and_chunks_is_read_as_chunks(server: Server) -> None:
     """RFC 9112: never by the length, or a proxy and we could see two different requests."""
     smuggled = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"

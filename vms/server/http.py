@@ -7,21 +7,28 @@ import math
 import socket
 import ssl
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from vms.server.front import Front
 
 BACKLOG = 2048
+# Time for a client to confirm the end of TLS when the server stops.
+CLOSING_SECONDS = 0.5
 # Time after which the kernel drops a connection whose client does not read its response.
 UNREAD_MILLISECONDS = 60_000
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1 protocol with what it lacks: limits on the time and the size of headers, no trailers."""
+    """uvicorn's HTTP/1.1 protocol with what it lacks.
+
+    Headers have limits of time and size. Trailers do not become headers. A request to change the protocol is answered
+    in this one, as RFC 9110, 7.8, allows; Java's client sends `Upgrade: h2c` with a body.
+    """
 
     def __init__(self, server: HTTPServer) -> None:
         super().__init__(server.config, server.server_state, {})
@@ -29,6 +36,7 @@ class Protocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._reads_headers = True
         self._header_bytes = 0
+        self._replays_headers = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -39,26 +47,74 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
         if self._reads_headers:
             self._header_bytes += len(data)
-        super().data_received(data)
+        try:
+            while data:
+                data = self._parse(data)
+        except httptools.HttpParserError:
+            self.send_400_response("This is not a valid HTTP/1.1 request.")
+            return
         if self._reads_headers and self._header_bytes > self._limits.header_bytes:
             self.transport.abort()
 
+    def on_message_begin(self) -> None:
+        if not self._replays_headers:
+            super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        if not self._replays_headers:
+            super().on_url(url)
+
     def on_header(self, name: bytes, value: bytes) -> None:
-        # Trailers must not become headers (RFC 9110, 6.5.1).
+        # Neither of the replayed headers nor of the trailers (RFC 9110, 6.5.1).
         if self._reads_headers:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        self._cancel_deadline()
-        self._reads_headers = False
-        self._header_bytes = 0
-        super().on_headers_complete()
+        if not self._replays_headers:
+            self._cancel_deadline()
+            self._reads_headers = False
+            self._header_bytes = 0
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._reads_headers = True
-        super().on_message_complete()
+        # The parser takes the headers of an upgrade for the whole message.
+        if not self.parser.should_upgrade():
+            self._reads_headers = True
+            super().on_message_complete()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        # Clients do not answer the end of TLS on a connection that they keep for later.
+        if self.transport.is_closing():
+            self.loop.call_later(CLOSING_SECONDS, self._abort_if_flushed)
+
+    def _abort_if_flushed(self) -> None:
+        if self.transport.get_write_buffer_size() == 0:
+            self.transport.abort()
+
+    def _parse(self, data: bytes) -> bytes:
+        """Parse data, up to the headers of an upgrade, and return the rest."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade()
+            return data[upgrade.args[0] :]
+        return b""
+
+    def _ignore_upgrade(self) -> None:
+        """Let a new parser go on after the headers: this one takes what follows for another protocol."""
+        framing = [
+            name + b": " + value + b"\r\n"
+            for name, value in self.headers
+            if name in {b"content-length", b"transfer-encoding"}
+        ]
+        self.parser = httptools.HttpRequestParser(self)
+        self._replays_headers = True
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
+        self._replays_headers = False
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -94,6 +150,7 @@ class HTTPServer(uvicorn.Server):
             )
         )
         self.limits = front.limits
+        self.servers: list[asyncio.Server] = []
         self._listener = listener
         self._tls = tls
 
@@ -113,8 +170,17 @@ class HTTPServer(uvicorn.Server):
         yield
 
     def stop(self) -> None:
-        """Close the listener and idle connections; `serve` returns when the others have their responses."""
+        """Close the listener now, idle connections soon, and the others after their responses."""
+        for server in self.servers:
+            server.close()
         self.should_exit = True
+
+    async def wait_closed(self, timeout_seconds: float) -> None:
+        """Wait until all connections are closed. Those without a TLS handshake do not count."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                while self.server_state.connections or self.server_state.tasks:
+                    await asyncio.sleep(0.05)
 
 
 def tune_listener(listener: socket.socket) -> None:

@@ -74,11 +74,19 @@ class Supervisor:
             received = _wait(self._respawn_at)
             if received in STOP_SIGNALS:
                 return self._stop()
-            if received == signal.SIGHUP and self._reload():
+            if received == signal.SIGHUP and self._is_reloaded():
                 self._signal(signal.SIGHUP)
             for worker in self._reap():
                 _logger.error("Worker %d ended with status %d.", worker.pid, worker.status)
             self._replace_ended()
+
+    def _is_reloaded(self) -> bool:
+        try:
+            return self._reload()
+        except Exception:
+            # The supervisor must survive, or the workers end.
+            _logger.exception("The reload has failed.")
+            return False
 
     def _replace_ended(self) -> None:
         """Fork the missing workers, at most once per `RESPAWN_SECONDS`."""
@@ -87,8 +95,12 @@ class Supervisor:
         if missing and time.monotonic() < self._forked_at + RESPAWN_SECONDS:
             self._respawn_at = self._forked_at + RESPAWN_SECONDS
             return
-        for _ in range(missing):
-            self._fork()
+        try:
+            for _ in range(missing):
+                self._fork()
+        except OSError as error:
+            _logger.error("Cannot start a worker: %s.", error.strerror)  # noqa: TRY400 - the system lacks resources
+            self._respawn_at = time.monotonic() + RESPAWN_SECONDS
 
     def _stop(self) -> int:
         """Stop all workers, and return the exit status."""

@@ -77,7 +77,7 @@ class Worker:
         while front.requests_in_flight:
             await asyncio.sleep(0.05)
         # A client that does not read its response must not keep the process.
-        await asyncio.wait((serving,), timeout=FLUSH_SECONDS)
+        await server.wait_closed(FLUSH_SECONDS)
         await loop.run_in_executor(None, self.on_end)
 
 

@@ -6,7 +6,6 @@ import signal
 import socket
 import ssl
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +17,10 @@ import trustme
 from tests.conformance.proxmox import ProxmoxHarness
 from tests.conformance.vsphere import VSphereHarness
 from tests.support.api import bearer
-from tests.support.sandbox import free_port
-from tests.support.server import Server, start, stop
+from tests.support.server import Server, stop
 from tests.support.waiting import wait_until
 from tests.vms.conftest import ENVIRONMENTS
-from tests.vms.server.conftest import Serve
+from tests.vms.server.conftest import Serve, write_certificate
 
 NEW = {**ENVIRONMENTS[0], "name": "aws-new"}
 
@@ -190,41 +188,17 @@ def presented(port: int, authority: trustme.CA) -> int:
     return int(str(certificate["serialNumber"]), 16)
 
 
-def write_certificate(folder: Path, authority: trustme.CA) -> None:
-    """Issue a certificate."""
-    issued = authority.issue_cert("localhost")
-    issued.private_key_pem.write_to_path(folder / "key.pem")
-    for number, pem in enumerate(issued.cert_chain_pems):
-        pem.write_to_path(folder / "cert.pem", append=number > 0)
-
-
-def test_reload_presents_a_new_certificate(tmp_path: Path) -> None:
+def test_reload_presents_a_new_certificate(serve_tls: Serve, authority: trustme.CA, tmp_path: Path) -> None:
     """A renewed certificate needs no restart; a faulty one is logged, and the old one stays."""
-    authority = trustme.CA()
+    server = serve_tls()
+    first = {presented(server.port, authority) for _ in range(10)}
     write_certificate(tmp_path, authority)
-    options = ("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
-    server = start(tmp_path, *options, port=free_port())
-    try:
-        wait_until(lambda: not _refused(server.port))
-        first = {presented(server.port, authority) for _ in range(10)}
-        write_certificate(tmp_path, authority)
-        reload(server)
-        wait_until(lambda: server.log.read_text().count("Reloaded the files") == 3)
-        second = {presented(server.port, authority) for _ in range(10)}
-        assert (len(first), len(second)) == (1, 1)
-        assert first != second
-        (tmp_path / "key.pem").write_text("no key")
-        reload(server)
-        wait_until(lambda: "The files are not reloaded." in server.log.read_text())
-        assert {presented(server.port, authority) for _ in range(10)} == second
-    finally:
-        assert stop(server) == 0
-
-
-def _refused(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=5).close()
-    except ConnectionRefusedError:
-        time.sleep(0.02)
-        return True
-    return False
+    reload(server)
+    wait_until(lambda: server.log.read_text().count("Reloaded the files") == 3)
+    second = {presented(server.port, authority) for _ in range(10)}
+    assert (len(first), len(second)) == (1, 1)
+    assert first != second
+    (tmp_path / "key.pem").write_text("no key")
+    reload(server)
+    wait_until(lambda: "The files are not reloaded." in server.log.read_text())
+    assert {presented(server.port, authority) for _ in range(10)} == second

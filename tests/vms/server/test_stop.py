@@ -5,12 +5,14 @@ import os
 import random
 import signal
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.conformance.proxmox import ProxmoxHarness
 from tests.conformance.vsphere import VSphereHarness
@@ -123,6 +125,24 @@ def test_stop_begins_with_the_shutdown_delay(serve: Serve) -> None:
     assert server.request("GET", "/livez").status == 200
     assert server.process.wait(5) == 0
     assert 1.9 < time.monotonic() - stopped < 4
+
+
+def test_stop_does_not_wait_for_idle_tls_connections(serve_tls: Serve, authority: trustme.CA) -> None:
+    """Before the handshake, after it, and after a response."""
+    server = serve_tls()
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    connections = [socket.create_connection(("127.0.0.1", server.port), timeout=10) for _ in range(6)]
+    over_tls = [context.wrap_socket(each, server_hostname="localhost") for each in connections[2:]]
+    for each in over_tls[2:]:
+        each.sendall(b"GET /environment HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert each.recv(15) == b"HTTP/1.1 200 OK"
+    started = time.monotonic()
+    server.process.terminate()
+    assert server.process.wait(15) == 0
+    assert time.monotonic() - started < 4
+    for connection in [*connections[:2], *over_tls]:
+        connection.close()
 
 
 def test_stop_logs_out_of_the_clouds(serve: Serve, tmp_path: Path) -> None:

@@ -79,8 +79,9 @@ class Command(BaseCommand):
         if not options["quiet"]:
             self.stdout.write(f"CloudVM API on {scheme}://{options['host']}:{options['port']} (Ctrl-C stops it)")
             self.stdout.flush()
+        limits = Limits(threads=options["threads"], body_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
         worker = Worker(
-            make_server=lambda: _server(application, Limits(threads=options["threads"]), listener, certificate),
+            make_server=lambda: _server(application, limits, listener, certificate),
             on_start=start_warm_up,
             reload=lambda: _reload_worker(certificate),
             on_end=service.current_service().backends.close,
