@@ -95,12 +95,13 @@ def _names(arguments: Sequence[str]) -> Sequence[str]:
 
 
 class _Ending:
-    """Turns the end of standard input, SIGINT and SIGTERM into one thing to wait for, also while starting."""
+    """Turns the end of standard input, SIGINT, SIGTERM and SIGHUP into one thing to wait for, also while starting."""
 
     def __enter__(self) -> Self:
         self._woken, self._waker = socket.socketpair()
         self._waker.settimeout(0)
-        self._before = {number: signal.signal(number, self._wake) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        self._before = {number: signal.signal(number, self._wake) for number in numbers}
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -1,6 +1,7 @@
 """`manage.py sandbox`, as a newcomer uses it."""
 
 import json
+import signal
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -29,6 +30,14 @@ def test_paste_of_the_five_curl_lines_works(tmp_path: Path) -> None:
         assert shell("\n".join(lines[2:]), VM=vm_id) == ""
         assert shell(lines[1]) == "[]"
         assert list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())
+
+
+def test_closed_terminal_ends_everything(tmp_path: Path) -> None:
+    """A terminal sends SIGHUP, on which the API alone would reload its files and stay."""
+    command = [*MANAGE, "--port", str(free_port()), "--only", "proxmox"]
+    with running(command, end_by=signal.SIGHUP, TMPDIR=str(tmp_path)) as printed:
+        assert printed
     assert not list(tmp_path.iterdir())
 
 

@@ -28,8 +28,10 @@ def clean_environment() -> dict[str, str]:
 
 
 @contextmanager
-def running(command: list[str], folder: Path = ROOT, **variables: str) -> Iterator[list[str]]:
-    """The sandbox, ready; what it printed so far. Ended by Ctrl-C; afterwards no process of its group is left."""
+def running(
+    command: list[str], folder: Path = ROOT, *, end_by: signal.Signals = signal.SIGINT, **variables: str
+) -> Iterator[list[str]]:
+    """Yield what the sandbox printed until it was ready. End it by Ctrl-C or another signal to its process group."""
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -47,7 +49,7 @@ def running(command: list[str], folder: Path = ROOT, **variables: str) -> Iterat
                 break
         assert process.poll() is None, "\n".join(printed)
         yield printed
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, end_by)
         rest, _ = process.communicate(timeout=20)
         assert process.returncode == 0, rest
         assert not group(process.pid)

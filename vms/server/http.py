@@ -85,15 +85,17 @@ class Protocol(HttpToolsProtocol):
             self._reads_headers = True
             super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # The latest request is still running if it was pipelined.
+        if self.cycle.response_complete and not self.transport.is_closing():
+            self._expect_headers()
+
     def shutdown(self) -> None:
         super().shutdown()
         # Clients do not answer the end of TLS on a connection that they keep for later.
         if self.transport.is_closing():
             self.loop.call_later(CLOSING_SECONDS, self._abort_if_flushed)
-
-    def _abort_if_flushed(self) -> None:
-        if self.transport.get_write_buffer_size() == 0:
-            self.transport.abort()
 
     def _parse(self, data: bytes) -> bytes:
         """Parse data, up to the headers of an upgrade, and return the rest."""
@@ -116,12 +118,6 @@ class Protocol(HttpToolsProtocol):
         self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
         self._replays_headers = False
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        # The latest request is still running if it was pipelined.
-        if self.cycle.response_complete and not self.transport.is_closing():
-            self._expect_headers()
-
     def _expect_headers(self) -> None:
         self._cancel_deadline()
         self._deadline = self.loop.call_later(self._limits.header_seconds, self.transport.abort)
@@ -130,6 +126,10 @@ class Protocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _abort_if_flushed(self) -> None:
+        if self.transport.get_write_buffer_size() == 0:
+            self.transport.abort()
 
 
 class HTTPServer(uvicorn.Server):
