@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,11 +114,35 @@ class Front:
         if self.requests_in_flight >= self.limits.threads:
             detail = f"The server runs {self.limits.threads} requests already, which is its limit."
             raise _Refused(Problem(ErrorCode.UNAVAILABLE, detail), close=False)
+        work = asyncio.wrap_future(self._submit(environ))
         self.requests_in_flight += 1
-        run = contextvars.Context().run
-        future = asyncio.get_running_loop().run_in_executor(self._threads, run, call, self._application, environ)
-        future.add_done_callback(self._release)
-        return await future
+        work.add_done_callback(self._release)
+        return await work
+
+    def _submit(self, environ: Environ) -> Future[Response]:
+        """Run the application in a thread.
+
+        Raises:
+            _Refused: the system allows no further thread.
+
+        """
+        work: Future[Response] = Future()
+
+        def run() -> None:
+            if work.set_running_or_notify_cancel():
+                try:
+                    work.set_result(contextvars.Context().run(call, self._application, environ))
+                except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+                    work.set_exception(error)
+
+        try:
+            self._threads.submit(run)
+        except RuntimeError:
+            # The pool has queued the work before it failed to start a thread; another thread may have taken it.
+            if work.cancel():
+                detail = "The server cannot start a thread for this request."
+                raise _Refused(Problem(ErrorCode.UNAVAILABLE, detail), close=False) from None
+        return work
 
     def _release(self, _: object) -> None:
         self.requests_in_flight -= 1

@@ -212,6 +212,25 @@ def test_request_beyond_the_threads_is_a_503_at_once(serve_cloud: Serve, cloud: 
     assert [(line["level"], line["status"]) for line in lines] == [("INFO", 503)] * 2
 
 
+def test_request_for_which_no_thread_starts_is_a_503() -> None:
+    """The system has a limit, too, such as that of a container's processes; afterwards all is well."""
+    with served(Limits()) as port:
+
+        def get() -> Reply:
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+                connection.sendall(b"GET /environment HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                return read_reply(connection)
+
+        usual = threading.stack_size(2**46)
+        try:
+            refused = get()
+        finally:
+            threading.stack_size(usual)
+        check_refusal(refused, 503, "unavailable")
+        assert b"cannot start a thread" in refused.body
+        assert get().status == 200
+
+
 def create(server: Server, cloud: ProxmoxHarness) -> Reply:
     """Create a VM."""
     body = json.dumps({"name": "front1", "environment": "main", "machinetype": "small-debian"}).encode()

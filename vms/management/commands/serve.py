@@ -10,6 +10,7 @@ import socket
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +176,9 @@ def _certificate(cert: Path | None, key: Path | None) -> Certificate | None:
 def _raise_file_limit() -> None:
     """Allow as many connections as the system does: the default limit is 1,024 files."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # The kernel has a limit of its own, which a hard limit from elsewhere may exceed.
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _bound_arenas() -> None:
