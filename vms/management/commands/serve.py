@@ -19,7 +19,6 @@ from granian.log import LogLevels
 from granian.server.mp import MPServer
 
 from providers.management.addresses import free_address
-from providers.work import CLEAN_UP_SECONDS
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 TELL_AGAIN_SECONDS = 1.0
@@ -80,7 +79,7 @@ class Command(BaseCommand):
             respawn_failed_workers=True,
             # No request takes longer, what a failed create leaves included: a worker that is still there hangs.
             workers_kill_timeout=options["stop_timeout"]
-            or int(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS + CLEAN_UP_SECONDS) + 1,
+            or int(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS + settings.CLOUDVM_CLEAN_UP_SECONDS) + 1,
         ).serve()
 
 
