@@ -10,6 +10,7 @@ from cloudvm_project import __version__
 from cloudvm_project.variables import FLAG, NETWORKS, PATH, TEXT, WORDS, Variables, choice, count, seconds
 from providers.gateway import Limits
 from providers.network import network_from, proxy_faults
+from providers.work import Times
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 _variables = Variables(os.environ)
@@ -27,6 +28,7 @@ CLOUDVM_REQUEST_DEADLINE_SECONDS = _read("CLOUDVM_REQUEST_DEADLINE_SECONDS", sec
 CLOUDVM_CONNECT_TIMEOUT_SECONDS = _read("CLOUDVM_CONNECT_TIMEOUT_SECONDS", seconds(least=0.1, most=600), 5.0)
 CLOUDVM_READ_TIMEOUT_SECONDS = _read("CLOUDVM_READ_TIMEOUT_SECONDS", seconds(least=0.1, most=3600), 60.0)
 CLOUDVM_REQUESTS_PER_ENVIRONMENT = _read("CLOUDVM_REQUESTS_PER_ENVIRONMENT", count(least=1, most=10_000), 48)
+CLOUDVM_CLEAN_UP_SECONDS = _read("CLOUDVM_CLEAN_UP_SECONDS", seconds(least=1, most=3600), 60.0)
 CLOUDVM_FIRST_POLL_DELAY_SECONDS = _read("CLOUDVM_FIRST_POLL_DELAY_SECONDS", seconds(least=0.01, most=5), 0.2)
 CLOUDVM_LOG_LEVEL = _read("CLOUDVM_LOG_LEVEL", choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO")
 CLOUDVM_LOG_FORMAT = _read("CLOUDVM_LOG_FORMAT", choice("json", "text"), "json")
@@ -38,7 +40,7 @@ CLOUDVM_NETWORK = network_from(
 )
 CLOUDVM_LIMITS = Limits(
     requests_per_environment=CLOUDVM_REQUESTS_PER_ENVIRONMENT,
-    first_poll_delay_seconds=CLOUDVM_FIRST_POLL_DELAY_SECONDS,
+    times=Times(CLOUDVM_FIRST_POLL_DELAY_SECONDS, CLOUDVM_CLEAN_UP_SECONDS),
 )
 
 MISTYPED_VARIABLES = _variables.mistyped("CLOUDVM_")

@@ -6,7 +6,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
+
+FIRST_RECONNECT_SECONDS = 0.2
+LONGEST_DELAY_SECONDS = 5.0
+DELAY_GROWTH = 1.5
 
 
 @dataclass(frozen=True)
@@ -26,10 +31,19 @@ class Deadline:
         return max(0.0, self.at - time.monotonic())
 
 
+def delays(first_seconds: float) -> Iterator[float]:
+    """Yield the seconds between attempts: growing by half, up to five seconds."""
+    seconds = first_seconds
+    while True:
+        yield seconds
+        seconds = min(seconds * DELAY_GROWTH, LONGEST_DELAY_SECONDS)
+
+
 @dataclass(frozen=True)
 class _Running:
     until: Deadline
     least_seconds: float | None
+    reconnects: bool = False
 
 
 _running: ContextVar[_Running | None] = ContextVar("cloudvm_deadline", default=None)
@@ -47,6 +61,29 @@ def running(until: Deadline, least_seconds: float | None = None) -> Iterator[Non
         yield
     finally:
         _running.reset(token)
+
+
+def reconnect_from_now_on() -> None:
+    """Let calls wait for a backend that refuses connections, until the deadline of the enclosing `running` block.
+
+    For a request whose first step the backend has accepted: a call that was never sent is safe to repeat.
+    """
+    now = _running.get()
+    if now is not None:
+        _running.set(replace(now, reconnects=True))
+
+
+def reconnect_delay_seconds(attempt: int) -> float | None:
+    """Return how long to wait before connecting again, or None to give up.
+
+    Args:
+        attempt: how many attempts have failed, from 1.
+
+    """
+    now = _running.get()
+    if now is None or not now.reconnects or now.until.remaining_seconds <= 0:
+        return None
+    return min(next(islice(delays(FIRST_RECONNECT_SECONDS), attempt - 1, None)), now.until.remaining_seconds)
 
 
 @contextmanager

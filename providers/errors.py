@@ -108,6 +108,7 @@ class ProviderError(Exception):
         retry_after_seconds: when to come back, if the cloud or a limit of ours said so.
         leftovers: what a failed create had made.
         answer_lost: whether the cloud may have done what was asked, although the call failed.
+        operation: the `domain.Operation` that goes on in the cloud, where it had been accepted.
 
     """
 
@@ -128,6 +129,7 @@ class ProviderError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.leftovers: tuple[Leftover, ...] = ()
         self.answer_lost = False
+        self.operation: object = None
 
 
 class InvalidRequestError(ProviderError):

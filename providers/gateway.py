@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pkgutil import resolve_name
 
 from providers import trace
@@ -24,8 +24,8 @@ from providers.errors import (
 from providers.network import Network
 from providers.sessions import SessionStore
 from providers.shares import Shares
-from providers.waiting import FIRST_DELAY_SECONDS
-from providers.work import UNTIL_DONE, RunningWork, StillGoingOnError, Wish, translated
+from providers.waiting import TRANSIENT
+from providers.work import UNTIL_DONE, RunningWork, Times, Wish, translated
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Limits:
     """How much one process does at once and keeps; the times are in seconds."""
 
     requests_per_environment: int = 48
-    first_poll_delay_seconds: float = FIRST_DELAY_SECONDS
+    times: Times = field(default_factory=Times)
     sessions: int = 256
     session_idle_seconds: float = 600.0
     session_lifetime_seconds: float = 3600.0
@@ -45,7 +45,7 @@ class Backends:
     def __init__(self, network: Network, limits: Limits | None = None) -> None:
         limits = limits or Limits()
         self.network = network
-        self.first_poll_delay_seconds = limits.first_poll_delay_seconds
+        self.times = limits.times
         self.shares = Shares(most=limits.requests_per_environment)
         self.sessions: SessionStore[Driver] = SessionStore(
             most=limits.sessions,
@@ -110,7 +110,7 @@ class Gateway:
                 work.keep_made()
             except self._failures as error:
                 failure = translated(driver, error)
-                if isinstance(failure, StillGoingOnError):
+                if failure.operation is not None:
                     work.keep_made()
                 failure.leftovers = work.remove_made()
                 if failure is error:
@@ -144,18 +144,25 @@ class Gateway:
         return self._change(Verb.DELETE, vm_id, lambda driver, work: driver.delete_vm(vm_id, work), wish)
 
     def poll(self, operation: Operation) -> Operation:
-        """Look once how a piece of work stands. One that failed comes back done, with its `failure`.
+        """Poll an operation once. One that failed comes back done, with its `failure`.
 
-        This goes on with what the verb promised: a stop whose guest was given its time is forced, and what a failed
-        create made is removed.
+        This also does what the verb promised: it forces a stop whose guest was given its time, and removes what a
+        failed create made. A poll that fails in passing changes nothing.
         """
+        try:
+            return self._polled(operation)
+        except TRANSIENT as error:
+            return replace(operation, retry_after_seconds=error.retry_after_seconds)
+
+    def _polled(self, operation: Operation) -> Operation:
         with self._session() as driver:
             work = self._work(driver)
             operation = work.look(operation)
             if operation.failure is not None and operation.verb is Verb.CREATE:
                 driver.promise_removal(operation, work)
                 operation.failure.leftovers = work.remove_made()
-            return work.represented(operation)
+            # Whoever follows an operation polls again: a VM that cannot be shown now is not waited for.
+            return work.represented(operation, Deadline.after(0))
 
     def _change(
         self, verb: Verb, vm_id: str, submit: Callable[[Driver, RunningWork], Operation], wish: Wish
@@ -186,7 +193,7 @@ class Gateway:
                 raise failure from error
 
     def _work(self, driver: Driver) -> RunningWork:
-        return RunningWork(driver, self._deadline, self._backends.first_poll_delay_seconds)
+        return RunningWork(driver, self._deadline, self._backends.times)
 
     def _open(self) -> Driver:
         return self._driver_class.open(self._environment, self._credentials, self._backends.network)

@@ -10,6 +10,7 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
+from itertools import count
 from typing import Any, Final
 
 import requests
@@ -19,7 +20,7 @@ from providers import trace
 from providers.broken import ERRORS, meaning_of
 from providers.connections import Adapter
 from providers.cutoff import within_limit
-from providers.deadline import exchange_seconds
+from providers.deadline import exchange_seconds, reconnect_delay_seconds
 from providers.domain import Environment
 from providers.errors import BackendFailureError, BackendReply, BackendUnreachableError, ProviderError
 from providers.network import Network
@@ -36,6 +37,7 @@ class HTTPSession(requests.Session):
 
     `operation_of` names a request for people and for the log, in the words of the cloud's own documentation.
     Requests that only read are repeated once when their connection breaks: a backend may close one that is idle.
+    A connection that cannot be made is tried again where `providers.deadline.reconnect_from_now_on` says so.
     """
 
     def __init__(
@@ -68,13 +70,18 @@ class HTTPSession(requests.Session):
         """
         options["allow_redirects"] = False
         options["timeout"] = self._limits(options.get("timeout"))
-        try:
-            return self._exchange(request, options)
-        except ProviderError as error:
-            is_cut = isinstance(error, BackendUnreachableError) and error.answer_lost
-            if not is_cut or request.method not in _REPEATABLE:
-                raise
-            return self._exchange(request, options)
+        for attempt in count(1):
+            try:
+                return self._exchange(request, options)
+            except BackendUnreachableError as error:
+                if error.answer_lost:
+                    if attempt > 1 or request.method not in _REPEATABLE:
+                        raise
+                elif (delay := reconnect_delay_seconds(attempt)) is None:
+                    raise
+                else:
+                    time.sleep(delay)
+        raise AssertionError("unreachable")
 
     def get_redirect_target(self, _resp: requests.Response) -> None:
         """None: requests would read the answer for itself, of any length, and judge where it leads."""

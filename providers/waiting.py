@@ -1,65 +1,63 @@
-"""The one loop in which anything waits for a cloud."""
+"""The polling loop: the only place that waits for work in a cloud."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from providers import trace
-from providers.deadline import Deadline, running
+from providers.deadline import Deadline, delays, running
 from providers.domain import Operation
 from providers.errors import (
     BackendFailureError,
     BackendTimeoutError,
+    BackendTLSError,
     BackendUnreachableError,
+    CredentialsRejectedError,
+    PermissionDeniedError,
     ThrottledError,
     UnavailableError,
 )
 
-FIRST_DELAY_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 5.0
-PAUSE_GROWTH = 1.5
-# What a look has at the least, when a caller's patience is at its end: a good backend answers within it.
-LOOK_SECONDS = 5.0
+_logger = logging.getLogger("cloudvm.gateway")
 
-# A look is safe to repeat, and to give up a create because one look got lost would throw away a good VM.
-LOOKS_LOST_IN_A_ROW = 4
+FIRST_DELAY_SECONDS = 0.2
+# The least time for one poll, also at the very end of the wait: a healthy backend answers within it.
+POLL_SECONDS = 5.0
+
+# Errors of a poll that another poll may not have.
 TRANSIENT = (ThrottledError, UnavailableError, BackendUnreachableError, BackendFailureError, BackendTimeoutError)
+# Errors that say nothing about the work: the poll did not see it.
+NOT_SEEN = (*TRANSIENT, PermissionDeniedError, CredentialsRejectedError, BackendTLSError)
 
 
 def wait_until_done(
     operation: Operation,
-    look: Callable[[Operation], Operation],
+    poll: Callable[[Operation], Operation],
     until: Deadline,
     first_delay_seconds: float = FIRST_DELAY_SECONDS,
 ) -> Operation:
-    """Look at the work, with growing pauses, until it is done or `until` has passed; return it as last seen.
+    """Poll until the operation is done or `until` has passed, and return it as last seen.
 
-    The cloud's own Retry-After goes before our pauses; one of 0 names no time. A few looks in a row may be lost
-    (throttled, no connection).
+    The pauses grow. The cloud's Retry-After takes precedence, except 0. A poll that fails with one of `TRANSIENT` is
+    repeated until `until`.
 
     Raises:
-        ProviderError: what a look raised, when it was no passing fault or came too often.
+        ProviderError: another error of a poll.
 
     """
-    pause = first_delay_seconds
-    lost = 0
-    while not operation.done:
-        wanted = operation.retry_after_seconds or pause
-        if until.remaining_seconds <= 0:
-            break
+    pauses = delays(first_delay_seconds)
+    while not operation.done and until.remaining_seconds > 0:
+        pause = next(pauses)
         with trace.current().waiting():
-            time.sleep(min(wanted, until.remaining_seconds))
-        pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS)
+            time.sleep(min(operation.retry_after_seconds or pause, until.remaining_seconds))
         try:
-            with running(until, LOOK_SECONDS):
-                operation = look(operation)
-            lost = 0
+            with running(until, POLL_SECONDS):
+                operation = poll(operation)
         except TRANSIENT as error:
-            lost += 1
-            if lost >= LOOKS_LOST_IN_A_ROW:
-                raise
-            # What the cloud says now goes before what it said with the last answer.
+            _logger.warning("poll of %s of VM %s failed: %s", operation.verb, operation.vm_id, error.detail)
+            # The error's Retry-After is newer than that of the last answer.
             operation = replace(operation, retry_after_seconds=error.retry_after_seconds)
     return operation

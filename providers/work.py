@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from providers.deadline import Deadline, running
+from providers.deadline import Deadline, delays, reconnect_from_now_on, running
 from providers.domain import FORCED, Operation, Verb
 from providers.driver import Driver
 from providers.errors import (
@@ -17,12 +17,24 @@ from providers.errors import (
     ProviderError,
     VMNotFoundError,
 )
-from providers.waiting import LOOK_SECONDS, TRANSIENT, wait_until_done
+from providers.waiting import FIRST_DELAY_SECONDS, NOT_SEEN, POLL_SECONDS, TRANSIENT, wait_until_done
 
 _logger = logging.getLogger("cloudvm.gateway")
 
-# Removing what a failed create made may take a while after the request's own deadline has passed.
+# How long removing what a failed create made may take, beyond the request's own deadline.
 CLEAN_UP_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Times:
+    """How a process waits for clouds, in seconds.
+
+    `first_poll_delay_seconds`: the pause before the first poll. `clean_up_seconds`: how long removing what a failed
+    create made may take.
+    """
+
+    first_poll_delay_seconds: float = FIRST_DELAY_SECONDS
+    clean_up_seconds: float = CLEAN_UP_SECONDS
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,8 @@ UNTIL_DONE = Wish()
 class StillGoingOnError(BackendTimeoutError):
     """The deadline passed while the cloud was at work on `operation`, which goes on without us."""
 
+    operation: Operation
+
     def __init__(self, operation: Operation) -> None:
         super().__init__(
             f"The cloud accepted the {operation.verb} of VM {operation.vm_id} and had not finished when the request's "
@@ -64,15 +78,16 @@ class _Made:
 class RunningWork:
     """One verb at work: waits for its steps and remembers what it made. Lent to drivers as `driver.Work`."""
 
-    def __init__(self, driver: Driver, deadline: Deadline, first_poll_delay_seconds: float) -> None:
+    def __init__(self, driver: Driver, deadline: Deadline, times: Times) -> None:
         self._driver = driver
         self._deadline = deadline
-        self._first_poll_delay_seconds = first_poll_delay_seconds
+        self._times = times
         self._made: list[_Made] = []
         self._failures: tuple[type[Exception], ...] = (ProviderError, *driver.vendor_errors)
 
     def finish(self, operation: Operation) -> Operation:
         """See `driver.Work`."""
+        reconnect_from_now_on()
         operation = self._wait(operation, self.look, self._deadline)
         if operation.failure is not None:
             raise operation.failure
@@ -82,6 +97,7 @@ class RunningWork:
 
     def made(self, kind: str, made_id: str, remove: Callable[[], object]) -> None:
         """See `driver.Work`."""
+        reconnect_from_now_on()
         self._made.append(_Made(kind, made_id, remove))
 
     def forget(self, made_id: str) -> None:
@@ -89,18 +105,27 @@ class RunningWork:
         self._made = [made for made in self._made if made.id != made_id]
 
     def awaited(self, operation: Operation, wish: Wish) -> Operation:
-        """Wait for the last step as long as the caller wishes."""
+        """Wait for the last step as long as the caller wishes.
+
+        Raises:
+            ProviderError: the work failed; or, with `operation` set, it goes on and cannot be seen or takes too long.
+
+        """
         until = self._patience(wish)
-        operation = self._wait(operation, self.look, until)
+        accepted = operation
+        try:
+            operation = self._wait(operation, self.look, until)
+            if wish.representation:
+                operation = self.represented(operation, until)
+        except NOT_SEEN as error:
+            error.operation = accepted
+            error.detail += f" The cloud had accepted the {accepted.verb} of VM {accepted.vm_id}. It may still finish."
+            raise
         if operation.failure is not None:
             raise operation.failure
         if not operation.done and wish.patience_seconds is None:
             raise StillGoingOnError(operation)
-        if not wish.representation:
-            return operation
-        shown = self.represented(operation, until)
-        # The VM is the answer to a create, and a kindness to anything else that is done.
-        return shown if shown.done or operation.verb is Verb.CREATE else operation
+        return operation
 
     def look(self, operation: Operation) -> Operation:
         """Look once; a guest whose time is over is forced, or given up, as the caller asked."""
@@ -112,23 +137,22 @@ class RunningWork:
             raise self._driver.translate(error) from error
         return seen
 
-    def represented(self, operation: Operation, until: Deadline | None = None) -> Operation:
-        """The operation with its VM as it is now, once it is done and there is one; not done if `until` passes first.
+    def represented(self, operation: Operation, until: Deadline) -> Operation:
+        """Return a done operation with its VM.
 
-        `until` is the request's deadline by default.
+        Where the VM cannot be shown before `until`, a create comes back as not done, any other verb without a VM.
         """
-        until = until or self._deadline
         if not operation.done or operation.failure or operation.vm or operation.verb is Verb.DELETE:
             return operation
         try:
-            with running(until, LOOK_SECONDS):
-                return self._shown(operation)
+            with running(until, POLL_SECONDS):
+                shown = self._shown(operation)
         except TRANSIENT:
-            # A look that got lost must not make a failure of work that is done.
-            return self._wait(replace(operation, done=False), self._shown, until)
+            shown = self._wait(replace(operation, done=False), self._shown, until)
+        return shown if shown.done or operation.verb is Verb.CREATE else operation
 
     def _wait(self, operation: Operation, poll: Callable[[Operation], Operation], until: Deadline) -> Operation:
-        return wait_until_done(operation, poll, until, self._first_poll_delay_seconds)
+        return wait_until_done(operation, poll, until, self._times.first_poll_delay_seconds)
 
     def _shown(self, operation: Operation) -> Operation:
         try:
@@ -138,9 +162,12 @@ class RunningWork:
         return replace(operation, done=True, vm=vm)
 
     def remove_made(self) -> tuple[Leftover, ...]:
-        """Remove what the failed create made, the last first, with time of its own; one that stays stops no other."""
+        """Remove what the failed create made, newest first, and return what became of each object.
+
+        This has a deadline of its own. Every removal is tried at least once, whatever became of the others.
+        """
         made, self._made = self._made, []
-        self._deadline = Deadline.after(CLEAN_UP_SECONDS)
+        self._deadline = Deadline.after(self._times.clean_up_seconds)
         with running(self._deadline):
             return tuple(Leftover(one.kind, one.id, removed=self._removed(one)) for one in reversed(made))
 
@@ -149,15 +176,25 @@ class RunningWork:
         self._made.clear()
 
     def _removed(self, made: _Made) -> bool:
+        for delay in delays(self._times.first_poll_delay_seconds):
+            failure = self._removal_failure(made)
+            if failure is None:
+                return True
+            pause = failure.retry_after_seconds or delay
+            if not isinstance(failure, TRANSIENT) or pause >= self._deadline.remaining_seconds:
+                _logger.warning("a failed create leaves %s %s behind: %s", made.kind, made.id, failure.detail)
+                return False
+            time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _removal_failure(self, made: _Made) -> ProviderError | None:
+        """Try to remove an object; None means that it is gone."""
         try:
             made.remove()
         except self._failures as error:
             failure = translated(self._driver, error)
-            if isinstance(failure, VMNotFoundError):
-                return True
-            _logger.warning("a failed create leaves %s %s behind: %s", made.kind, made.id, failure.detail)
-            return False
-        return True
+            return None if isinstance(failure, VMNotFoundError) else failure
+        return None
 
     def _patience(self, wish: Wish) -> Deadline:
         if wish.patience_seconds is None:

@@ -13,8 +13,8 @@ from rest_framework import exceptions
 from rest_framework.request import Request
 
 from providers import trace
+from providers.domain import Operation
 from providers.errors import ErrorCode, FieldFault, ProviderError, in_one_line
-from providers.work import StillGoingOnError
 from vms import operations
 from vms.renderers import to_json
 
@@ -141,7 +141,7 @@ def provider_document(error: ProviderError, request: HttpRequest) -> dict[str, o
         document["backend"] = said
     if error.leftovers:
         document["leftovers"] = [asdict(leftover) for leftover in error.leftovers]
-    if isinstance(error, StillGoingOnError):
+    if isinstance(error.operation, Operation):
         document["operation"] = operations.location(error.operation, trace.current().environment)
     return document
 

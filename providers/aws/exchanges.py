@@ -18,14 +18,22 @@ from http.client import responses
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 from xml.sax.saxutils import escape
 
-from botocore.exceptions import BotoCoreError, ConnectTimeoutError, HTTPClientError, ReadTimeoutError, SSLError
+from botocore.exceptions import (
+    BotoCoreError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ProxyConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from providers import trace
 from providers.aws.instances import NotEC2Error, parse, read_page
 from providers.aws.isolation import MOST_BYTES
 from providers.cutoff import TooLongError
-from providers.deadline import exchange_seconds
+from providers.deadline import exchange_seconds, reconnect_delay_seconds
 from providers.errors import BackendFailureError, BackendReply
 from providers.network import Network
 
@@ -89,6 +97,7 @@ class Exchanges:
         events.register("before-send.ec2", self._sending)
         events.register("before-parse.ec2", self._answered)
         events.register("response-received.ec2", self._ended)
+        events.register_first("needs-retry.ec2", _reconnect)  # type: ignore[arg-type] # answers count
         # Repeating a reboot whose answer got lost could reboot twice; everything else may be repeated.
         events.register_first("needs-retry.ec2.RebootInstances", _only_if_refused)  # type: ignore[arg-type] # answers count
 
@@ -184,6 +193,12 @@ class Exchanges:
         if begun is not None:
             self._attempt.begun = None
             trace.current().call(operation, begun, outcome=outcome, backend_request_id=request_id)
+
+
+def _reconnect(attempts: int, caught_exception: Exception | None, **_: object) -> float | None:
+    """Return the seconds after which botocore connects again; None leaves it to botocore's own retries."""
+    is_unsent = isinstance(caught_exception, EndpointConnectionError | ConnectTimeoutError | ProxyConnectionError)
+    return reconnect_delay_seconds(attempts) if is_unsent else None
 
 
 def _only_if_refused(response: tuple[object, dict[str, Any]] | None, **_: object) -> bool | None:

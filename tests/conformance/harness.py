@@ -142,6 +142,10 @@ class Harness(ABC):
     def operations(self) -> list[str]:
         """The backend's operations that were called, in order; each attempt counts."""
 
+    def has_accepted(self, verb: str) -> bool:
+        """Whether the backend has begun a verb's work."""
+        return self.verb_operations[verb] in self.operations()
+
     @abstractmethod
     def forget_operations(self) -> None:
         """Count anew."""

@@ -93,6 +93,10 @@ class SimulatedHarness(Harness, Generic[S]):
     def operations(self) -> list[str]:
         return [call.operation for call in self.sandbox.calls.list()]
 
+    def has_accepted(self, verb: str) -> bool:
+        operation = self.verb_operations[verb]
+        return any(call.operation == operation and (call.status or 0) < 400 for call in self.sandbox.calls.list())
+
     def forget_operations(self) -> None:
         self.sandbox.calls.clear()
 

@@ -23,7 +23,7 @@ from providers.http import HTTPSession
 from providers.network import Network
 from providers.proxmox import CLOUD
 from providers.trace import Trace, tracing
-from providers.waiting import LOOK_SECONDS, wait_until_done
+from providers.waiting import POLL_SECONDS, wait_until_done
 from tests.support.dripper import BODY, DRIPS, Drip, Dripper, dripping
 from tests.support.limits import LIMITS
 from tests.support.proxy import connect_proxy
@@ -194,8 +194,8 @@ def test_exchange_has_the_time_until_the_deadline_and_a_least() -> None:
         assert 99 < exchange_seconds(60.0) <= 100
     with running(Deadline.after(-5)):
         assert exchange_seconds(60.0) == 60.0
-    with running(Deadline.after(-5), LOOK_SECONDS):
-        assert exchange_seconds(60.0) == LOOK_SECONDS
+    with running(Deadline.after(-5), POLL_SECONDS):
+        assert exchange_seconds(60.0) == POLL_SECONDS
     assert exchange_seconds(60.0) == 60.0
 
 
@@ -203,10 +203,10 @@ def test_log_in_within_a_look_has_its_time() -> None:
     """Others wait for it, too, who have more patience."""
     with unhurried():
         assert exchange_seconds(60.0) == 60.0
-    with running(Deadline.after(1), LOOK_SECONDS):
+    with running(Deadline.after(1), POLL_SECONDS):
         with unhurried():
             assert exchange_seconds(60.0) == 60.0
-        assert exchange_seconds(60.0) == LOOK_SECONDS
+        assert exchange_seconds(60.0) == POLL_SECONDS
 
 
 def test_look_has_no_more_time_than_the_caller_has_patience() -> None:
@@ -220,7 +220,7 @@ def test_look_has_no_more_time_than_the_caller_has_patience() -> None:
     with running(Deadline.after(900)):
         wait_until_done(Operation(Verb.START, "vm-1"), look, Deadline.after(0.5))
     assert allowed
-    assert all(seconds <= LOOK_SECONDS for seconds in allowed)
+    assert all(seconds <= POLL_SECONDS for seconds in allowed)
 
 
 def test_answer_that_is_too_long_is_not_taken_in() -> None:

@@ -13,12 +13,15 @@ from providers.domain import Environment, Operation, StopMode, Verb, VMStatus
 from providers.errors import (
     BackendFailureError,
     BackendTimeoutError,
+    BackendUnreachableError,
     ConflictError,
     CredentialsRejectedError,
     InvalidRequestError,
     Leftover,
     PermissionDeniedError,
+    ProviderError,
     QuotaExceededError,
+    ThrottledError,
     UnavailableError,
     UnsupportedError,
     VMNotFoundError,
@@ -124,6 +127,27 @@ def test_create_whose_removal_fails_removes_the_others(world: World) -> None:
         Leftover("disk", "disk-1", removed=True),
     )
     assert world.state.disks == ["disk-2"]
+
+
+@pytest.mark.parametrize("error", [ThrottledError, BackendUnreachableError, BackendTimeoutError])
+def test_create_whose_removal_fails_in_passing_is_removed(world: World, error: type[ProviderError]) -> None:
+    """A call of the clean-up that is throttled or lost is repeated."""
+    failures: list[Exception | None] = [error("busy") for _ in range(3)]
+    world.state.trouble = {"boot": [VendorError("denied")], "remove disk-2": failures}
+    with pytest.raises(PermissionDeniedError) as caught:
+        world.gateway().create_vm(SPEC)
+    assert all(leftover.removed for leftover in caught.value.leftovers)
+    assert world.state.calls.count("remove disk-2") == 4
+    assert world.state.disks == []
+
+
+def test_create_whose_removal_is_throttled_for_long_tells_what_stays(world: World) -> None:
+    """A Retry-After beyond the clean-up's own time is not waited for."""
+    throttled = ThrottledError("busy", retry_after_seconds=3600)
+    world.state.trouble = {"boot": [VendorError("denied")], "remove disk-2": [throttled]}
+    with pytest.raises(PermissionDeniedError) as caught:
+        world.gateway().create_vm(SPEC)
+    assert [leftover.removed for leftover in caught.value.leftovers] == [True, False, True]
 
 
 @pytest.mark.parametrize("error", [VendorError("gone"), VMNotFoundError("There is none.")])

@@ -62,8 +62,9 @@ def test_create_vm_lost_answer_is_searched_and_removed() -> None:
 
 def test_create_vm_failed_and_still_unknown_is_removed_when_known() -> None:
     """EC2 may not know yet what it has just made: not found is no sign that it is gone."""
-    replies = (MADE, REFUSED, GONE, GONE, done("TerminateInstances"), shown("shutting-down"), GONE)
-    with answering(*replies) as endpoint, pytest.raises(PermissionDeniedError) as raised:
+    down = shown("shutting-down", "Client.VolumeLimitExceeded")
+    replies = (MADE, down, GONE, GONE, done("TerminateInstances"), shown("shutting-down"), GONE)
+    with answering(*replies) as endpoint, pytest.raises(QuotaExceededError) as raised:
         gateway(endpoint).create_vm(SPEC)
     assert endpoint.actions.count("TerminateInstances") == 3
     assert [(left.id, left.removed) for left in raised.value.leftovers] == [(VM_ID, True)]

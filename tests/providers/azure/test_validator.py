@@ -40,6 +40,7 @@ DESCRIPTIONS = {
 }  # fmt: skip
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not OAV, reason="CLOUDVM_OAV names no validator (npm install oav)"),
     pytest.mark.skipif(shutil.which("node") is None, reason="there is no node to run oav"),
     pytest.mark.skipif(not SPECIFICATION.exists(), reason="the vendor's API description is not at hand"),

@@ -351,6 +351,7 @@ def test_v2_error_is_as_in_the_vendors_example(on_element: Caller) -> None:
     assert (ours.status_code, ours.json()["error_code"]) == (500, recorded_error(500)["error_code"])
 
 
+@pytest.mark.slow
 @needs_client
 def test_vendors_client_leads_a_vm_through_its_life(central: NutanixSandbox, on_central: Caller) -> None:
     """Over TLS: it lists, creates, is refused with an old ETag, powers on and off, deletes, and knows all it reads."""

@@ -18,7 +18,6 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from providers.management.addresses import bind
-from providers.work import CLEAN_UP_SECONDS
 from vms import service
 from vms.registries import RegistryError
 from vms.server.application import Application, import_sdks, make_application, start_warm_up
@@ -96,7 +95,10 @@ class Command(BaseCommand):
             on_stop=listener.close,
             # No request takes longer, the clean-up after a failed create included.
             stop_timeout_seconds=options["shutdown_delay"]
-            + (options["stop_timeout"] or int(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS + CLEAN_UP_SECONDS) + 1),
+            + (
+                options["stop_timeout"]
+                or int(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS + settings.CLOUDVM_CLEAN_UP_SECONDS) + 1
+            ),
         )
         # The workers share the pages to which the garbage collector does not write.
         gc.collect()
