@@ -32,19 +32,6 @@ VERBS: dict[str, Callable[[Gateway, str], object]] = {
 }
 
 
-@pytest.mark.slow
-def test_list_of_5000_vms_takes_five_calls(site: Site) -> None:
-    """A thousand on each page, with nothing lost and nothing told twice."""
-    site.gateway().list_vms()
-    ids = site.sandbox.seed(5000 - len(site.sandbox.vms(equipment=True)))
-    site.sandbox.calls.clear()
-    found = [vm.id for vm in site.gateway().list_vms()]
-    # On vCenter a template, which is not shown, makes a sixth page.
-    assert site.operations() == [PAGE, *[NEXT] * (5 if site.kind == "vcenter" else 4)]
-    assert len(found) == len(set(found)) == 5000
-    assert set(ids) <= set(found)
-
-
 @pytest.mark.parametrize("size", [1, 7, 30, 31])
 def test_list_from_a_server_with_smaller_pages_is_complete(site: Site, size: int) -> None:
     """It may give less than is asked for; whether the last page is full or not."""
