@@ -18,7 +18,7 @@ from tests.providers.reached import NETWORK
 from tests.providers.vsphere.site import DEMO, Site
 
 ELSEWHERE = "Elsewhere"
-PAGE, NEXT = "RetrievePropertiesEx", "ContinueRetrievePropertiesEx"
+NEXT = "ContinueRetrievePropertiesEx"
 VERBS: dict[str, Callable[[Gateway, str], object]] = {
     "get": lambda gateway, vm_id: gateway.get_vm(vm_id),
     "start": lambda gateway, vm_id: gateway.start_vm(vm_id),
