@@ -63,6 +63,19 @@ class AzureHarness(SimulatedHarness[azure.AzureSandbox]):
     def fail_boot(self) -> None:
         self.sandbox.fail_next_operation(CREATE, "OSProvisioningTimedOut", "OS provisioning did not finish.")
 
+    def slow_down(self, task_seconds: float) -> None:
+        self.sandbox.knobs.task_seconds = task_seconds
+
+    def slow_log_ins(self, seconds: float) -> None:
+        self.sandbox.faults.add(Fault("Token", times=None, delay_seconds=seconds))
+
+    def change_secret(self, secret: str) -> None:
+        self.sandbox.add_principal(self.access_key, secret)
+        self.sandbox.expire_tokens()
+
+    def rejected_log_ins(self) -> int:
+        return self.sandbox.failed_token_requests
+
     @property
     def environment(self) -> dict[str, object]:
         return {

@@ -24,6 +24,8 @@ class Trouble(Enum):
     SLOW = "no answer for a long time"
     BOOT_FAILS = "a VM is accepted, and fails before it runs"
     GUEST_DEAF = "guests do not react to being asked to stop"
+    SLOW_WORK = "accepted work takes half a second"
+    SLOW_LOG_IN = "log-ins take a second"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Features:
     """What a cloud can and cannot do, as far as tests must know it; the contract's words, no cloud's name.
 
     `cloud_init_limit_bytes` is that of the backend, where its cloud has several with limits of their own.
+    `logs_in`: a session begins with a log-in, so that not every call proves who the caller is.
+    `shares_creates`: repeated creates of one session wait for the first one's VM instead of getting a conflict.
     """
 
     unique_names: bool = False
@@ -52,6 +56,8 @@ class Features:
     quotas: bool = True
     stops_before_delete: bool = False
     cloud_init_limit_bytes: int | None = None
+    logs_in: bool = True
+    shares_creates: bool = True
 
 
 class Harness(ABC):
@@ -133,6 +139,14 @@ class Harness(ABC):
     @abstractmethod
     def retry_after(self, seconds: int) -> None:
         """Let throttled calls be told to come back after this time, instead of after 7 seconds."""
+
+    @abstractmethod
+    def change_secret(self, secret: str) -> None:
+        """Give the caller's access key another secret and end its sessions."""
+
+    @abstractmethod
+    def rejected_log_ins(self) -> int:
+        """How many log-ins were refused so far."""
 
     @abstractmethod
     def echo_in_errors(self, text: str) -> None:

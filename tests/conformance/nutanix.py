@@ -48,6 +48,19 @@ class NutanixHarness(SimulatedHarness[nutanix.NutanixSandbox]):
     def fail_boot(self) -> None:
         self.sandbox.fail_next_task("power", "InternalException: qemu-kvm exited with code 1")
 
+    def slow_down(self, task_seconds: float) -> None:
+        self.sandbox.knobs.task_seconds = task_seconds
+
+    def slow_log_ins(self, seconds: float) -> None:
+        self.sandbox.knobs.login_seconds = seconds
+
+    def change_secret(self, secret: str) -> None:
+        self.sandbox.add_user(self.access_key, secret)
+        self.sandbox.drop_sessions()
+
+    def rejected_log_ins(self) -> int:
+        return self.sandbox.failed_logins
+
     def start(self) -> None:
         self._turn_knobs()
         super().start()

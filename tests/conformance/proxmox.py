@@ -1,5 +1,6 @@
 """Proxmox VE in the suite: a new one with a password and an imported image, an old one with a token and a template."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 from providers.sandbox import proxmox
@@ -11,6 +12,7 @@ from tests.support.api import Api
 from tests.support.guests import user_data
 
 VM = "/nodes/{node}/qemu/{vmid}"
+LOG_IN = "POST /access/ticket"
 REFUSALS = {
     Trouble.PERMISSION_DENIED: Fault(status=403, message="Permission check failed (/vms/100, VM.PowerMgmt)"),
     Trouble.THROTTLED: Fault(status=429, message="Too Many Requests"),
@@ -54,6 +56,20 @@ class ProxmoxHarness(SimulatedHarness[proxmox.ProxmoxSandbox]):
 
     def fail_boot(self) -> None:
         self.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")
+
+    def slow_down(self, task_seconds: float) -> None:
+        self.sandbox.knobs.task_seconds = task_seconds
+
+    def slow_log_ins(self, seconds: float) -> None:
+        # PVE, too, delays refusals alone.
+        self.sandbox.knobs.unauthorized_delay_seconds = seconds
+
+    def change_secret(self, secret: str) -> None:
+        self.sandbox.add_user(self.access_key, secret)
+        self.sandbox.expire_tickets()
+
+    def rejected_log_ins(self) -> int:
+        return sum(call.operation == LOG_IN and call.status == 401 for call in self.sandbox.calls.list())
 
     @property
     def environment(self) -> dict[str, object]:
@@ -100,10 +116,14 @@ class ProxmoxTemplateHarness(ProxmoxHarness):
     secret = proxmox.TOKEN_SECRET
     version = "7.4"
     image = f"template/{proxmox.TEMPLATE_ID}"
+    features = replace(ProxmoxHarness.features, logs_in=False)
     verb_operations = {  # noqa: RUF012 - a constant
         **ProxmoxHarness.verb_operations,
         "create": f"POST {VM}/clone",
     }
+
+    def change_secret(self, secret: str) -> None:
+        self.sandbox.add_token(self.access_key, secret)
 
     def warm_up(self, api: Api) -> None:
         # A session looks at a template once, and finds out once that this PVE is too old for a parameter.

@@ -20,6 +20,7 @@ ON_THE_WAY: Mapping[Trouble, Fault] = {
     Trouble.SLOW: Fault(delay_seconds=20.0),
 }
 USUAL_RETRY_AFTER = 7
+SLOW_WORK_SECONDS = 0.5
 
 
 S = TypeVar("S", bound=Simulator)
@@ -52,6 +53,17 @@ class SimulatedHarness(Harness, Generic[S]):
     def fail_boot(self) -> None:
         """Let the next VM that is made fail before it runs."""
 
+    @abstractmethod
+    def slow_down(self, task_seconds: float) -> None:
+        """Let accepted work take this time."""
+
+    def slow_log_ins(self, seconds: float) -> None:
+        """Let each log-in take this time."""
+        raise NotImplementedError("the backend has no log-in")
+
+    def rejected_log_ins(self) -> int:
+        raise NotImplementedError("the backend has no log-in")
+
     def start(self) -> None:
         self.sandbox.start()
 
@@ -76,6 +88,10 @@ class SimulatedHarness(Harness, Generic[S]):
             self.deafen()
         elif trouble is Trouble.BOOT_FAILS:
             self.fail_boot()
+        elif trouble is Trouble.SLOW_WORK:
+            self.slow_down(SLOW_WORK_SECONDS)
+        elif trouble is Trouble.SLOW_LOG_IN:
+            self.slow_log_ins(1.0)
         else:
             headers = {"Retry-After": str(self._retry_after)} if trouble is Trouble.THROTTLED else {}
             fault = {**ON_THE_WAY, **self.refusals}[trouble]

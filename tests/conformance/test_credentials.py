@@ -16,6 +16,29 @@ def test_list_with_a_wrong_secret_is_rejected_after_one_try(api: Api, backend: H
     assert len([operation for operation in backend.operations() if operation not in backend.prelude]) == 1
 
 
+def test_list_with_a_wrong_secret_by_many_at_once_logs_in_once(api: Api, backend: Harness) -> None:
+    """Callers that wait for one log-in share its refusal: accounts lock after a few."""
+    if not backend.features.logs_in:
+        pytest.skip("each call proves who the caller is")
+    wrong = api.as_caller(backend.access_key, "wrong-secret")
+    backend.trouble(Trouble.SLOW_LOG_IN)
+    assert {answer.code for answer in at_once(8, lambda _: wrong.list())} == {"credentials_rejected"}
+    assert backend.rejected_log_ins() == 1
+
+
+def test_list_after_the_secret_was_changed_is_rejected(warm: Api, backend: Harness) -> None:
+    """The session ends and the old secret is tried once for all its callers; the new secret works."""
+    backend.change_secret("another-secret")
+    if backend.features.logs_in:
+        backend.trouble(Trouble.SLOW_LOG_IN)
+    assert {answer.code for answer in at_once(8, lambda _: warm.list())} == {"credentials_rejected"}
+    if backend.features.logs_in:
+        # A caller that comes after the session was discarded opens another, with one more log-in.
+        assert 1 <= backend.rejected_log_ins() <= 2
+    backend.reset_trouble()
+    assert warm.as_caller(backend.access_key, "another-secret").list().status == 200
+
+
 def test_list_with_an_unknown_key_is_rejected(api: Api, backend: Harness) -> None:
     """A key that nobody has."""
     unknown = backend.access_key.replace("demo", "nobody")

@@ -24,8 +24,8 @@ def relay(backend: Harness, files: Files, settings: Settings, tmp_path: Path) ->
     """A relay by which the environment `main` reaches the backend."""
     with relay_to(urlsplit(backend.url).port or 0) as relay:
         main = {**json.loads(files.environments.read_text())[0], "url": relay.url}
+        (tmp_path / "environments.json").write_text(json.dumps([main]))
         settings.CLOUDVM_ENVIRONMENTS_FILE = tmp_path / "environments.json"
-        settings.CLOUDVM_ENVIRONMENTS_FILE.write_text(json.dumps([main]))
         yield relay
 
 

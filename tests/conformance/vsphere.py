@@ -37,7 +37,7 @@ class VSphereHarness(SimulatedHarness[vsphere.VSphereSandbox]):
     kind: ClassVar[Literal["vcenter", "esxi"]] = "vcenter"
     boot: ClassVar[str] = "CloneVM_Task"
     budgets = replace(VcenterHarness.budgets, create=1)
-    features = Features(unique_names=True, stops_before_delete=True)
+    features = Features(unique_names=True, stops_before_delete=True, shares_creates=False)
     unknown_id = VcenterHarness.unknown_id
     malformed_ids = VcenterHarness.malformed_ids
     verb_operations = VcenterHarness.verb_operations
@@ -65,6 +65,19 @@ class VSphereHarness(SimulatedHarness[vsphere.VSphereSandbox]):
 
     def fail_boot(self) -> None:
         self.sandbox.fail_next_task(self.boot, "GenericVmConfigFault", "Failed to start the machine.")
+
+    def slow_down(self, task_seconds: float) -> None:
+        self.sandbox.knobs.task_seconds = task_seconds
+
+    def slow_log_ins(self, seconds: float) -> None:
+        self.sandbox.faults.add(Fault("Login", times=None, delay_seconds=seconds))
+
+    def change_secret(self, secret: str) -> None:
+        self.sandbox.add_user(self.access_key, secret)
+        self.sandbox.drop_sessions()
+
+    def rejected_log_ins(self) -> int:
+        return self.sandbox.failed_logins
 
     @property
     def environment(self) -> dict[str, object]:

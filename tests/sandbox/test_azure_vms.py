@@ -363,14 +363,13 @@ def test_remove_behind_the_apis_back_leaves_nothing(azure: AzureSandbox, arm: Ca
     assert (azure.vms(), azure.network_interfaces(), azure.disks()) == ((), (), ())
 
 
-@pytest.mark.slow
-def test_list_of_5000_vms_is_complete(azure: AzureSandbox, arm: Caller) -> None:
-    """Ten pages."""
-    names = azure.seed(5000)
+def test_list_of_more_than_a_page_is_complete(azure: AzureSandbox, arm: Caller) -> None:
+    """A page has 500 VMs."""
+    names = azure.seed(501)
     page = arm.json("GET", VMS)
     found = [vm["name"] for vm in page["value"]]
     while "nextLink" in page:
         page = arm.follow(page["nextLink"]).json()
         found += [vm["name"] for vm in page["value"]]
     assert found == names
-    assert azure.calls.count("VirtualMachines_List") == 10
+    assert azure.calls.count("VirtualMachines_List") == 2

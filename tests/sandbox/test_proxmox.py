@@ -324,9 +324,9 @@ def test_fault_befalls_the_call_that_was_planned(pve: ProxmoxSandbox, user: Call
     assert pve.calls.count("GET /nodes/{node}/qemu") == 4
 
 
-def test_list_of_2000_vms_is_complete(pve: ProxmoxSandbox, user: Caller) -> None:
-    """In one call."""
-    ids = pve.seed(2000)
+def test_list_of_all_vms_is_one_answer(pve: ProxmoxSandbox, user: Caller) -> None:
+    """PVE has no pages."""
+    ids = pve.seed(30)
     assert sorted(entry["vmid"] for entry in user.data("GET", QEMU) if not entry.get("template")) == sorted(ids)
 
 

@@ -259,7 +259,7 @@ def test_check_create_counts_the_tags_that_are_ours(spec: VMSpec, most: int) -> 
     ],
     ids=["no-subnet", "no-ami", "name-tag", "aws-tag", "own-tag", "too-many-tags"],
 )
-def test_create_vm_impossible_spec_is_refused_before_any_call(
+def test_create_vm_without_subnet_or_with_reserved_tags_is_refused_before_any_call(
     spec: VMSpec, network_id: str, kind: type[ProviderError]
 ) -> None:
     """With the field at fault, where it is a field."""

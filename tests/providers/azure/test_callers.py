@@ -241,19 +241,18 @@ def test_list_with_the_subscription_filtered_tells_all_states_in_two_calls(
     assert sorted(operations(sandbox)) == ["VirtualMachines_List", "VirtualMachines_ListAll"]
 
 
-def test_list_of_a_thousand_vms_without_the_subscription_asks_for_each_once(
+def test_list_without_the_subscription_asks_for_each_vm_once(
     sandbox: AzureSandbox, another: Callable[..., Caller]
 ) -> None:
     """At most eight at a time, counted by the connections that they take."""
     sandbox.add_principal("reader@sandbox", azure.SECRET, actions=("Microsoft.Compute/*/read",), scope=GROUP)
-    sandbox.knobs.page_size = 1000
-    sandbox.seed(1000)
+    sandbox.seed(30)
     reader = another(client_id="reader@sandbox")
     before = sandbox.server.connections
     found = reader.verbs.list_vms()
-    assert len(found) == 1000
+    assert len(found) == 30
     assert {vm.provider_status for vm in found} == {"running"}
-    assert sandbox.calls.count(GET) == 1000
+    assert sandbox.calls.count(GET) == 30
     # Two for the log-in and the first two lists aside.
     assert sandbox.server.connections - before <= 8 + 2
     assert sandbox.calls.count(POLL) == 0

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +12,7 @@ from providers.errors import PermissionDeniedError, ProviderError, UnavailableEr
 from providers.sandbox import azure
 from providers.sandbox.azure import AzureSandbox
 from tests.providers.azure.simulated import CREATE, GROUP, SPEC, Caller, operations
+from tests.support.readme import quoted_in_table
 
 pytestmark = pytest.mark.slow
 
@@ -108,9 +107,6 @@ def test_create_of_an_image_of_ones_own_needs_to_read_it(sandbox: AzureSandbox, 
 
 
 def test_readme_lists_these_actions_and_no_others() -> None:
-    """Whoever makes a role by it has what it takes."""
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    section = readme.partition("\n### Azure\n")[2].partition("\n### ")[0]
-    table = section.partition("| Actions | Scope | For |")[2].partition("\n\n")[0]
-    listed = re.findall(r"`(Microsoft\.[A-Za-z]+/[A-Za-z/]+)`", table)
+    """All of them and no others."""
+    listed = quoted_in_table("### Azure", "| Actions | Scope | For |", r"`(Microsoft\.[A-Za-z]+/[A-Za-z/]+)`")
     assert sorted(listed) == sorted([*LEAST, JOIN, IMAGE, *GALLERY])

@@ -8,13 +8,12 @@ from contextlib import closing
 import pytest
 
 from providers.errors import (
-    BackendUnreachableError,
     ConflictError,
     ProviderError,
     UnprocessableError,
 )
 from providers.gateway import Backends
-from providers.sandbox.faults import Cut, Fault
+from providers.sandbox.faults import Fault
 from tests.providers.nutanix.prism import CREATE, GET, LIST, START, TASK, Prism
 from tests.providers.reached import NETWORK
 from tests.support.limits import LIMITS
@@ -36,13 +35,6 @@ def test_create_with_a_key_costs_a_list_or_two(prism: Prism) -> None:
     assert called == [LIST[prism.api], CREATE[prism.api], *again, *STARTED[prism.api]]
 
 
-def test_create_repeated_at_once_makes_one_vm(prism: Prism) -> None:
-    """Eight tries of one session get the same VM, which runs."""
-    made = at_once(8, lambda _: prism.create(key=KEY))
-    assert len(set(made)) == 1
-    assert prism.states() == {made[0]: "ON"}
-
-
 def test_create_repeated_at_once_by_two_processes_makes_one_vm_by_v4(central: Prism) -> None:
     """The request id follows from the key: Prism makes one of two tries that nothing here could keep apart."""
     processes = [Backends(NETWORK, LIMITS) for _ in range(4)]
@@ -52,24 +44,6 @@ def test_create_repeated_at_once_by_two_processes_makes_one_vm_by_v4(central: Pr
     assert central.states() == {made[0]: "ON"}
     for process in processes:
         process.close()
-
-
-def test_create_repeated_after_a_lost_answer_makes_one_vm(prism: Prism) -> None:
-    """The retry of a caller who never heard of the first."""
-    prism.sandbox.faults.add(Fault(CREATE[prism.api], cut=Cut.ANSWER, after=True))
-    with pytest.raises(BackendUnreachableError):
-        prism.create(key=KEY)
-    vm_id = prism.create(key=KEY)
-    assert prism.states() == {vm_id: "ON"}
-
-
-def test_create_repeated_after_the_vm_was_deleted_makes_another(prism: Prism) -> None:
-    """Prism remembers v4's request id, and the VM that it led to is gone."""
-    first = prism.create(key=KEY)
-    prism.gateway().delete_vm(first)
-    again = prism.create(key=KEY)
-    assert again != first
-    assert prism.states() == {again: "ON"}
 
 
 def test_create_repeated_after_many_deletes_asks_for_a_new_key(central: Prism) -> None:
@@ -134,14 +108,6 @@ def test_create_repeated_that_cannot_start_the_vm_leaves_it(prism: Prism) -> Non
     assert prism.states() == {first: "OFF"}
 
 
-def test_create_repeated_with_other_content_is_unprocessable(prism: Prism) -> None:
-    """Whatever differs, the name too; what the first try has made stays."""
-    first = prism.create(key=KEY)
-    with pytest.raises(UnprocessableError, match="Idempotency-Key"):
-        prism.create(key=KEY, digest="digest-2", name="other")
-    assert prism.states() == {first: "ON"}
-
-
 def test_create_with_other_content_at_the_same_time_leaves_the_first(central: Prism) -> None:
     """v4 answers with the first one's task, and the second must not remove what it finds there."""
     processes = [Backends(NETWORK, LIMITS) for _ in range(2)]
@@ -157,13 +123,6 @@ def test_create_with_other_content_at_the_same_time_leaves_the_first(central: Pr
     assert list(central.states()) == made
     for process in processes:
         process.close()
-
-
-def test_create_with_the_same_key_in_another_environment_makes_another_vm(prism: Prism) -> None:
-    """A key is a promise about one environment."""
-    first = prism.create(key=KEY)
-    second = prism.create(prism.gateway(name="prism2"), key=KEY)
-    assert set(prism.states()) == {first, second}
 
 
 def test_create_with_a_key_that_fails_to_look_leaves_nothing(prism: Prism) -> None:

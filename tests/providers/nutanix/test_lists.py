@@ -26,16 +26,16 @@ def test_list_has_the_vms_of_all_hosts_on_and_off(prism: Prism) -> None:
     assert found == {**dict.fromkeys(ids, VMStatus.RUNNING), off[0]: VMStatus.STOPPED}
 
 
-def test_list_of_a_thousand_vms_keeps_to_the_rate_of_v4(central: Prism) -> None:
-    """Ten pages, two in a second, none refused although every further one would be."""
+def test_list_of_several_pages_keeps_to_the_rate_of_v4(central: Prism) -> None:
+    """Four pages, two in a second, none refused although every further one would be."""
     central.sandbox.knobs.enforces_rate_limits = True
-    ids = central.sandbox.seed(1000)
-    begun = time.monotonic()
+    ids = central.sandbox.seed(301)
     assert sorted(vm.id for vm in central.gateway().list_vms()) == sorted(ids)
-    assert central.operations() == [LIST["v4"]] * 10
-    assert time.monotonic() - begun < 20
+    served = [(call.operation, call.status) for call in central.sandbox.calls.list()]
+    assert served == [(LIST["v4"], 200)] * 4
 
 
+@pytest.mark.slow
 def test_list_of_a_thousand_vms_is_fetched_side_by_side(central: Prism) -> None:
     """Where Prism allows it, ten slow pages take the time of a few; each is told to the request's trace."""
     central.sandbox.knobs.lists_per_second = 100

@@ -1,60 +1,20 @@
-"""Creates that are cut, refused or too late at each of their steps: nothing is left that is not told."""
+"""Creates that are late or lose their session at each of their steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import replace
 
 import pytest
 
-from providers.domain import OperatingSystem, Operation
+from providers.domain import OperatingSystem
 from providers.errors import BackendTimeoutError, ProviderError, VMNotFoundError
-from providers.gateway import Backends
-from providers.sandbox.faults import Cut, Fault
+from providers.sandbox.faults import Fault
 from providers.work import StillGoingOnError
-from tests.providers.nutanix.prism import Prism, quicken
-from tests.providers.reached import AT_ONCE, NETWORK, USER_DATA
-from tests.support.limits import LIMITS
-from tests.support.waiting import wait_until
+from tests.providers.nutanix.prism import Prism
+from tests.providers.reached import AT_ONCE, USER_DATA
 
-ONCE, FROM_THEN_ON = 1, None
 # More than the calls of any create: lists, the making, looks, the start.
 MOST_CALLS = 12
-
-
-@pytest.mark.parametrize("times", [ONCE, FROM_THEN_ON])
-@pytest.mark.parametrize("after", [False, True])
-def test_create_cut_at_any_call_leaves_nothing_untold(prism: Prism, times: int | None, *, after: bool) -> None:
-    """Before or after the call had its effect, once or for good: it is made, removed, or named as left behind."""
-    outcomes = []
-    for number in range(MOST_CALLS):
-        prism.sandbox.reset()
-        quicken(prism.sandbox)
-        prism.sandbox.faults.add(Fault(skip=number, times=times, cut=Cut.ANSWER, after=after))
-        outcomes.append(create(prism, seconds=1.5))
-    assert outcomes[0] is not None or times == ONCE
-    assert outcomes[-1] is None
-
-
-def create(prism: Prism, seconds: float) -> type[ProviderError] | None:
-    """How a create by a process of its own ends; sees that what is there afterwards was told."""
-    limits = replace(LIMITS, times=replace(LIMITS.times, clean_up_seconds=0.5))
-    with closing(Backends(NETWORK, limits)) as process:
-        gateway = prism.gateway(backends=process, seconds=seconds, network_id="vlan100")
-        outcome = attempted(lambda: prism.create(gateway))
-    prism.sandbox.faults.clear()
-    if isinstance(outcome, str):
-        assert prism.states() == {outcome: "ON"}
-        return None
-    accepted = outcome.operation
-    if isinstance(accepted, Operation):
-        wait_until(lambda: prism.states() == {accepted.vm_id: "ON"})
-        return type(outcome)
-    # What could not be removed is told by its id, its task or its name.
-    if all(one.removed for one in outcome.leftovers):
-        wait_until(lambda: prism.remains() == [])
-    return type(outcome)
 
 
 def attempted(make: Callable[[], str]) -> str | ProviderError:

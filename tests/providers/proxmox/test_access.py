@@ -80,24 +80,6 @@ def test_ticket_that_is_refused_again_at_once_is_not_renewed_forever(pve: Pve) -
     assert pve.sandbox.calls.count(LOG_IN) == 2
 
 
-def test_password_that_was_changed_meanwhile_is_tried_once(pve: Pve) -> None:
-    """Sixteen threads with a ticket that has ended: one try, and sixteen refusals; accounts lock."""
-    pve.gateway(BY_PASSWORD).list_vms()
-    pve.sandbox.add_user(USER, "another password")
-    pve.sandbox.expire_tickets()
-    pve.sandbox.calls.clear()
-
-    def call(_: int) -> type[Exception]:
-        with pytest.raises(ProviderError) as caught:
-            pve.gateway(BY_PASSWORD).list_vms()
-        return caught.type
-
-    # All hold the session before the first of them is refused.
-    pve.sandbox.faults.add(Fault("GET /nodes/{node}/qemu", delay_seconds=1.5, status=401, times=MANY))
-    assert set(at_once(MANY, call)) == {CredentialsRejectedError}
-    assert pve.sandbox.calls.count(LOG_IN) == 1
-
-
 def test_create_whose_password_was_changed_meanwhile_tells_only_its_own_leftovers(pve: Pve) -> None:
     """What is refused by one log-in for many requests is an error of each of them."""
     pve.gateway(BY_PASSWORD).list_vms()
@@ -118,17 +100,11 @@ def test_create_whose_password_was_changed_meanwhile_tells_only_its_own_leftover
 
 
 @pytest.mark.parametrize("credentials", [Credentials(USER, "wrong"), Credentials("nobody@sandbox", PASSWORD)])
-def test_wrong_password_is_tried_once(pve: Pve, credentials: Credentials) -> None:
-    """Also by many at the same time."""
-    # All wait for the one log-in before it is refused.
-    pve.sandbox.knobs.unauthorized_delay_seconds = 1.5
-
-    def call(_: int) -> None:
-        with pytest.raises(CredentialsRejectedError, match="realm and the password"):
-            pve.gateway(credentials).list_vms()
-
-    at_once(8, call)
-    assert [call.operation for call in pve.sandbox.calls.list()] == [LOG_IN]
+def test_rejection_of_a_password_says_to_check_the_realm(pve: Pve, credentials: Credentials) -> None:
+    """PVE gives one answer for a wrong user, realm or password."""
+    with pytest.raises(CredentialsRejectedError, match="realm and the password"):
+        pve.gateway(credentials).list_vms()
+    assert pve.operations() == [LOG_IN]
 
 
 @pytest.mark.parametrize("wrong", [Credentials(TOKEN_ID, "0" * 36), Credentials(f"{USER}!other", TOKEN_SECRET)])

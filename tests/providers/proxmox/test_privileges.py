@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +17,7 @@ from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE, TEMPLATE_ID, TOKE
 from tests.providers.proxmox.cluster import QEMU, TEMPLATE_IMAGE, Pve, running_pve, spec
 from tests.providers.reached import NETWORK
 from tests.support.limits import LIMITS
+from tests.support.readme import quoted_in_table
 
 pytestmark = pytest.mark.slow
 
@@ -110,14 +109,14 @@ def told(error: ProviderError) -> str:
 
 @pytest.mark.parametrize("version", ROLES)
 @pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE, ISO_IMAGE])
-def test_least_role_is_enough(pve: Pve, version: str, image: str) -> None:
+def test_token_with_the_least_role_can_do_every_verb(pve: Pve, version: str, image: str) -> None:
     """For a token with privilege separation, from create to delete, and nothing is left."""
     pve.sandbox.set_version(version)
     assert live(pve, ROLES[version], image) == []
     assert [vm.id for vm in pve.sandbox.vms()] == []
 
 
-def test_each_privilege_of_the_role_is_needed(authority: Authority) -> None:
+def test_token_without_one_privilege_is_denied_a_verb(authority: Authority) -> None:
     """Without it some verb is denied, in words that name it; with three kinds of image and a whole life."""
 
     def run(case: tuple[str, str, str]) -> str:
@@ -208,10 +207,10 @@ def test_disk_of_another_vm_needs_the_privilege_to_clone_it(pve: Pve) -> None:
     assert live(pve, ROLES["9.0"], image) == []
 
 
-def test_readme_lists_these_privileges_and_no_others() -> None:
-    """Whoever makes a role by it has what it takes."""
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    table = readme.partition("### Proxmox VE")[2].partition("| Path | Privileges | For |")[2].partition("\n\n")[0]
-    listed = set(re.findall(r"`((?:VM|Datastore|SDN)\.[A-Za-z.]+)`", table))
+def test_readme_lists_the_privileges_of_a_token() -> None:
+    """All of them and no others."""
+    listed = set(
+        quoted_in_table("### Proxmox VE", "| Path | Privileges | For |", r"`((?:VM|Datastore|SDN)\.[A-Za-z.]+)`")
+    )
     held = {privilege for role in ROLES.values() for privileges in role.values() for privilege in privileges}
     assert listed == held | set(AGENT.values()) | ELSEWHERE | CLOUD_INIT

@@ -382,9 +382,9 @@ def test_start_that_fails_tells_what_qemu_said(pve: Pve) -> None:
     assert caught.value.code == "unprocessable"
 
 
-def test_list_of_two_thousand_vms_is_one_call(pve: Pve) -> None:
+def test_list_of_all_vms_is_one_call(pve: Pve) -> None:
     """No template among them."""
-    ids = pve.sandbox.seed(2000)
+    ids = pve.sandbox.seed(30)
     assert sorted(int(vm.id) for vm in pve.gateway().list_vms()) == sorted(ids)
     assert pve.operations() == ["GET /nodes/{node}/qemu"]
     assert TEMPLATE_ID not in ids

@@ -138,39 +138,6 @@ def test_session_whose_renewal_met_trouble_is_renewed_the_next_time(site: Site, 
 # ---- Refusal
 
 
-def test_wrong_password_is_tried_once(site: Site) -> None:
-    """Whatever verb, and however many wait for the answer."""
-    site.sandbox.faults.add(Fault("Login", delay_seconds=1.0))
-    wrong = Credentials(USER, "wrong")
-
-    def list_vms(_: int) -> None:
-        with pytest.raises(CredentialsRejectedError):
-            site.gateway(wrong).list_vms()
-
-    at_once(MANY, list_vms)
-    assert site.sandbox.failed_logins == 1
-    with pytest.raises(CredentialsRejectedError):
-        site.gateway(wrong).create_vm(site.spec())
-    assert (site.sandbox.failed_logins, site.sandbox.logins) == (2, 0)
-
-
-def test_password_that_was_changed_meanwhile_is_tried_once(site: Site) -> None:
-    """Sixteen threads find the session gone."""
-    site.gateway().list_vms()
-    site.sandbox.add_user(USER, "another")
-    site.sandbox.drop_sessions()
-    site.sandbox.faults.add(Fault("Login", delay_seconds=1.0, times=None))
-
-    def list_vms(_: int) -> None:
-        with pytest.raises(CredentialsRejectedError):
-            site.gateway().list_vms()
-
-    at_once(16, list_vms)
-    # One for the old session; those who come when it is put out open one anew, together.
-    assert site.sandbox.failed_logins <= 2
-    assert len(site.gateway(Credentials(USER, "another")).list_vms()) == len(site.sandbox.vms(equipment=True))
-
-
 # ---- Nobody in another's session
 
 

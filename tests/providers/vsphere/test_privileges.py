@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -19,6 +17,7 @@ from providers.sandbox.vsphere import ISO_IMAGE, NETWORKS, SOURCE_VM, TEMPLATE, 
 from tests.providers.reached import NETWORK
 from tests.providers.vsphere.site import Kind, Site, side_by_side
 from tests.support.limits import LIMITS
+from tests.support.readme import quoted_in_table
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +92,7 @@ def told(error: ProviderError) -> str:
     return error.detail if isinstance(error, PermissionDeniedError) else f"{error.code}: {error.detail}"
 
 
-def test_least_role_is_enough(authority: Authority) -> None:
+def test_user_with_the_least_role_can_do_every_verb(authority: Authority) -> None:
     """From create to delete, and nothing is left."""
 
     def check(site: Site, image: str) -> str:
@@ -103,7 +102,7 @@ def test_least_role_is_enough(authority: Authority) -> None:
     side_by_side(authority, [(kind, image) for image, (kind, _) in ROLES.items()], check)
 
 
-def test_each_privilege_of_the_role_is_needed(authority: Authority) -> None:
+def test_user_without_one_privilege_is_denied_a_verb(authority: Authority) -> None:
     """Without it some verb is denied, in words that name it; and a create that was denied leaves nothing."""
 
     def check(site: Site, case: tuple[str, frozenset[str], str]) -> str:
@@ -182,9 +181,13 @@ def test_user_who_may_see_nothing_is_shown_nothing(center: Site) -> None:
     assert len(center.sandbox.vms()) == 1
 
 
-def test_readme_lists_these_privileges_and_no_others() -> None:
-    """Whoever makes a role by it has what it takes."""
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    table = readme.partition("### ESXi and vCenter")[2].partition("| Privileges | For |")[2].partition("\n\n")[0]
-    listed = set(re.findall(r"`((?:VirtualMachine|Datastore|Network|Resource)\.[A-Za-z.]+)`", table))
+def test_readme_lists_the_privileges_of_a_user() -> None:
+    """All of them and no others."""
+    listed = set(
+        quoted_in_table(
+            "### ESXi and vCenter",
+            "| Privileges | For |",
+            r"`((?:VirtualMachine|Datastore|Network|Resource)\.[A-Za-z.]+)`",
+        )
+    )
     assert listed == CENTER | HOST | {A_VM_FOR_AN_IMAGE, A_NETWORK_FOR_CLONES, AN_INTERFACE_FOR_CLONES}

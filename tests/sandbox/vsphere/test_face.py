@@ -193,8 +193,7 @@ def test_many_callers_are_served_at_once(vcenter: VSphereSandbox, authority: Aut
     assert (vcenter.vms(), vcenter.files(), vcenter.sessions(), vcenter.logins) == ((), (), (), 64)
 
 
-@pytest.mark.slow
-def test_five_thousand_vms_are_told(vcenter: VSphereSandbox, user: Client) -> None:
+def test_answer_without_a_limit_has_all_vms(vcenter: VSphereSandbox, user: Client) -> None:
     """With the template and the VM that are there from the start."""
-    vcenter.seed(5000)
-    assert len(user.contents(user.view(vim.VirtualMachine), [(vim.VirtualMachine, LEAVES)])) == 5002
+    vcenter.seed(101)
+    assert len(user.contents(user.view(vim.VirtualMachine), [(vim.VirtualMachine, LEAVES)])) == 103
