@@ -73,11 +73,11 @@ def api(
         name: {"os": {"os_type": system}, "clouds": {"Azure": {"instance_type": size, "image": image}}}
         for name, (system, size, image) in kinds.items()
     }
+    (tmp_path / "environments.json").write_text(json.dumps([{**main, "name": "main"}, *wrong]))
+    (tmp_path / "machinetypes.json").write_text(json.dumps(types))
     settings.CLOUDVM_ENVIRONMENTS_FILE = tmp_path / "environments.json"
     settings.CLOUDVM_MACHINETYPES_FILE = tmp_path / "machinetypes.json"
     settings.CLOUDVM_NETWORK = Network(connect_timeout_seconds=2, read_timeout_seconds=10)
-    settings.CLOUDVM_ENVIRONMENTS_FILE.write_text(json.dumps([{**main, "name": "main"}, *wrong]))
-    settings.CLOUDVM_MACHINETYPES_FILE.write_text(json.dumps(types))
     yield Api("main", bearer(azure.CLIENT_ID, azure.SECRET))
     current_service().backends.close()
 
