@@ -18,7 +18,7 @@ from providers.circuit_breaker import CircuitBreaker, backend_reached, connect_t
 from providers.cloud import Cloud
 from providers.credentials import Credentials
 from providers.deadline import Deadline, reconnect_from_now_on, running
-from providers.domain import Environment, StopMode, VMStatus
+from providers.domain import Environment, Operation, StopMode, Verb, VMStatus
 from providers.errors import BackendTimeoutError, BackendUnreachableError, ProviderError
 from providers.gateway import Backends
 from providers.http import HTTPSession
@@ -293,7 +293,7 @@ def test_connection_of_a_request_from_before_closes_the_circuit() -> None:
 
 
 def test_work_that_was_accepted_is_polled_with_an_open_circuit(backends: Backends) -> None:
-    """The breaker acts only when a request begins."""
+    """The breaker acts only when a request begins, and a poll of its own is told to come back."""
     state = State(vms={"vm-1": VMStatus.RUNNING}, looks=6)
     environment = Environment("memory", CLOUD, url="circuit")
     InMemoryDriver.states[environment.url] = state
@@ -310,5 +310,8 @@ def test_work_that_was_accepted_is_polled_with_an_open_circuit(backends: Backend
             connect_timed_out("host:443")
     with pytest.raises(BackendTimeoutError, match="nothing was sent"):
         gateway().get_vm("vm-1")
+    polled = gateway().poll(Operation(Verb.STOP, "vm-1", "1"))
+    assert not polled.done
+    assert polled.retry_after_seconds is not None
     stop.join(30)
     assert done == [True]
