@@ -69,6 +69,20 @@ _LOST: Final = _Broken(
 )
 # The first that fits counts, as some are kinds of others.
 _BROKEN: Final = (
+    _Broken(
+        BackendUnreachableError,
+        "connect error",
+        "No connection to {place}: {reason} Check the environment's url, and this server's proxy.",
+        below=(NewConnectionError,),
+    ),
+    _Broken(
+        BackendTimeoutError,
+        "connect timeout",
+        "The connection to {place} timed out, so {operation} was not sent. Check the environment's url, this server's "
+        "proxy, and the firewalls between.",
+        errors=(ConnectTimeout,),
+        below=(ConnectTimeoutError,),
+    ),
     _Broken(BackendUnreachableError, "connect error", "No connection to {place}: {reason}", errors=(ProxyError,)),
     # Who hangs up within TLS, or instead of it, has shown no certificate that could be judged.
     replace(_LOST, errors=(), below=(ssl.SSLEOFError, ssl.SSLZeroReturnError)),
@@ -89,13 +103,6 @@ _BROKEN: Final = (
         errors=(ReadTimeout,),
         below=(ReadTimeoutError,),
         lost=True,
-    ),
-    _Broken(
-        BackendUnreachableError,
-        "connect error",
-        "No connection to {place}: {reason} Check the environment's url, and this server's proxy.",
-        errors=(ConnectTimeout,),
-        below=(NewConnectionError, ConnectTimeoutError),
     ),
     _LOST,
     _Broken(

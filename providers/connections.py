@@ -11,8 +11,8 @@ from requests.adapters import HTTPAdapter
 
 from providers.cutoff import CutConnection, CutPool
 
-# As many as there are threads to use them; more would be opened and thrown away.
-CONNECTIONS_KEPT = 64
+# As many as one environment may use at once, reads and changes; more would be opened and thrown away.
+CONNECTIONS_KEPT = 176
 
 # urllib3 sets it for direct connections only; through a proxy a request with a body would wait 40 ms for an
 # acknowledgement.

@@ -14,6 +14,12 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from providers import circuit_breaker
+from providers.answer_memory import UNCOUNTED_BYTES, reserve
+from providers.errors import UnavailableError
+
 
 class TooLongError(OSError):
     """An answer takes more room than any of its backend's."""
@@ -24,18 +30,26 @@ class _Closable(Protocol):
 
 
 def within_limit(answer: _Closable, pieces: Iterable[bytes], most_bytes: int) -> Iterator[bytes]:
-    """The pieces of an answer, as they come.
+    """Yield the pieces of an answer as they come. The answer is closed before anything is raised.
 
     Raises:
-        TooLongError: there are more bytes; the answer is closed.
+        TooLongError: there are more bytes.
+        UnavailableError: the process holds too many bytes of answers.
 
     """
+    circuit_breaker.backend_reached()
     size = 0
     for piece in pieces:
         size += len(piece)
         if size > most_bytes:
             answer.close()
             raise TooLongError
+        try:
+            if size > UNCOUNTED_BYTES:
+                reserve(len(piece))
+        except UnavailableError:
+            answer.close()
+            raise
         yield piece
 
 
@@ -142,6 +156,8 @@ def _cut(exchange: Exchange) -> None:
 class CutConnection:
     """To be mixed into an HTTP library's connections, so that they take part in their thread's exchange."""
 
+    host: Any
+    port: Any
     sock: Any
     # Kept, as `http.client` forgets a connection that the backend wants closed while its answer is still being read.
     _socket: Any = None
@@ -149,7 +165,14 @@ class CutConnection:
     def connect(self) -> None:
         """See `http.client.HTTPConnection`."""
         self._take_part()
-        super().connect()  # type: ignore[misc] # the library's
+        try:
+            super().connect()  # type: ignore[misc] # the library's
+        except ConnectTimeoutError as error:
+            # A connection that was refused is a kind of timeout to urllib3.
+            if not isinstance(error, NewConnectionError):
+                circuit_breaker.connect_timed_out(f"{self.host}:{self.port}")
+            raise
+        circuit_breaker.backend_reached()
         # Its time may have been over while there was no socket to be cut.
         self._take_part()
 

@@ -1,4 +1,4 @@
-"""The portable half: all that is alike on every cloud, once. Session, share, deadline, waiting, errors, clean-up."""
+"""The portable half: all that is alike on every cloud, once. Session, limits, deadline, waiting, errors, clean-up."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pkgutil import resolve_name
 
 from providers import trace
+from providers.answer_memory import MIB, AnswerMemory
+from providers.circuit_breaker import OPEN_SECONDS, CircuitBreaker
 from providers.credentials import Credentials
 from providers.deadline import Deadline, running
 from providers.domain import VM, Environment, Manner, Operation, StopMode, Verb, VMSpec
@@ -21,18 +23,27 @@ from providers.errors import (
     ProviderError,
     UnsupportedError,
 )
+from providers.limits import Bulkhead, RequestKind
 from providers.network import Network
 from providers.sessions import SessionStore
-from providers.shares import Shares
 from providers.waiting import TRANSIENT
 from providers.work import UNTIL_DONE, RunningWork, Times, Wish, translated
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one process does at once and keeps; the times are in seconds."""
+    """How much one process does at once and keeps; the times are in seconds.
+
+    `requests_per_environment` limits reads, `changes_per_environment` changes. `changes` and `requests` limit the sum
+    over all environments: of a server's 256 threads some remain for reads, and for requests that need no cloud.
+    """
 
     requests_per_environment: int = 48
+    changes_per_environment: int = 128
+    changes: int = 192
+    requests: int = 240
+    answer_memory_mib: int = 512
+    circuit_open_seconds: float = OPEN_SECONDS
     times: Times = field(default_factory=Times)
     sessions: int = 256
     session_idle_seconds: float = 600.0
@@ -46,7 +57,14 @@ class Backends:
         limits = limits or Limits()
         self.network = network
         self.times = limits.times
-        self.shares = Shares(most=limits.requests_per_environment)
+        self.bulkhead = Bulkhead(
+            reads_per_environment=limits.requests_per_environment,
+            changes_per_environment=limits.changes_per_environment,
+            max_changes=limits.changes,
+            max_requests=limits.requests,
+        )
+        self.circuit_breaker = CircuitBreaker(limits.circuit_open_seconds)
+        self.answer_memory = AnswerMemory(limits.answer_memory_mib * MIB)
         self.sessions: SessionStore[Driver] = SessionStore(
             most=limits.sessions,
             idle_seconds=limits.session_idle_seconds,
@@ -86,24 +104,24 @@ class Gateway:
 
     def list_vms(self) -> list[VM]:
         """All VMs of the environment, ordered by name, then id."""
-        with self._session() as driver:
+        with self._session(RequestKind.READ) as driver:
             return sorted(driver.list_vms(), key=lambda vm: (vm.name, vm.id))
 
     def prove(self) -> None:
         """Let the cloud say whether it knows the caller, by the cheapest call."""
-        with self._session() as driver:
+        with self._session(RequestKind.READ) as driver:
             driver.prove()
 
     def get_vm(self, vm_id: str) -> VM:
         """One VM."""
         self._check_id(vm_id)
-        with self._session() as driver:
+        with self._session(RequestKind.READ) as driver:
             return driver.get_vm(vm_id)
 
     def create_vm(self, spec: VMSpec, wish: Wish = UNTIL_DONE) -> Operation:
         """Make a VM. When it fails, everything that it made is removed, and the error's `leftovers` lists it."""
         self._driver_class.check_create(self._environment, spec)
-        with self._session() as driver:
+        with self._session(RequestKind.CHANGE) as driver:
             work = self._work(driver)
             try:
                 operation = work.awaited(driver.create_vm(spec, work), wish)
@@ -155,7 +173,7 @@ class Gateway:
             return replace(operation, retry_after_seconds=error.retry_after_seconds)
 
     def _polled(self, operation: Operation) -> Operation:
-        with self._session() as driver:
+        with self._session(RequestKind.READ) as driver:
             work = self._work(driver)
             operation = work.look(operation)
             if operation.failure is not None and operation.verb is Verb.CREATE:
@@ -168,7 +186,7 @@ class Gateway:
         self, verb: Verb, vm_id: str, submit: Callable[[Driver, RunningWork], Operation], wish: Wish
     ) -> Operation:
         self._check_id(vm_id)
-        with self._session() as driver:
+        with self._session(RequestKind.CHANGE) as driver:
             work = self._work(driver)
             try:
                 operation = submit(driver, work)
@@ -177,17 +195,23 @@ class Gateway:
             return work.awaited(operation, wish)
 
     @contextmanager
-    def _session(self) -> Iterator[Driver]:
-        """The driver of this caller, within the environment's share; what it raises leaves here as `ProviderError`."""
+    def _session(self, kind: RequestKind) -> Iterator[Driver]:
+        """Lend the driver of this caller, within all limits; what it raises leaves here as `ProviderError`."""
+        name, backends = self._environment.name, self._backends
         definition = _definition(self._environment)
-        with self._backends.shares.taken(self._environment.name), running(self._deadline):
+        with (
+            backends.bulkhead.acquire(name, kind),
+            backends.circuit_breaker.request(name),
+            backends.answer_memory.request(),
+            running(self._deadline),
+        ):
             try:
-                with self._backends.sessions.lease(definition, self._credentials, self._open) as driver:
+                with backends.sessions.lease(definition, self._credentials, self._open) as driver:
                     yield driver
             except self._failures as error:
                 failure = translated(self._driver_class, error)
                 if isinstance(failure, CredentialsRejectedError):
-                    self._backends.sessions.evict(definition, self._credentials)
+                    backends.sessions.evict(definition, self._credentials)
                 if failure is error:
                     raise
                 raise failure from error

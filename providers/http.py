@@ -10,6 +10,7 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
+from io import BytesIO
 from itertools import count
 from typing import Any, Final
 
@@ -22,7 +23,14 @@ from providers.connections import Adapter
 from providers.cutoff import within_limit
 from providers.deadline import exchange_seconds, reconnect_delay_seconds
 from providers.domain import Environment
-from providers.errors import BackendFailureError, BackendReply, BackendUnreachableError, ProviderError
+from providers.errors import (
+    BackendFailureError,
+    BackendReply,
+    BackendTimeoutError,
+    BackendUnreachableError,
+    ProviderError,
+    UnavailableError,
+)
 from providers.network import Network
 
 _REPEATABLE = {"GET", "HEAD"}
@@ -65,7 +73,7 @@ class HTTPSession(requests.Session):
         """Send a request and read the whole answer; `timeout` shortens how long the backend may be silent.
 
         Raises:
-            BackendTLSError, BackendUnreachableError, BackendTimeoutError, BackendFailureError
+            BackendTLSError, BackendUnreachableError, BackendTimeoutError, BackendFailureError, UnavailableError
 
         """
         options["allow_redirects"] = False
@@ -73,9 +81,10 @@ class HTTPSession(requests.Session):
         for attempt in count(1):
             try:
                 return self._exchange(request, options)
-            except BackendUnreachableError as error:
+            except (BackendUnreachableError, BackendTimeoutError) as error:
                 if error.answer_lost:
-                    if attempt > 1 or request.method not in _REPEATABLE:
+                    is_cut = isinstance(error, BackendUnreachableError)
+                    if not is_cut or attempt > 1 or request.method not in _REPEATABLE:
                         raise
                 elif (delay := reconnect_delay_seconds(attempt)) is None:
                     raise
@@ -94,6 +103,10 @@ class HTTPSession(requests.Session):
         operation, begun = self._operation_of(request), time.perf_counter()
         try:
             response = self._answered(request, options)
+        except UnavailableError as error:
+            trace.current().call(operation, begun, outcome="no memory left")
+            error.backend, error.answer_lost = BackendReply(self._cloud, operation), True
+            raise
         except ERRORS as error:
             place = self._place(request.url or "")
             failure, outcome = meaning_of(error, cloud=self._cloud, place=place, operation=operation)
@@ -110,9 +123,10 @@ class HTTPSession(requests.Session):
         with self._cutoff.after(exchange_seconds(silence_seconds)) as exchange:
             try:
                 response = super().send(request, **{**options, "stream": True})
-                # Where requests itself keeps an answer that it has read whole.
-                pieces = response.iter_content(_PIECE_BYTES)
-                response._content = b"".join(within_limit(response, pieces, _MOST_BYTES))  # noqa: SLF001
+                content = BytesIO()
+                content.writelines(within_limit(response, response.iter_content(_PIECE_BYTES), _MOST_BYTES))
+                # Where requests itself keeps an answer that it has read. BytesIO makes no second copy, as join would.
+                response._content = content.getvalue()  # noqa: SLF001
             except ERRORS as error:
                 # Who could not be reached was told nothing.
                 if exchange.is_over and not isinstance(error, ConnectTimeout):

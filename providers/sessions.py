@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
+from providers.circuit_breaker import unreported
 from providers.credentials import Credentials
 from providers.deadline import Deadline, running
 
@@ -194,5 +195,6 @@ class SessionStore(Generic[S]):
 def _close(entry: _Entry[S]) -> None:
     # What never opened, or is still being opened by a thread that the process leaves behind, has nothing to close.
     if entry.opening.done() and entry.opening.exception() is None:
-        with running(Deadline.after(0), LOG_OUT_SECONDS):
+        # The session may be of another environment than the running request.
+        with running(Deadline.after(0), LOG_OUT_SECONDS), unreported():
             entry.opening.result().close()

@@ -118,13 +118,21 @@ TEXTS: Mapping[ErrorCode, Text] = MappingProxyType(
             "Check the environment's `url` and `region`, the network, and HTTPS_PROXY and NO_PROXY of the server.",
         ),
         ErrorCode.UNAVAILABLE: Text(
-            "A limit of this server is reached, or the cloud has no capacity for this just now.",
-            "Wait as long as `Retry-After` says, then repeat.",
+            "A limit of this server is reached, or the cloud has no capacity for this just now. The limits are on "
+            "reads and on changes in one environment and in all of them, and on the memory for answers of clouds. "
+            "`detail` says which one it is.",
+            "Wait as long as `Retry-After` says, then repeat. If it stays, the environment's cloud may be slow or "
+            "hang. The server's operator can raise CLOUDVM_REQUESTS_PER_ENVIRONMENT, CLOUDVM_CHANGES_PER_ENVIRONMENT "
+            "and CLOUDVM_ANSWER_MEMORY_MIB.",
         ),
         ErrorCode.BACKEND_TIMEOUT: Text(
             "The cloud had not answered or not finished when the request's deadline passed. `detail` says whether "
-            "the work may still finish, and `operation`, where it is given, leads to it.",
-            "Follow the operation, or look at the VM. Repeat a create only with the same Idempotency-Key.",
+            "the work may still finish, and `operation`, where it is given, leads to it. If `detail` says that the "
+            "connection timed out, nothing was sent: the cloud's endpoint accepts no connections. After several such "
+            "timeouts in a row the server tries the endpoint only now and then, and refuses other requests at once.",
+            "Follow the operation, or look at the VM. Repeat a create only with the same Idempotency-Key. If "
+            "connections time out, check the environment's `url`, firewalls and the server's proxy; where there is a "
+            "`Retry-After`, repeat after it.",
         ),
     }
 )

@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from rest_framework import exceptions
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
 from vms import cookies, pages
@@ -55,6 +56,8 @@ class Endpoint(ViewSet):
     ) -> HttpResponseBase:
         """Lead a browser on that has changed something, and renew the cookie that let it in."""
         finished: HttpResponseBase = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[arg-type] # told too narrowly
+        if isinstance(finished, Response):
+            finished.add_post_render_callback(self._release)
         if is_page(request) and finished.status_code < 400:
             if self.pages.get(str(self.action)) == "":
                 finished = HttpResponseRedirect(finished.headers.get("Location") or self.after(request), status=303)
@@ -79,6 +82,15 @@ class Endpoint(ViewSet):
     def after(self, request: Request) -> str:
         """Where a browser is led when it has changed something."""
         return "/environment"
+
+    def _release(self, response: Response) -> None:
+        """Release the answer once it is rendered.
+
+        DRF's views refer to themselves and to their response, so only the garbage collector would free a long list,
+        which may take hours.
+        """
+        response.data = None
+        del self.response
 
     def _keep_signed_in(self, request: Request, response: HttpResponseBase) -> None:
         if self.signed_in is None:

@@ -34,7 +34,7 @@ from providers.aws.instances import NotEC2Error, parse, read_page
 from providers.aws.isolation import MOST_BYTES
 from providers.cutoff import TooLongError
 from providers.deadline import exchange_seconds, reconnect_delay_seconds
-from providers.errors import BackendFailureError, BackendReply
+from providers.errors import BackendFailureError, BackendReply, UnavailableError
 from providers.network import Network
 
 if TYPE_CHECKING:
@@ -157,9 +157,14 @@ class Exchanges:
         """Record an attempt that got no answer, and tell the error where it comes from."""
         operation = event_name.rpartition(".")[2]
         self._end(operation)
-        if isinstance(exception, HTTPClientError) and isinstance(exception.kwargs.get("error"), TooLongError):
+        cut = exception.kwargs.get("error") if isinstance(exception, HTTPClientError) else None
+        if isinstance(cut, TooLongError):
             self._record(operation, "too long")
             raise self._too_long(operation) from exception
+        if isinstance(cut, UnavailableError):
+            self._record(operation, "no memory left")
+            cut.backend, cut.answer_lost = BackendReply("Aws", operation), True
+            raise cut
         if exception is not None:
             self._record(operation, _ending(exception))
             # The context is the call's, and outlives its attempts.
@@ -264,6 +269,8 @@ def _ending(error: Exception) -> str:
         return "connection lost"
     if isinstance(error, SSLError):
         return "TLS error"
-    if isinstance(error, ConnectTimeoutError | ReadTimeoutError):
+    if isinstance(error, ConnectTimeoutError):
+        return "connect timeout"
+    if isinstance(error, ReadTimeoutError):
         return "timeout"
     return "connect error" if isinstance(error, BotoConnectionError) else "connection lost"

@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, ReadTimeoutError, SSLError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    HTTPClientError,
+    ReadTimeoutError,
+    SSLError,
+)
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import HTTPError
@@ -51,6 +58,14 @@ _BROKEN: Final[tuple[tuple[type[Exception], type[ProviderError], str], ...]] = (
     ),
     (ReadTimeoutError, BackendTimeoutError, "EC2 at {host} did not answer {operation} in time."),
     (
+        ConnectTimeoutError,
+        BackendTimeoutError,
+        (
+            "The connection to EC2 at {host} timed out, so {operation} was not sent. Check the environment's region "
+            "and url, this server's proxy, and the firewalls between."
+        ),
+    ),
+    (
         BotoConnectionError,
         BackendUnreachableError,
         "No connection to EC2 at {host}: {reason} Check the environment's region and url, and this server's proxy.",
@@ -74,7 +89,7 @@ def answer_lost(error: Exception, meaning: ProviderError) -> bool:
     """Whether EC2 may have done what was asked, although the call failed with `error`, which means `meaning`."""
     if isinstance(error, ClientError | BotoCoreError) and _origin(error).lost:
         return True
-    return isinstance(meaning, BackendFailureError)
+    return meaning.answer_lost or isinstance(meaning, BackendFailureError)
 
 
 def translate(error: Exception) -> ProviderError:

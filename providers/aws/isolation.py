@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # A call is tried three times in all, with pauses, when EC2 is throttling or broken or the connection was lost.
 ATTEMPTS = 3
-# At least as many as one process serves at once for one caller, or connections would be thrown away and made anew.
-CONNECTIONS = 64
+# As many as one environment may use at once, reads and changes; more would be opened and thrown away.
+CONNECTIONS = 176
 # 1,000 instances in full take 9 MB.
 MOST_BYTES: Final = 64 * 1024 * 1024
 

@@ -42,7 +42,7 @@ class World:
         self.state = State()
         self.environment = Environment("memory", CLOUD, url=uuid4().hex)
         InMemoryDriver.states[self.environment.url] = self.state
-        self.backends = Backends(Network(), replace(LIMITS, requests_per_environment=4))
+        self.backends = Backends(Network(), replace(LIMITS, changes_per_environment=4))
 
     def gateway(self, *, secret: str = SECRET, seconds: float = 5.0) -> Gateway:
         """The verbs of one request."""
@@ -372,23 +372,22 @@ def test_environment_without_a_driver_is_unsupported(world: World) -> None:
         )
 
 
-def test_requests_beyond_the_share_are_told_to_come_back(world: World) -> None:
-    """And those within are not disturbed."""
+def test_changes_beyond_the_limit_are_refused_at_once(world: World) -> None:
+    """Those within the limit go on, and reads have room."""
     world.with_vm().state.deaf = True
-    backends = world.backends
-    backends.shares._patience_seconds = 0.1
 
     def stop(number: int) -> str:
         try:
             world.gateway(seconds=10).stop_vm("vm-1", StopMode.GRACEFUL, 2)
         except UnavailableError as error:
-            return f"come back after {error.retry_after_seconds} s"
+            assert world.gateway().get_vm("vm-1").status is VMStatus.RUNNING
+            return f"come back after {error.retry_after_seconds:g} s"
         except BackendTimeoutError:
             return "served"
         return "stopped"
 
     outcomes = at_once(7, stop)
-    assert sorted(outcomes) == ["come back after 1 s"] * 3 + ["served"] * 4
+    assert sorted(outcomes) == ["come back after 5 s"] * 3 + ["served"] * 4
 
 
 def test_gateway_tells_the_trace_whom_it_asks() -> None:
