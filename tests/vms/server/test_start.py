@@ -1,12 +1,14 @@
-"""What is ready before the first request."""
+"""How the server starts, and what is ready before the first request."""
 
 import http.client
 import socket
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.sandbox import free_port
-from tests.support.server import Reply, read_reply, start, stop
+from tests.support.server import START_SECONDS, Reply, read_reply, start, stop, wait_until_up
 from tests.support.threads import at_once
 from tests.vms.server.conftest import Serve
 
@@ -52,3 +54,42 @@ def test_connection_is_kept_for_further_requests(serve: Serve) -> None:
         connection.getresponse().read()
         assert connection.sock is kept
     connection.close()
+
+
+def test_start_on_a_port_in_use_is_refused(serve: Serve, tmp_path: Path) -> None:
+    """Two servers would share the requests in silence."""
+    server = serve("--workers", "1")
+    second = start(tmp_path, port=server.port)
+    assert second.process.wait(timeout=START_SECONDS) == 1
+    told = second.log.read_text()
+    assert f"port {server.port}: Address already in use" in told
+    assert len(told.splitlines()) == 1
+    assert server.alive()
+
+
+def test_start_with_bad_files_tells_each_fault_and_ends(tmp_path: Path) -> None:
+    """One line for each, and no server."""
+    bad = tmp_path / "bad.json"
+    bad.write_text('[{"name": "a", "cloud": "Aws"}, {"name": "b", "cloud": "Nowhere"}]')
+    port = free_port()
+    failed = start(tmp_path, port=port, CLOUDVM_ENVIRONMENTS_FILE=str(bad))
+    assert failed.process.wait(timeout=START_SECONDS) == 1
+    told = failed.log.read_text()
+    assert [line.partition("bad.json: ")[2].split(":")[0] for line in told.splitlines() if "bad.json" in line] == [
+        "$[0]",
+        "$[1].cloud",
+    ]
+    assert "Traceback" not in told
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_start_in_text_format_writes_no_line_of_a_callers_making(tmp_path: Path) -> None:
+    """As for people at a terminal."""
+    running = start(tmp_path, "--workers", "1", port=free_port(), CLOUDVM_LOG_FORMAT="text")
+    wait_until_up(running)
+    running.request("GET", "/nothing%0a2026-01-01T00:00:00Z%20INFO%20forged%1b[2J")
+    stop(running)
+    assert not [
+        line for line in running.log.read_text().splitlines() if line.startswith("2026-01-01") or "\x1b" in line
+    ]

@@ -18,7 +18,7 @@ from tests.conformance.proxmox import ProxmoxHarness
 from tests.conformance.vsphere import VSphereHarness
 from tests.support.api import bearer
 from tests.support.sandbox import free_port
-from tests.support.server import Reply, Server, group_lives, start
+from tests.support.server import Reply, Server, group_lives, start, stop, wait_until_up
 from tests.vms.server.conftest import Serve
 
 JSON = "Content-Type: application/json"
@@ -188,3 +188,15 @@ def until_python_runs(server: Server) -> None:
         if int(mask.split()[1], 16) & 1 << (signal.SIGTERM - 1):
             return
         time.sleep(0.001)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_stop_by_a_signal_leaves_no_process_behind(tmp_path: Path, how: signal.Signals) -> None:
+    """Ctrl-C, and what an init system sends; the port is free again at once."""
+    running = start(tmp_path, "--workers", "2", port=free_port())
+    wait_until_up(running)
+    assert stop(running, how) == 0
+    assert "Traceback" not in running.log.read_text()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", running.port))
