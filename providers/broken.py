@@ -76,7 +76,7 @@ _BROKEN: Final = (
         below=(NewConnectionError,),
     ),
     _Broken(
-        BackendTimeoutError,
+        BackendUnreachableError,
         "connect timeout",
         "The connection to {place} timed out, so {operation} was not sent. Check the environment's url, this server's "
         "proxy, and the firewalls between.",

@@ -114,7 +114,8 @@ TEXTS: Mapping[ErrorCode, Text] = MappingProxyType(
             "Name the certificate authority in the environment's `ca_file`, or in REQUESTS_CA_BUNDLE of the server.",
         ),
         ErrorCode.BACKEND_UNREACHABLE: Text(
-            "No connection to the cloud's endpoint could be made, or it broke.",
+            "No connection to the cloud's endpoint could be made, or it broke. `detail` says so if the connection "
+            "timed out: nothing was sent then.",
             "Check the environment's `url` and `region`, the network, and HTTPS_PROXY and NO_PROXY of the server.",
         ),
         ErrorCode.UNAVAILABLE: Text(
@@ -128,11 +129,11 @@ TEXTS: Mapping[ErrorCode, Text] = MappingProxyType(
         ErrorCode.BACKEND_TIMEOUT: Text(
             "The cloud had not answered or not finished when the request's deadline passed. `detail` says whether "
             "the work may still finish, and `operation`, where it is given, leads to it. If `detail` says that the "
-            "connection timed out, nothing was sent: the cloud's endpoint accepts no connections. After several such "
-            "timeouts in a row the server tries the endpoint only now and then, and refuses other requests at once.",
+            "last connections timed out, nothing was sent: the server tries that endpoint only now and then, and "
+            "refuses other requests at once.",
             "Follow the operation, or look at the VM. Repeat a create only with the same Idempotency-Key. If "
-            "connections time out, check the environment's `url`, firewalls and the server's proxy; where there is a "
-            "`Retry-After`, repeat after it.",
+            "connections time out, check the environment's `url`, firewalls and the server's proxy, and repeat after "
+            "`Retry-After`.",
         ),
     }
 )

@@ -59,7 +59,7 @@ _BROKEN: Final[tuple[tuple[type[Exception], type[ProviderError], str], ...]] = (
     (ReadTimeoutError, BackendTimeoutError, "EC2 at {host} did not answer {operation} in time."),
     (
         ConnectTimeoutError,
-        BackendTimeoutError,
+        BackendUnreachableError,
         (
             "The connection to EC2 at {host} timed out, so {operation} was not sent. Check the environment's region "
             "and url, this server's proxy, and the firewalls between."
