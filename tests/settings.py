@@ -24,7 +24,7 @@ os.environ.update(
     CLOUDVM_ALLOWED_HOSTS="testserver,localhost,127.0.0.1",
     CLOUDVM_LOG_LEVEL="DEBUG",
     CLOUDVM_FIRST_POLL_DELAY_SECONDS="0.03",
-    CLOUDVM_CLEAN_UP_SECONDS="5",
+    CLOUDVM_CLEAN_UP_SECONDS="10",
 )
 
 from cloudvm_project.settings import *  # noqa: E402, F403 - these are the settings, once the environment is set

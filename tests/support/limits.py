@@ -3,4 +3,4 @@
 from providers.gateway import Limits
 from providers.work import Times
 
-LIMITS = Limits(times=Times(first_poll_delay_seconds=0.03, clean_up_seconds=5.0))
+LIMITS = Limits(times=Times(first_poll_delay_seconds=0.03, clean_up_seconds=10.0))
