@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -24,6 +25,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_configure(config: pytest.Config) -> None:
     """Start to count."""
     config.stash[SLOW_TESTS] = 0
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives to the end: imported modules, SDKs and tests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:

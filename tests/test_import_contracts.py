@@ -212,6 +212,7 @@ def test_the_project_keeps_its_contracts(tmp_path: Path) -> None:
     assert lint_imports(tmp_path, {}) == (0, {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("probe", PROBES.values(), ids=PROBES)
 def test_a_forbidden_import_breaks_its_contract(probe: Probe, tmp_path: Path) -> None:
     """lint-imports fails, and reports exactly the contracts that the probe breaks."""

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Site, create, photograph, sign_in
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text()
 ENVIRONMENT = "proxmox-sandbox"

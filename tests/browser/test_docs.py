@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import ACCESS_KEY, SECRET, photograph
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 ENVIRONMENT = "proxmox-sandbox"
 TOKEN = base64.b64encode(f"{ACCESS_KEY}:{SECRET}".encode()).decode()

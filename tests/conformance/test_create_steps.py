@@ -12,9 +12,10 @@ from tests.support.api import Answer, Api
 from tests.support.limits import LIMITS
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 # Most clients treat a cut connection like a lost answer, and a server error like a refusal.
-QUICK_WAYS = [Trouble.LOST_ANSWER, Trouble.PERMISSION_DENIED]
-SLOW_WAYS = [Trouble.CUT, Trouble.SERVER_ERROR]
+WAYS = [Trouble.LOST_ANSWER, Trouble.PERMISSION_DENIED, Trouble.CUT, Trouble.SERVER_ERROR]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def hasty(settings: Settings, backend: Harness) -> None:
     settings.CLOUDVM_LIMITS = replace(LIMITS, times=replace(LIMITS.times, clean_up_seconds=0.5))
 
 
-@pytest.mark.parametrize("trouble", [*QUICK_WAYS, *(pytest.param(way, marks=pytest.mark.slow) for way in SLOW_WAYS)])
+@pytest.mark.parametrize("trouble", WAYS)
 def test_create_of_which_one_call_fails_leaves_nothing_untold(
     warm: Api, backend: Harness, clean: CleanCreate, trouble: Trouble
 ) -> None:
@@ -57,9 +58,8 @@ def test_create_of_which_one_call_fails_leaves_nothing_untold(
         assert told.left == set(), (number, answer.body)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("hasty")
-@pytest.mark.parametrize("trouble", [*QUICK_WAYS, *SLOW_WAYS])
+@pytest.mark.parametrize("trouble", WAYS)
 def test_create_of_which_all_calls_fail_from_one_on_leaves_nothing_untold(
     warm: Api, backend: Harness, clean: CleanCreate, trouble: Trouble, settings: Settings
 ) -> None:

@@ -23,7 +23,7 @@ from tests.support.sandbox import ROOT, clean_environment, free_port
 from tests.support.threads import at_once
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 TOKEN = bearer("demo@pve!ci", "12345678-1234-1234-1234-123456789012")
 CALLERS = 200
@@ -111,7 +111,7 @@ def answers(port: int) -> bool:
 
 def get(port: int, target: str) -> int:
     """Return the status of a request over a new connection."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=200)
     try:
         connection.request("GET", target, headers={"Authorization": TOKEN, "Host": "localhost"})
         response = connection.getresponse()
@@ -170,7 +170,7 @@ def resident_mib(group: int) -> int:
 
 
 def test_large_answers_have_a_limit_and_leave_no_memory_behind(tmp_path: Path) -> None:
-    """Of three answers of 60 MiB at a time the limit refuses one; soon little more memory is used than before."""
+    """Three answers of 60 MiB are too much at a time, one is not; soon little more memory is used than before."""
     with (
         backend(vms(60 * MIB)) as large,
         service(tmp_path, "--workers", "1", urls={"large": large.url}, CLOUDVM_ANSWER_MEMORY_MIB="150") as (
@@ -181,5 +181,7 @@ def test_large_answers_have_a_limit_and_leave_no_memory_behind(tmp_path: Path) -
         assert get(port, "/vm?environment=unknown") == 400
         before = resident_mib(group)
         statuses = at_once(3, lambda _: get(port, "/vm?environment=large"))
-        assert set(statuses) == {200, 503}
+        # Those that reach the limit at the same moment are all refused.
+        assert {503} <= set(statuses) <= {200, 503}
+        assert get(port, "/vm?environment=large") == 200
         wait_until(lambda: resident_mib(group) < before + 100, seconds=60, pause=0.5)

@@ -12,6 +12,8 @@ from tests.conformance.proxmox import ProxmoxHarness
 from tests.support.server import Reply, Server
 from tests.vms.server.conftest import Serve
 
+pytestmark = pytest.mark.slow
+
 FORM = "Content-Type: application/x-www-form-urlencoded; charset=utf-8"
 
 

@@ -22,6 +22,8 @@ from tests.support.waiting import wait_until
 from tests.vms.conftest import ENVIRONMENTS
 from tests.vms.server.conftest import Serve, write_certificate
 
+pytestmark = pytest.mark.slow
+
 NEW = {**ENVIRONMENTS[0], "name": "aws-new"}
 
 

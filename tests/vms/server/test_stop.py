@@ -21,6 +21,8 @@ from tests.support.sandbox import free_port
 from tests.support.server import Reply, Server, group_lives, start, stop, wait_until_up
 from tests.vms.server.conftest import Serve
 
+pytestmark = pytest.mark.slow
+
 JSON = "Content-Type: application/json"
 
 
@@ -88,7 +90,6 @@ def test_stop_answers_a_create_in_flight(serve_cloud: Serve, cloud: ProxmoxHarne
     assert check_stop(serve_cloud(), cloud, stop, 0.8) > 1.5
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stop", STOPS)
 def test_stop_answers_a_create_of_six_seconds(
     serve_cloud: Serve, cloud: ProxmoxHarness, stop: Callable[..., None]
@@ -163,7 +164,6 @@ def test_stop_logs_out_of_the_clouds(serve: Serve, tmp_path: Path) -> None:
         harness.stop()
 
 
-@pytest.mark.slow
 def test_stop_at_any_moment_of_a_start_ends_it(tmp_path: Path) -> None:
     """No signal is lost between the start and the first request: each of 20 starts ends at once, with status 0."""
     moments = random.Random(15)  # noqa: S311 - moments, not keys

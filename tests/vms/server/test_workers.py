@@ -5,11 +5,15 @@ import signal
 import threading
 import time
 
+import pytest
+
 from tests.conformance.proxmox import ProxmoxHarness
 from tests.support.api import bearer
 from tests.support.server import Reply, group_lives, stop
 from tests.support.waiting import wait_until
 from tests.vms.server.conftest import Serve
+
+pytestmark = pytest.mark.slow
 
 
 def test_killed_worker_is_replaced(serve: Serve) -> None:
