@@ -18,8 +18,9 @@ SLOW_TESTS = pytest.StashKey[int]()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Three processes per core: most tests wait for a simulated cloud more than they work."""
-    return 3 * (os.cpu_count() or 1)
+    """Up to eight processes on a few cores: most tests wait for a simulated cloud more than they work."""
+    cores = os.cpu_count() or 1
+    return max(cores, min(4 * cores, 8))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -64,6 +64,7 @@ def test_change_during_an_outage_succeeds(away: Api, backend: Harness, relay: Re
     assert backend.states() == ({vm_id: "stopped"} if verb == "stop" else {})
 
 
+@pytest.mark.slow
 def test_create_that_waits_no_longer_than_an_outage_can_be_followed(away: Api, backend: Harness, relay: Relay) -> None:
     """202 in the middle of the outage; following it is never an error, and ends with the one VM."""
     plan(relay, backend, "create", 3.0)
@@ -74,6 +75,7 @@ def test_create_that_waits_no_longer_than_an_outage_can_be_followed(away: Api, b
     assert backend.states() == {vm["id"]: "running"}
 
 
+@pytest.mark.slow
 def test_stop_whose_deadline_passes_in_an_outage_can_be_followed(
     away: Api, backend: Harness, relay: Relay, settings: Settings
 ) -> None:
@@ -89,6 +91,7 @@ def test_stop_whose_deadline_passes_in_an_outage_can_be_followed(
     assert backend.states() == {vm_id: "stopped"}
 
 
+@pytest.mark.slow
 def test_clean_up_during_an_outage_leaves_nothing(away: Api, backend: Harness, relay: Relay) -> None:
     """A create fails and the backend goes away before all is removed: the clean-up waits for it."""
     before = backend.objects()
