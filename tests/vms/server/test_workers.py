@@ -48,6 +48,6 @@ def test_workers_of_a_killed_master_end_with_their_requests(serve_cloud: Serve, 
     assert thread.is_alive()
     thread.join()
     answered = time.monotonic()
-    wait_until(lambda: not group_lives(server.process.pid), seconds=5)
+    wait_until(lambda: not group_lives(server.process.pid), seconds=20)
     assert replies[0].status == 201
-    assert time.monotonic() - answered < 3
+    assert time.monotonic() - answered < 9
