@@ -81,7 +81,7 @@ def test_change_to_an_ec2_that_comes_back_is_sent_once() -> None:
 
 
 def test_reconnecting_ends_with_the_block_that_it_began_in() -> None:
-    """The next request of the thread begins anew."""
+    """The thread's next request starts without it."""
     with running(Deadline.after(60)):
         reconnect_from_now_on()
         assert reconnect_delay_seconds(1) == 0.2
