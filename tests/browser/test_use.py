@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from tests.browser.conftest import NAMES, Site, arrive, create, photograph, sign_in
 from tests.support.guests import user_data
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 CLOUD_INIT = "#cloud-config\n\nwrite_files:\n- {path: /etc/motd, content: \"<b>é & 'quotes'</b>\"}\n"
 

@@ -58,6 +58,7 @@ def test_try_it_has_the_two_commands() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_tour_and_live_tests_work_on_the_sandbox(tmp_path: Path, cloud: str) -> None:
     """The tour from top to bottom, then the live tests, as told, on each of the sandbox's environments."""

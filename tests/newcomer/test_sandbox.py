@@ -12,7 +12,7 @@ import pytest
 from tests.support.sandbox import clean_environment, free_port, running, shell
 from tests.support.serving import serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 MANAGE = [sys.executable, "manage.py", "sandbox"]
 

@@ -151,8 +151,9 @@ def test_stop_with_idle_connections_leaves_nothing(authority: Authority, *, tls:
     silent.close()
     if idle is not None:
         idle.close()
-    assert set(threading.enumerate()) == threads
-    assert open_sockets() == sockets
+    # What earlier tests began may end meanwhile.
+    assert {thread for thread in threading.enumerate() if thread.is_alive()} <= threads
+    assert open_sockets() <= sockets
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
 

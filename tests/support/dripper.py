@@ -51,8 +51,11 @@ class Dripper(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.drip = drip
         self.authority = trustme.CA()
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.authority.issue_cert("127.0.0.1").configure_cert(self.context)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.authority.issue_cert("127.0.0.1").configure_cert(context)
+        if drip.scheme == "https":
+            # The handshake is done by the first read, in the caller's thread.
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.ca_file = ""
         self.drops = drops
         self.stopped = threading.Event()
@@ -71,20 +74,16 @@ class _Handler(socketserver.BaseRequestHandler):
         self.server.calls += 1
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with suppress(OSError):
-            if self.server.drip.scheme == "http":
-                self.answer(self.request)
-            else:
-                with self.server.context.wrap_socket(self.request, server_side=True) as caller:
-                    self.answer(caller)
+            self.answer()
 
-    def answer(self, caller: socket.socket) -> None:
+    def answer(self) -> None:
         """Speak as long as somebody listens."""
-        caller.recv(65536)
-        caller.sendall(self.server.drip.at_once)
+        self.request.recv(65536)
+        self.request.sendall(self.server.drip.at_once)
         for _ in range(self.server.drops):
             if self.server.stopped.wait(0.05):
                 return
-            caller.sendall(self.server.drip.drop)
+            self.request.sendall(self.server.drip.drop)
 
 
 @contextmanager

@@ -170,10 +170,10 @@ def resident_mib(group: int) -> int:
 
 
 def test_large_answers_have_a_limit_and_leave_no_memory_behind(tmp_path: Path) -> None:
-    """Three answers of 60 MiB are too much at a time, one is not; soon little more memory is used than before."""
+    """Three answers of 30 MiB are too much at a time, one is not; soon little more memory is used than before."""
     with (
-        backend(vms(60 * MIB)) as large,
-        service(tmp_path, "--workers", "1", urls={"large": large.url}, CLOUDVM_ANSWER_MEMORY_MIB="150") as (
+        backend(vms(30 * MIB)) as large,
+        service(tmp_path, "--workers", "1", urls={"large": large.url}, CLOUDVM_ANSWER_MEMORY_MIB="75") as (
             port,
             group,
         ),
@@ -184,4 +184,4 @@ def test_large_answers_have_a_limit_and_leave_no_memory_behind(tmp_path: Path) -
         # Those that reach the limit at the same moment are all refused.
         assert {503} <= set(statuses) <= {200, 503}
         assert get(port, "/vm?environment=large") == 200
-        wait_until(lambda: resident_mib(group) < before + 100, seconds=60, pause=0.5)
+        wait_until(lambda: resident_mib(group) < before + 60, seconds=60, pause=0.5)
