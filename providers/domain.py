@@ -173,6 +173,28 @@ class VMSpec:
 
 
 @dataclass(frozen=True)
+class LeftoverResource:
+    """An object in a cloud that a create of this service left behind, and that no finished VM uses.
+
+    Attributes:
+        kind: what it is: `vm`, `disk`, `nic`, `folder`, `iso`.
+        id: the cloud's id, by which `Driver.remove_leftover` finds it again.
+        name: the name that people see in the cloud.
+        created_at: when it was made; None where neither the cloud nor our mark says so.
+        detail: how it is known to be a leftover, for people.
+        is_removable: whether removing it is known to be safe. A VM that may have run since is listed only.
+
+    """
+
+    kind: str
+    id: str
+    name: str
+    created_at: datetime | None
+    detail: str
+    is_removable: bool = True
+
+
+@dataclass(frozen=True)
 class Operation:
     """One piece of work that a cloud has accepted.
 

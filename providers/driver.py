@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import ClassVar, Protocol, Self
 
 from providers.credentials import Credentials
-from providers.domain import VM, Environment, Manner, Operation, VMSpec
-from providers.errors import ProviderError
+from providers.domain import VM, Environment, LeftoverResource, Manner, Operation, VMSpec
+from providers.errors import ProviderError, UnsupportedError
 from providers.network import Network
 
 
@@ -135,6 +135,23 @@ class Driver(ABC):
         vm_id = operation.vm_id
         if vm_id is not None:
             work.made("vm", vm_id, lambda: work.finish(self.delete_vm(vm_id, work)))
+
+    def list_leftovers(self) -> Iterable[LeftoverResource]:
+        """Return what creates of this service left behind in the environment, in any order.
+
+        A create that is still running may own some of them: callers judge by `created_at`.
+        """
+        return ()
+
+    def remove_leftover(self, leftover: LeftoverResource, work: Work) -> None:  # noqa: ARG002 # see overrides
+        """Remove one of `list_leftovers` and wait until it is gone. Checks first that it is still a leftover.
+
+        Raises:
+            ConflictError: it is in use by now, or `is_removable` is false.
+            VMNotFoundError: it is gone.
+
+        """
+        raise UnsupportedError(f"A {leftover.kind} that was left behind cannot be removed on this cloud.")
 
     @abstractmethod
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pkgutil import resolve_name
 
@@ -13,7 +13,7 @@ from providers.answer_memory import MIB, AnswerMemory
 from providers.circuit_breaker import OPEN_SECONDS, CircuitBreaker
 from providers.credentials import Credentials
 from providers.deadline import Deadline, running
-from providers.domain import VM, Environment, Manner, Operation, StopMode, Verb, VMSpec
+from providers.domain import VM, Environment, LeftoverResource, Manner, Operation, StopMode, Verb, VMSpec
 from providers.driver import Driver
 from providers.errors import (
     AlreadyInStateError,
@@ -22,6 +22,7 @@ from providers.errors import (
     InvalidRequestError,
     ProviderError,
     UnsupportedError,
+    VMNotFoundError,
 )
 from providers.limits import Bulkhead, RequestKind
 from providers.network import Network
@@ -160,6 +161,16 @@ class Gateway:
     def delete_vm(self, vm_id: str, wish: Wish = UNTIL_DONE) -> Operation:
         """Delete a VM, running or not, and everything that create made for it."""
         return self._change(Verb.DELETE, vm_id, lambda driver, work: driver.delete_vm(vm_id, work), wish)
+
+    def list_leftovers(self) -> list[LeftoverResource]:
+        """Return what creates of this service left behind, ordered by kind, name and id."""
+        with self._session(RequestKind.READ) as driver:
+            return sorted(driver.list_leftovers(), key=lambda found: (found.kind, found.name, found.id))
+
+    def remove_leftover(self, leftover: LeftoverResource) -> None:
+        """Remove a leftover; one that is gone is a success."""
+        with self._session(RequestKind.CHANGE) as driver, suppress(VMNotFoundError):
+            driver.remove_leftover(leftover, self._work(driver))
 
     def poll(self, operation: Operation) -> Operation:
         """Poll an operation once. One that failed comes back done, with its `failure`.
