@@ -35,20 +35,29 @@ from providers.work import UNTIL_DONE, RunningWork, Times, Wish, translated
 class Limits:
     """How much one process does at once and keeps; the times are in seconds.
 
-    `requests_per_environment` limits reads, `changes_per_environment` changes. `changes` and `requests` limit the sum
-    over all environments: of a server's 256 threads some remain for reads, and for requests that need no cloud.
+    `requests_per_environment` limits reads, `changes_per_environment` changes. `threads` is how many requests the
+    server runs at once: some threads remain for reads, and for requests that need no cloud.
     """
 
     requests_per_environment: int = 48
     changes_per_environment: int = 128
-    changes: int = 192
-    requests: int = 240
+    threads: int = 256
     answer_memory_mib: int = 512
     circuit_open_seconds: float = OPEN_SECONDS
     times: Times = field(default_factory=Times)
     sessions: int = 256
     session_idle_seconds: float = 600.0
     session_lifetime_seconds: float = 3600.0
+
+    @property
+    def changes(self) -> int:
+        """How many changes run at once in all environments together."""
+        return max(1, self.threads * 3 // 4)
+
+    @property
+    def requests(self) -> int:
+        """How many requests to clouds run at once in all environments together."""
+        return max(1, self.threads * 15 // 16)
 
 
 class Backends:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -66,7 +67,7 @@ class StillGoingOnError(BackendTimeoutError):
         self.operation = operation
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Made:
     """An object that a create has made, and how it is removed."""
 
@@ -164,28 +165,36 @@ class RunningWork:
     def remove_made(self) -> tuple[Leftover, ...]:
         """Remove what the failed create made, newest first, and return what became of each object.
 
-        This has a deadline of its own. Every removal is tried at least once, whatever became of the others.
+        This has a deadline of its own. Failed removals are repeated in rounds until then, so that no object uses up
+        the time of the others.
         """
-        made, self._made = self._made, []
+        made, self._made = self._made[::-1], []
+        if not made:
+            return ()
         self._deadline = Deadline.after(self._times.clean_up_seconds)
         with running(self._deadline):
-            return tuple(Leftover(one.kind, one.id, removed=self._removed(one)) for one in reversed(made))
+            failures = self._remove_all(made)
+        for one, failure in failures.items():
+            _logger.warning("a failed create leaves %s %s behind: %s", one.kind, one.id, failure.detail)
+        return tuple(Leftover(one.kind, one.id, removed=one not in failures) for one in made)
 
     def keep_made(self) -> None:
         """What was made stays: the create has succeeded, or goes on in the cloud."""
         self._made.clear()
 
-    def _removed(self, made: _Made) -> bool:
+    def _remove_all(self, made: list[_Made]) -> dict[_Made, ProviderError]:
+        """Remove objects in this order, and return why some are still there."""
+        failures: dict[_Made, ProviderError] = {}
         for delay in delays(self._times.first_poll_delay_seconds):
-            failure = self._removal_failure(made)
-            if failure is None:
-                return True
-            pause = failure.retry_after_seconds or delay
-            if not isinstance(failure, TRANSIENT) or pause >= self._deadline.remaining_seconds:
-                _logger.warning("a failed create leaves %s %s behind: %s", made.kind, made.id, failure.detail)
-                return False
+            # A disk that is in use may not be after the next round.
+            left = [one for one in made if not failures or one in failures]
+            failures = {one: failure for one in left if (failure := self._removal_failure(one)) is not None}
+            transient = [failure for failure in failures.values() if isinstance(failure, TRANSIENT)]
+            pause = max((failure.retry_after_seconds or delay for failure in transient), default=math.inf)
+            if pause >= self._deadline.remaining_seconds:
+                break
             time.sleep(pause)
-        raise AssertionError("unreachable")
+        return failures
 
     def _removal_failure(self, made: _Made) -> ProviderError | None:
         """Try to remove an object; None means that it is gone."""

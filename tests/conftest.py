@@ -6,7 +6,6 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -27,20 +26,6 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_configure(config: pytest.Config) -> None:
     """Start to count."""
     config.stash[SLOW_TESTS] = 0
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin each process's share with the tests that have a time limit of their own: none is left alone at the end."""
-    processes = getattr(config, "workerinput", {}).get("workercount", 1)
-    long = [item for item in items if item.get_closest_marker("timeout")]
-    other = [item for item in items if not item.get_closest_marker("timeout")]
-    bounds = [len(other) * number // processes for number in range(processes + 1)]
-    items[:] = [
-        item
-        for number, (begin, end) in enumerate(pairwise(bounds))
-        for item in [*long[number::processes], *other[begin:end]]
-    ]
 
 
 def pytest_collection_finish() -> None:

@@ -99,8 +99,10 @@ def read_registries() -> Registries:
     return load_registries(settings.CLOUDVM_ENVIRONMENTS_FILE, settings.CLOUDVM_MACHINETYPES_FILE)
 
 
-def start_service() -> Service:
+def start_service(threads: int | None = None) -> Service:
     """Make the service of this process from the settings. Call this before the first request.
+
+    `threads` is how many requests the server runs at once, if that is known.
 
     Worker processes must be forks of the process that calls it: they count sign-in attempts together.
 
@@ -108,7 +110,9 @@ def start_service() -> Service:
         RegistryError: the files cannot be used.
 
     """
-    _process.service = Service(read_registries(), Backends(settings.CLOUDVM_NETWORK, settings.CLOUDVM_LIMITS))
+    limits = settings.CLOUDVM_LIMITS
+    limits = replace(limits, threads=threads) if threads else limits
+    _process.service = Service(read_registries(), Backends(settings.CLOUDVM_NETWORK, limits))
     return _process.service
 
 

@@ -141,6 +141,21 @@ def test_create_whose_removal_fails_in_passing_is_removed(world: World, error: t
     assert world.state.disks == []
 
 
+def test_create_whose_removals_fail_repeats_them_in_rounds(world: World) -> None:
+    """No removal uses up the time of the others, and a disk in use is tried again once its VM may be gone."""
+    world.state.trouble = {
+        "boot": [VendorError("denied")],
+        "remove vm-1": [BackendTimeoutError("no answer")],
+        "remove disk-2": [ConflictError("in use")],
+    }
+    with pytest.raises(PermissionDeniedError) as caught:
+        world.gateway().create_vm(SPEC)
+    assert all(leftover.removed for leftover in caught.value.leftovers)
+    first, second = ["vm-1", "disk-2", "disk-1"], ["vm-1", "disk-2"]
+    removals = [call.removeprefix("remove ") for call in world.state.calls if call.startswith("remove")]
+    assert removals == [*first, *second]
+
+
 def test_create_whose_removal_is_throttled_for_long_tells_what_stays(world: World) -> None:
     """A Retry-After beyond the clean-up's own time is not waited for."""
     throttled = ThrottledError("busy", retry_after_seconds=3600)

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 import pytest
 
 from providers.errors import UnavailableError
+from providers.gateway import Limits
 from providers.limits import Bulkhead, RequestKind
 from tests.support.threads import at_once
 
@@ -116,3 +117,10 @@ def test_simultaneous_requests_do_not_exceed_the_limit() -> None:
 
     for attempt in range(20):
         assert sum(at_once(8, lambda _, name=str(attempt): take(name))) == 1  # type: ignore[misc] # a default binds it
+
+
+@pytest.mark.parametrize(("threads", "changes", "requests"), [(256, 192, 240), (64, 48, 60), (4, 3, 3), (1, 1, 1)])
+def test_limits_leave_threads_for_reads_and_probes(threads: int, changes: int, requests: int) -> None:
+    """A quarter of the server's threads takes no changes, a sixteenth no requests to clouds."""
+    limits = Limits(threads=threads)
+    assert (limits.changes, limits.requests) == (changes, requests)

@@ -46,7 +46,7 @@ class Server:
 
     def send(self, data: bytes) -> Reply:
         """Send bytes as they are, and read one answer to its end."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             # What is refused before all was read has its answer all the same.
             with suppress(ConnectionError):
                 connection.sendall(data)

@@ -25,8 +25,10 @@ _FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 _MULTIPART_FORM = re.compile(r"multipart/form-data; ?boundary=[0-9A-Za-z'()+_,./:=?-]{1,70}")
 
 
-def make_application() -> Application:
+def make_application(threads: int | None = None) -> Application:
     """Return the WSGI application with everything that its requests share, except what `start_warm_up` makes.
+
+    `threads` is how many requests the server runs at once, if that is known.
 
     Raises:
         SystemExit: with one line for each fault of the files or settings.
@@ -38,7 +40,7 @@ def make_application() -> Application:
     faults = checks.start_faults()
     if faults:
         sys.exit("\n".join(faults))
-    service.start_service()
+    service.start_service(threads)
     application = get_wsgi_application()
     import_module(settings.ROOT_URLCONF)
     return _normalise_requests(application)

@@ -72,7 +72,7 @@ class Command(BaseCommand):
         """
         certificate = _certificate(options["tls_cert"], options["tls_key"])
         listener = _listener(options["host"], options["port"])
-        application = make_application()
+        application = make_application(options["threads"])
         _raise_file_limit()
         _bound_arenas()
         scheme = "https" if certificate else "http"
