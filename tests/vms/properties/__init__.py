@@ -1,0 +1,1 @@
+"""Properties of the HTTP side that hold for arbitrary requests."""
