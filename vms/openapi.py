@@ -8,12 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiViewExtension
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.extensions import (
+    OpenApiAuthenticationExtension,
+    OpenApiSerializerExtension,
+    OpenApiSerializerFieldExtension,
+    OpenApiViewExtension,
+)
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import (
+    Direction,
+    OpenApiExample,
+    OpenApiParameter,
+    OpenApiResponse,
+    extend_schema,
+    extend_schema_view,
+)
 
 from vms import examples
 from vms.problems import CODES_BY_STATUS, KINDS, MEDIA_TYPE
 from vms.serializers import (
+    LONGEST_TAG_KEY,
+    LONGEST_TAG_VALUE,
+    MOST_TAGS,
     EnvironmentOut,
     HealthOut,
     InEnvironment,
@@ -42,7 +58,7 @@ PREFER = OpenApiParameter(
 )
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
-    str,
+    {"type": "string", "pattern": "^[!-~]{1,255}$"},
     OpenApiParameter.HEADER,
     description="1 to 255 visible ASCII characters. A repeated request with the same key and content makes no second "
     "VM; one with other content is refused (422).",
@@ -88,6 +104,34 @@ class CloudTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyp
             "bearerFormat": "base64(<access key>:<secret>)",
             "description": "The cloud's own credentials: `echo '<access key>:<secret>' | base64 -w 0`. They are passed "
             "to the named environment, and kept nowhere.",
+        }
+
+
+class VMCreateExtension(OpenApiSerializerExtension):  # type: ignore[no-untyped-call] # as above
+    """A create refuses unknown fields."""
+
+    target_class = "vms.serializers.VMCreate"
+
+    def map_serializer(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, object]:
+        """Return the JSON Schema of the body."""
+        # The documented way to extend what is generated.
+        schema = auto_schema._map_serializer(self.target, direction, bypass_extensions=True)  # type: ignore[no-untyped-call] # noqa: SLF001
+        return {**schema, "additionalProperties": False}
+
+
+class TagsExtension(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call] # as above
+    """The limits of tags, which `Tags` checks itself."""
+
+    target_class = "vms.serializers.Tags"
+
+    def map_serializer_field(self, auto_schema: object, direction: str) -> dict[str, object]:
+        """Return the JSON Schema of the field."""
+        text = {"type": "string", "pattern": r"^[^\u0000-\u001f\u007f]*$"}
+        return {
+            "type": "object",
+            "maxProperties": MOST_TAGS,
+            "propertyNames": {**text, "minLength": 1, "maxLength": LONGEST_TAG_KEY},
+            "additionalProperties": {**text, "maxLength": LONGEST_TAG_VALUE},
         }
 
 

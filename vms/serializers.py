@@ -11,6 +11,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any
 
+from django.core.validators import RegexValidator
 from rest_framework import serializers
 
 from providers.domain import StopMode, Verb, VMStatus
@@ -114,14 +115,6 @@ class Tags(serializers.DictField):
         return tags
 
 
-def dns_label(name: str) -> None:
-    """Refuse what is no DNS label (RFC 1123)."""
-    if not DNS_LABEL.fullmatch(name):
-        raise serializers.ValidationError(
-            "must be a DNS label (RFC 1123): 1 to 63 letters, digits or dashes, no dash at either end"
-        )
-
-
 class InEnvironment(Strict):
     """The query of every request about an environment's VMs."""
 
@@ -162,7 +155,17 @@ class NoQuery(Strict):
 class VMCreate(Strict):
     """A VM to be made."""
 
-    name = Text(validators=[dns_label], trim_whitespace=False, help_text="A DNS label (RFC 1123).")
+    # The schema takes its pattern from this kind of validator.
+    name = Text(
+        validators=[
+            RegexValidator(
+                rf"\A{DNS_LABEL.pattern}\Z",
+                "must be a DNS label (RFC 1123): 1 to 63 letters, digits or dashes, no dash at either end",
+            )
+        ],
+        trim_whitespace=False,
+        help_text="A DNS label (RFC 1123).",
+    )
     environment = Text(trim_whitespace=False, help_text="Name of the environment, as `GET /environment` lists it.")
     machinetype = Text(trim_whitespace=False, help_text="Name of a machine type that the environment offers.")
     cloud_init = Text(

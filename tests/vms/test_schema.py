@@ -12,7 +12,9 @@ from django.core.management import call_command
 
 from providers.errors import ErrorCode
 from tests.support.api import Api
+from vms.creation import KEY
 from vms.problems import MEDIA_TYPE
+from vms.serializers import VMCreate
 
 SNAPSHOT = Path(__file__).with_name("openapi.yaml")
 RENEW = "CLOUDVM_DEBUG=1 python manage.py spectacular --validate --fail-on-warn --file tests/vms/openapi.yaml"
@@ -205,3 +207,41 @@ def test_schema_names_the_headers_that_a_client_acts_on(schema: dict[str, Any]) 
     assert {"Location", "Retry-After", "Preference-Applied"} <= set(stop["responses"]["202"]["headers"])
     assert "Preference-Applied" in stop["responses"]["200"]["headers"]
     assert "Retry-After" in follow["responses"]["200"]["headers"]
+
+
+@pytest.mark.parametrize(
+    ("change", "valid"),
+    [
+        ({}, True),
+        ({"tags": None}, True),
+        ({"tags": {"k" * 128: "v" * 256}}, True),
+        ({"tags": {"k": ""}}, True),
+        ({"name": "a" * 63}, True),
+        ({"name": "a" * 64}, False),
+        ({"name": "-a"}, False),
+        ({"name": "a_b"}, False),
+        ({"tags": {"": "v"}}, False),
+        ({"tags": {"k" * 129: "v"}}, False),
+        ({"tags": {"k": "v" * 257}}, False),
+        ({"tags": {"k\tx": "v"}}, False),
+        ({"tags": {"k": "v\x7f"}}, False),
+        ({"tags": {str(number): "" for number in range(51)}}, False),
+        ({"other": 1}, False),
+    ],
+)
+def test_schema_states_the_limits_of_a_create(schema: dict[str, Any], change: dict[str, object], valid: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """A body is valid by the schema if the service takes it."""
+    body = {"name": "web-1", "environment": "aws-one", "machinetype": "tiny", **change}
+    node = {"$ref": "#/components/schemas/VMCreateRequest", "components": schema["components"]}
+    assert jsonschema.Draft202012Validator(node).is_valid(body) is valid
+    assert VMCreate(data=body).is_valid() is valid
+
+
+@pytest.mark.parametrize(
+    ("key", "valid"), [("a", True), ("~" * 255, True), ("", False), ("a b", False), ("é", False), ("a" * 256, False)]
+)
+def test_schema_states_the_form_of_an_idempotency_key(schema: dict[str, Any], key: str, valid: bool) -> None:  # noqa: FBT001 - as above
+    """Visible ASCII characters."""
+    parameters = {parameter["name"]: parameter for parameter in schema["paths"]["/vm"]["post"]["parameters"]}
+    assert jsonschema.Draft202012Validator(parameters["Idempotency-Key"]["schema"]).is_valid(key) is valid
+    assert (KEY.fullmatch(key) is not None) is valid
