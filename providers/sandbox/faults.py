@@ -134,11 +134,15 @@ class Call:
 
 
 class Calls:
-    """The calls served, in the order in which their answers were ready. Thread-safe."""
+    """The calls served, in the order in which their answers were ready. Thread-safe.
+
+    `on_arrival`, if set, is called with the operation of each call before it is carried out.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._calls: list[Call] = []
+        self.on_arrival: Callable[[str], None] | None = None
 
     def begin(self, operation: str) -> Callable[[int | None], None]:
         """Begin a call; what is returned records its status, unless `clear` has come in between.
@@ -146,7 +150,9 @@ class Calls:
         Simulators record before they answer, so that no client sees a count that is too low.
         """
         with self._lock:
-            calls = self._calls
+            calls, on_arrival = self._calls, self.on_arrival
+        if on_arrival is not None:
+            on_arrival(operation)
         return lambda status: calls.append(Call(operation, status))
 
     def count(self, operation: str | None = None) -> int:

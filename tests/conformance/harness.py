@@ -1,7 +1,7 @@
 """What a cloud must offer so that the suite can be run on it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -163,6 +163,19 @@ class Harness(ABC):
     @abstractmethod
     def forget_operations(self) -> None:
         """Count anew."""
+
+    @property
+    def waiting_operations(self) -> frozenset[str]:
+        """The operations that a create repeats, one after the other, while it waits."""
+        return self.poll_operations
+
+    @abstractmethod
+    def calls_answered(self) -> int:
+        """Return how many calls were answered since they were last forgotten."""
+
+    @abstractmethod
+    def watch_calls(self, on_arrival: Callable[[str], None] | None) -> None:
+        """Call `on_arrival` with the operation of each call before the backend carries it out; None ends this."""
 
     @abstractmethod
     def connections(self) -> int:

@@ -92,6 +92,10 @@ class NutanixHarness(SimulatedHarness[nutanix.NutanixSandbox]):
             called.pop()
         return called
 
+    @property
+    def waiting_operations(self) -> frozenset[str]:
+        return self.poll_operations | {self.verb_operations["list"], self.verb_operations["get"]}
+
     def user_data(self, vm_id: str) -> bytes | None:
         return user_data(self.sandbox, vm_id)
 

@@ -2,7 +2,7 @@
 
 import tempfile
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Generic, TypeVar
@@ -73,6 +73,7 @@ class SimulatedHarness(Harness, Generic[S]):
 
     def reset(self) -> None:
         self._retry_after = USUAL_RETRY_AFTER
+        self.watch_calls(None)
         self.sandbox.reset()
 
     @property
@@ -115,6 +116,12 @@ class SimulatedHarness(Harness, Generic[S]):
 
     def forget_operations(self) -> None:
         self.sandbox.calls.clear()
+
+    def calls_answered(self) -> int:
+        return self.sandbox.calls.count()
+
+    def watch_calls(self, on_arrival: Callable[[str], None] | None) -> None:
+        self.sandbox.calls.on_arrival = on_arrival
 
     def connections(self) -> int:
         return self.sandbox.server.connections

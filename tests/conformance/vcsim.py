@@ -9,7 +9,7 @@ import gzip
 import re
 import ssl
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -94,6 +94,7 @@ class VcsimHarness(Harness):
 
     def reset(self) -> None:
         self._retry_after = 7
+        self.watch_calls(None)
         self.reset_trouble()
         if self._seeded or set(self.proxy.calls()) - {"Logout"}:
             self.server.stop()
@@ -195,6 +196,16 @@ class VcsimHarness(Harness):
 
     def forget_operations(self) -> None:
         self.proxy.forget_calls()
+
+    @property
+    def waiting_operations(self) -> frozenset[str]:
+        return frozenset({"RetrievePropertiesEx"})
+
+    def calls_answered(self) -> int:
+        return self.proxy.answered
+
+    def watch_calls(self, on_arrival: Callable[[str], None] | None) -> None:
+        self.proxy.on_arrival = on_arrival
 
     def connections(self) -> int:
         return self.proxy.connections

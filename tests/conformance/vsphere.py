@@ -108,6 +108,10 @@ class VSphereHarness(SimulatedHarness[vsphere.VSphereSandbox]):
                 costly.append(operation)
         return costly
 
+    @property
+    def waiting_operations(self) -> frozenset[str]:
+        return LOOKS
+
     def user_data(self, vm_id: str) -> bytes | None:
         return user_data(self.sandbox, vm_id)
 

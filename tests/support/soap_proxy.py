@@ -65,7 +65,10 @@ Completion = Callable[[bytes, Reply], Reply]
 
 
 class SoapProxy(ThreadingHTTPServer):
-    """Listens on a free port; `upstream` is host and port of the real server, which may change."""
+    """Listens on a free port; `upstream` is host and port of the real server, which may change.
+
+    `answered` counts the calls whose answer was ready. `on_arrival`, if set, gets each call's operation.
+    """
 
     daemon_threads = True
     block_on_close = False
@@ -79,7 +82,9 @@ class SoapProxy(ThreadingHTTPServer):
         self.upstream = ("127.0.0.1", 0)
         self.preparations: dict[str, Preparation] = {}
         self.completions: dict[str, Completion] = {}
+        self.on_arrival: Callable[[str], None] | None = None
         self.connections = 0
+        self.answered = 0
         self._lock = threading.Lock()
         self._calls: list[str] = []
         self._rules: list[Rule] = []
@@ -117,6 +122,12 @@ class SoapProxy(ThreadingHTTPServer):
         """Count anew."""
         with self._lock:
             self._calls.clear()
+            self.answered = 0
+
+    def count_answer(self) -> None:
+        """Count an answer that is ready."""
+        with self._lock:
+            self.answered += 1
 
     def connected(self) -> None:
         """Count a connection."""
@@ -166,8 +177,11 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         found = OPERATION.search(body)
         operation = found[1].decode() if found else "?"
+        if self.server.on_arrival is not None:
+            self.server.on_arrival(operation)
         rule = self.server.called(operation, body)
         reply = self._ruled(rule, operation, body) if rule is not None else self._completed(operation, body)
+        self.server.count_answer()
         self.send_response(reply.status)
         for name, value in (*reply.headers, ("Content-Length", str(len(reply.body)))):
             self.send_header(name, value)
