@@ -29,6 +29,7 @@ class Notes:
             made in the cloud has the notes, too, and another id.
         request_key: `VMSpec.request_key` of the create.
         request_digest: `VMSpec.request_digest` of the create.
+        wanted_state: the state in which the create was to leave the VM: `running` or `stopped`.
 
     """
 
@@ -37,9 +38,10 @@ class Notes:
     vm_id: str = ""
     request_key: str = ""
     request_digest: str = ""
+    wanted_state: str = ""
 
 
-_TEXTS = ("creation", "vm_id", "request_key", "request_digest")
+_TEXTS = ("creation", "vm_id", "request_key", "request_digest", "wanted_state")
 
 
 def write(notes: Notes) -> str:

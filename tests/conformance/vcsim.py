@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import trustme
 from pyVmomi import vim, vmodl
 
 from tests.conformance.harness import Budgets, Features, Harness, Trouble
-from tests.support.soap_proxy import Reply, Rule, SoapProxy, fault, soap
+from tests.support.soap_proxy import Completion, Reply, Rule, SoapProxy, fault, soap
 from tests.support.vcsim import PASSWORD, USERNAME, Place, Vcsim, find_vcsim
 
 NO_PERMISSION = fault(
@@ -82,6 +82,7 @@ class VcsimHarness(Harness):
         self.proxy = SoapProxy(served, trusted)
         self._retry_after = 7
         self._seeded = 0
+        self._usual: Completion | None = None
 
     def start(self) -> None:
         self._start_server()
@@ -105,7 +106,12 @@ class VcsimHarness(Harness):
     def _start_server(self) -> None:
         self.server.start()
         self.proxy.upstream = ("127.0.0.1", self.server.port)
-        self.proxy.completions = {"RebootGuest": _with_tools, "Destroy_Task": self._with_files}
+        self.proxy.completions = {
+            "RebootGuest": _with_tools,
+            "Destroy_Task": self._with_files,
+            "CreateVM_Task": self._without_log,
+            "PowerOnVM_Task": self._with_log,
+        }
         self.proxy.preparations = {"CloneVM_Task": _with_notes}
         self.furnish()
 
@@ -136,6 +142,7 @@ class VcsimHarness(Harness):
             case Trouble.GUEST_DEAF:
                 self.proxy.add(Rule("ShutdownGuest", reply=soap('<ShutdownGuestResponse xmlns="urn:vim25"/>')))
             case Trouble.BOOT_FAILS:
+                self._usual = self.proxy.completions.get(self.boot)
                 self.proxy.completions[self.boot] = self._failing
             case Trouble.SLOW_LOG_IN:
                 self.proxy.add(Rule("Login", delay_seconds=1.0))
@@ -155,6 +162,9 @@ class VcsimHarness(Harness):
     def _failing(self, request: bytes, reply: Reply) -> Reply:
         """The task of a boot takes effect, and only then says that it failed."""
         del self.proxy.completions[self.boot]
+        if self._usual is not None:
+            self.proxy.completions[self.boot] = self._usual
+            self._usual(request, reply)
         task = self.finish(reply)
         self.proxy.add(
             Rule("RetrievePropertiesEx", about=f">{task}<".encode(), reply=soap(FAILED_TASK.format(task=task)))
@@ -174,6 +184,29 @@ class VcsimHarness(Harness):
                 self.finish(reply)
             self.server.client.settle()
         return reply
+
+    def _without_log(self, _: bytes, reply: Reply) -> Reply:
+        """Make a VM without a log, which vSphere writes when the VM runs and vcsim when it is made."""
+        if reply.status == 200:
+            with suppress(vmodl.MethodFault):
+                made = self.server.client.wait(vim.Task(_task(reply), self.server.client.stub))
+                self._log_of(made).unlink()
+        return reply
+
+    def _with_log(self, request: bytes, reply: Reply) -> Reply:
+        """Write the log of a VM that runs."""
+        found = re.search(rb'<_this type="VirtualMachine">([^<]+)</_this>', request)
+        if reply.status == 200 and found:
+            with suppress(vmodl.MethodFault):
+                self._log_of(vim.VirtualMachine(found[1].decode())).touch()
+        return reply
+
+    def _log_of(self, ref: Any) -> Path:
+        client = self.server.client
+        path = client.read(vim.VirtualMachine(ref._moId, client.stub), "config.files.vmPathName")
+        store, _, file = path[1:].partition("] ")
+        (folder,) = Path(self._folder.name).rglob(f"*{store}/{file.rpartition('/')[0]}")
+        return folder / "vmware.log"
 
     def reset_trouble(self) -> None:
         self.proxy.clear_rules()

@@ -11,6 +11,7 @@ FULL = Notes(
     vm_id="100",
     request_key="key",
     request_digest="digest",
+    wanted_state="running",
 )
 
 

@@ -4,7 +4,6 @@ https://developer.broadcom.com/xapis/vsphere-web-services-api/latest/vim.host.Da
 """
 
 import fnmatch
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from pyVmomi import vim
@@ -90,7 +89,7 @@ def _info(name: str, file: File, spec: Any) -> Any:
     if details is not None and details.fileSize:
         told["fileSize"] = file.size_bytes
     if details is not None and details.modification:
-        told["modification"] = datetime.now(UTC)
+        told["modification"] = file.modified_at
     if kind is _BROWSER.VmDiskInfo and any(_asks_capacity(query) for query in spec.query):
         told["capacityKb"] = (file.capacity_bytes or 0) // 1024
     return kind(path=name, **told)

@@ -131,7 +131,17 @@ def copy_disk(call: Call) -> Any:
         target.refuse_taken(force=bool(call["force"]))
         target.refuse_full(copied().size_bytes)
 
-    return _fork(call, check, lambda: target.put(copied()))
+    def work() -> Work:
+        claim = (target.datastore, target.path)
+        call.world.copies.add(claim)
+        try:
+            yield call.world.knobs.task_seconds
+            check()
+            target.put(copied())
+        finally:
+            call.world.copies.discard(claim)
+
+    return call.fork(None, work(), check=check, is_cancelable=True)
 
 
 def extend_disk(call: Call) -> Any:
@@ -192,7 +202,10 @@ def _place(call: Call, name: str, *datacenters: str) -> Place:
 
 
 def _refuse_locked(call: Call, place: Place) -> None:
-    """Refuse to touch files of a VM that runs."""
+    """Refuse to touch files of a VM that runs, and those that a copy is being written to."""
+    for datastore, path in call.world.copies:
+        if datastore is place.datastore and f"{path}/".startswith(f"{place.path}/"):
+            raise refusal("FileLocked", file=f"[{datastore.name}] {path}")
     for machine in call.world.machines():
         if machine.power is Power.OFF:
             continue

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Final
 
 from providers.sandbox.vsphere.refusals import refusal
@@ -34,6 +35,7 @@ class File:
     """A file, or a folder. `capacity_bytes` is what a virtual disk can hold, `size_bytes` what the file takes.
 
     `has_tools` says that on this disk is a system with open-vm-tools; `is_equipment` that it was there at the start.
+    `modified_at` is set when the file is put; of a folder, also when something is put into it.
     """
 
     size_bytes: int = 0
@@ -43,6 +45,7 @@ class File:
     has_tools: bool = False
     uuid: str = ""
     is_equipment: bool = False
+    modified_at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
     @property
     def is_disk(self) -> bool:
@@ -73,7 +76,10 @@ class Files:
         parent = path.rpartition("/")[0]
         if parent and parent not in self._all:
             self.put(parent, replace(FOLDER, is_equipment=file.is_equipment))
-        self._all[path] = file
+        now = datetime.now(UTC)
+        if parent:
+            self._all[parent] = replace(self._all[parent], modified_at=now)
+        self._all[path] = replace(file, modified_at=now)
 
     def remove(self, path: str) -> None:
         """Remove a file, or a folder with all that is in it; nothing happens when there is neither."""

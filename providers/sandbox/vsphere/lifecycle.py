@@ -1,4 +1,4 @@
-"""Destroy_Task, UnregisterVM, MarkAsTemplate, MarkAsVirtualMachine, CreateFolder and CancelTask."""
+"""Destroy_Task, UnregisterVM, RefreshStorageInfo, MarkAsTemplate, MarkAsVirtualMachine, CreateFolder and CancelTask."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from providers.sandbox.vsphere import specs
 from providers.sandbox.vsphere.births import refuse_taken
 from providers.sandbox.vsphere.calls import Call
 from providers.sandbox.vsphere.inventory import Folder, Host, Node, Pool
+from providers.sandbox.vsphere.machine_facts import is_logging
 from providers.sandbox.vsphere.machines import Connection, Machine, Power
 from providers.sandbox.vsphere.refusals import invalid_argument, invalid_power_state, not_found, refusal
 from providers.sandbox.vsphere.tasks import Work
@@ -38,6 +39,13 @@ def unregister(call: Call) -> None:
     machine = _idle(call, "VirtualMachine.Inventory.Unregister")
     _refuse_powered(machine)
     call.world.remove(machine)
+
+
+def refresh_storage_info(call: Call) -> None:
+    """RefreshStorageInfo: read `layoutEx` from the datastore."""
+    machine = call.node(Machine)
+    call.check(machine, "System.Read")
+    machine.boots_in_layout = machine.boots if is_logging(machine) else 0
 
 
 def mark_as_template(call: Call) -> None:

@@ -17,6 +17,7 @@ from providers.sandbox.vsphere.machine_facts import (
     has_config,
     host_name,
     is_known,
+    is_logging,
     tools_running,
     tools_status,
     tools_version,
@@ -58,7 +59,7 @@ CONFIG: Final = Shape(
         "annotation": lambda machine: machine.annotation,
         "files": _FILES,
         "tools": Shape(vim.vm.ToolsConfigInfo, {"syncTimeWithHost": constant(value=False)}),
-        "flags": Shape(vim.vm.FlagInfo, {"diskUuidEnabled": constant(value=False)}),
+        "flags": Shape(vim.vm.FlagInfo, {"diskUuidEnabled": constant(value=False), "enableLogging": is_logging}),
         "defaultPowerOps": Shape(
             vim.vm.DefaultPowerOpInfo, {"powerOffType": constant("soft"), "resetType": constant("soft")}
         ),

@@ -1,6 +1,7 @@
 """What can be told of a VM and its guest, as vSphere words it."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -126,6 +127,30 @@ def used_bytes(machine: Machine) -> int:
 def provisioned_bytes(machine: Machine) -> int:
     """How much room its disks could take."""
     return sum(disk.file.capacity_bytes or 0 for disk in machine.disks if disk.file is not None)
+
+
+def layout_files(machine: Machine) -> list[Any]:
+    """Return its files with their types. Only a VM that has run has a log, and NVRAM of its own."""
+    info: Any = vim.vm.FileLayoutEx.FileInfo
+    disks = [(disk.file_name, "diskDescriptor", disk.file.size_bytes) for disk in machine.disks if disk.file]
+    named = [(machine.vmx_name, "config", 4096), *disks]
+    if machine.boots_in_layout:
+        folder = f"[{machine.datastore.name}] {machine.folder_path}"
+        named += [(f"{folder}/vmware.log", "log", 4096), (f"{machine.vmx_name[:-4]}.nvram", "nvram", 8684)]
+    return [
+        info(key=key, name=name, type=kind, size=size, uniqueSize=size, accessible=True)
+        for key, (name, kind, size) in enumerate(named)
+    ]
+
+
+def is_logging(machine: Machine) -> bool:
+    """Return whether it writes a log when it runs."""
+    return machine.extra.get("logging", "TRUE").upper() != "FALSE"
+
+
+def now(_: Machine) -> datetime:
+    """Return the time of the server."""
+    return datetime.now(UTC)
 
 
 def constant(value: Any) -> Getter:

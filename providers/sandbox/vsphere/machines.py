@@ -115,6 +115,8 @@ class Machine(Node):
     guest: Guest = field(default_factory=Guest)
     has_config: bool = True
     boots: int = 0
+    # How many boots `layoutEx` knows of: it is read from the datastore now and then, or when it is refreshed.
+    boots_in_layout: int = 0
 
     @property
     def folder_path(self) -> str:

@@ -60,6 +60,7 @@ _READS: Final[Mapping[str, Function]] = {
     "Logout": serving.log_out,
     "ModifyListView": serving.modify_list_view,
     "QueryVirtualDiskUuid": file_methods.disk_uuid,
+    "RefreshStorageInfo": lifecycle.refresh_storage_info,
     "ResetListView": serving.reset_list_view,
     "SearchDatastoreSubFolders_Task": browsing.search_below,
     "SearchDatastore_Task": browsing.search,

@@ -121,7 +121,8 @@ def _session_list(service: Service) -> list[Any]:
 
 
 def _recent_tasks(service: Service) -> list[Any]:
-    return [task.ref for task in list(service.world.tasks.all.values())[-10:]]
+    tasks = list(service.world.tasks.all.values())
+    return [task.ref for task in tasks if not task.is_over or task in tasks[-10:]]
 
 
 def _method(task: Task) -> Any:

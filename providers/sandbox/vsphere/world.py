@@ -59,6 +59,8 @@ class World:
         self.tasks = Tasks(self._task_id)
         # Names in folders that VMs which are being made will have, and their references.
         self.claims: dict[tuple[Folder, str], Any] = {}
+        # Where copies of disks are being written to.
+        self.copies: set[tuple[Datastore, str]] = set()
         self._guests = itertools.count(10)
 
     # Objects.
