@@ -47,6 +47,7 @@ class Machine:
         power: `running`, `deallocated` and so on; empty where the answer does not tell, or there is none yet.
         tags: all of them, ours too, and those in small letters.
         failure: why its provisioning failed, where Azure says so.
+        failed_at: when it failed, where Azure says so.
 
     """
 
@@ -59,6 +60,7 @@ class Machine:
     made_at: datetime | None
     tags: Mapping[str, str]
     failure: Refusal = field(default_factory=Refusal)
+    failed_at: datetime | None = None
 
     @property
     def creation(self) -> str:
@@ -68,20 +70,21 @@ class Machine:
 
 def read_machine(data: dict[str, Any]) -> Machine:
     """A VM as the API describes it."""
-    properties = _object(data.get("properties"))
+    properties = as_object(data.get("properties"))
     statuses = _statuses(properties)
     name = str(data.get("name") or "")
-    tags = _object(data.get("tags"))
+    tags = as_object(data.get("tags"))
     return Machine(
         name=name,
         resource_id=str(data.get("id") or name).lower(),
         region=short_region(str(data.get("location") or "")),
         provisioning=str(properties.get("provisioningState") or ""),
         power=next((code[1] for code, _ in statuses if code[0] == "PowerState"), ""),
-        size=str(_object(properties.get("hardwareProfile")).get("vmSize") or ""),
-        made_at=_time(properties.get("timeCreated")),
+        size=str(as_object(properties.get("hardwareProfile")).get("vmSize") or ""),
+        made_at=read_time(properties.get("timeCreated")),
         tags={_tag_name(str(key)): str(value) for key, value in tags.items()} if tags else NOTHING,
         failure=_failure(statuses),
+        failed_at=_failed_at(statuses),
     )
 
 
@@ -114,8 +117,8 @@ def _word(provisioning: str, power: str) -> str:
 
 def _statuses(properties: dict[str, Any]) -> list[tuple[list[str], dict[str, Any]]]:
     """The codes of the instance view, such as `PowerState/running`, split, each with what comes with it."""
-    found = _object(properties.get("instanceView")).get("statuses")
-    items = [_object(one) for one in found] if isinstance(found, list) else []
+    found = as_object(properties.get("instanceView")).get("statuses")
+    items = [as_object(one) for one in found] if isinstance(found, list) else []
     codes = [(str(one.get("code") or "").split("/"), one) for one in items]
     return [(code, one) for code, one in codes if len(code) > 1]
 
@@ -136,7 +139,12 @@ def _failure(statuses: list[tuple[list[str], dict[str, Any]]]) -> Refusal:
     return Refusal()
 
 
-def _time(text: object) -> datetime | None:
+def _failed_at(statuses: list[tuple[list[str], dict[str, Any]]]) -> datetime | None:
+    failed = (status for code, status in statuses if code[:2] == ["ProvisioningState", "failed"])
+    return next((read_time(status.get("time")) for status in failed), None)
+
+
+def read_time(text: object) -> datetime | None:
     """Azure writes seven digits after the second's point; Python reads six of them."""
     try:
         found = datetime.fromisoformat(text) if isinstance(text, str) else None
@@ -145,5 +153,11 @@ def _time(text: object) -> datetime | None:
     return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _object(value: Any) -> dict[str, Any]:
+def own_tag(tags: dict[str, Any], name: str) -> str:
+    """Return one of our tags; empty if it is not there."""
+    return next((str(value) for key, value in tags.items() if _tag_name(str(key)) == name), "")
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return a JSON object as it is, anything else as an empty one."""
     return value if isinstance(value, dict) else {}

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from azure.core.exceptions import HttpResponseError
 
 from providers.azure.client import Answer, AzureClient, is_missing
+from providers.azure.marks import Made
 from providers.azure.progress import Progress
-from providers.azure.recipe import Made
 from providers.domain import Verb
 from providers.driver import Work
 from providers.errors import ProviderError
@@ -36,27 +36,30 @@ class Removal:
         """Remove the VM; one of the same name that somebody else has made is left alone."""
         machine = self._client.machine_or_none(self._made.name)
         if machine is not None and machine.creation == self._made.creation:
-            self._delete(machine.name, self._client.delete)
+            self.delete(machine.name, self._client.delete)
 
     def nic(self) -> None:
         """Remove the network interface, whatever Azure has added to its name, and in whatever case it shows it.
 
         https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules
         """
-        for name in self._client.list_nics():
-            if f"{name}-".lower().startswith(f"{self._made.nic}-".lower()):
-                self._delete(name, self._client.delete_nic)
+        for nic in self._client.list_nics():
+            if f"{nic.name}-".lower().startswith(f"{self._made.nic}-".lower()):
+                self.delete(nic.name, self._client.delete_nic)
 
     def disk(self) -> None:
         """Remove the disk."""
         try:
-            self._delete(self._made.disk, self._client.delete_disk)
+            self.delete(self._made.disk, self._client.delete_disk)
         except HttpResponseError as error:
             if not is_missing(error):
                 raise
 
-    def _delete(self, name: str, delete: Callable[[str], Answer]) -> None:
-        """Ask once more if the answer gets lost: to delete what goes already, or is gone, is safe."""
+    def delete(self, name: str, delete: Callable[[str], Answer]) -> None:
+        """Delete one object, and wait until it is gone.
+
+        Asks once more if the answer gets lost: to delete what goes already, or is gone, is safe.
+        """
         try:
             answer = delete(name)
         except ProviderError as error:

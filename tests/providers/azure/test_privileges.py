@@ -35,6 +35,8 @@ LEAST = (
 # On the subnet, and on an image of the caller's own.
 JOIN = "Microsoft.Network/virtualNetworks/subnets/join/action"
 IMAGE = "Microsoft.Compute/images/read"
+# What `manage.py leftovers` needs beyond these.
+LEFTOVERS = "Microsoft.Compute/disks/read"
 # Those of Azure's own role for readers of galleries, which are not simulated.
 # https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/compute#compute-gallery-image-reader
 GALLERY = ("Microsoft.Compute/galleries/images/read", "Microsoft.Compute/galleries/images/versions/read")
@@ -106,7 +108,17 @@ def test_create_of_an_image_of_ones_own_needs_to_read_it(sandbox: AzureSandbox, 
     least.verbs.create_vm(own)
 
 
+def test_leftovers_need_to_read_disks(sandbox: AzureSandbox, another: Callable[..., Caller]) -> None:
+    """No more than that beyond the least role."""
+    sandbox.add_principal("least@sandbox", azure.SECRET, actions=LEAST, scope=GROUP)
+    least = another(client_id="least@sandbox")
+    with pytest.raises(PermissionDeniedError, match=LEFTOVERS):
+        least.verbs.list_leftovers()
+    sandbox.grant("least@sandbox", (LEFTOVERS,), GROUP)
+    assert least.verbs.list_leftovers() == []
+
+
 def test_readme_lists_these_actions_and_no_others() -> None:
     """All of them and no others."""
     listed = quoted_in_table("### Azure", "| Actions | Scope | For |", r"`(Microsoft\.[A-Za-z]+/[A-Za-z/]+)`")
-    assert sorted(listed) == sorted([*LEAST, JOIN, IMAGE, *GALLERY])
+    assert sorted(listed) == sorted([*LEAST, JOIN, IMAGE, LEFTOVERS, *GALLERY])
