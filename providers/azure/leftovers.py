@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
-from fnmatch import fnmatchcase
-from typing import Final
 
 from providers.azure.attachments import Disk, NetworkInterface
 from providers.azure.client import AzureClient
 from providers.azure.marks import Made, Mark, read_mark
-from providers.azure.records import Machine
+from providers.azure.records import LONGEST_CREATE
 from providers.azure.removal import Removal
 from providers.azure.scope import Scope
 from providers.domain import LeftoverResource
 from providers.driver import Work
 from providers.errors import ConflictError, VMNotFoundError
-
-# A create takes less. What changed later was changed by somebody else.
-LONGEST_CREATE: Final = timedelta(hours=2)
-# The guest did not report in time: it may have started all the same.
-MAY_HAVE_RUN: Final = "OSProvisioning*"
 
 
 class Leftovers:
@@ -41,11 +33,13 @@ class Leftovers:
                 yield from self._vm(machine.name)
         for nic in nics:
             mark = _mark(nic.name, "nic", creations)
-            if mark is not None and nic.is_free:
+            if mark is not None and nic.is_free and self._scope.holds(nic):
                 yield _nic(nic, mark)
         for disk in disks:
             mark = _mark(disk.name, "os", creations)
-            if mark is not None and disk.is_free and (not disk.creation or mark.is_of(disk.creation)):
+            if mark is None or not disk.is_free or not self._scope.holds(disk):
+                continue
+            if not disk.creation or mark.is_of(disk.creation):
                 yield _disk(disk)
 
     def remove(self, leftover: LeftoverResource, work: Work) -> None:
@@ -75,9 +69,9 @@ class Leftovers:
         if machine is None or not machine.creation:
             return
         why = f"Its creation failed ({machine.failure.code})."
-        if has_never_run(machine):
+        if machine.has_never_run:
             yield LeftoverResource("vm", machine.name, machine.name, machine.made_at, f"{why} It never ran.")
-        elif failed_at_boot(machine):
+        elif machine.failed_at_boot:
             yield LeftoverResource(
                 "vm", machine.name, machine.name, machine.made_at, f"{why} It may run.", is_removable=False
             )
@@ -92,29 +86,6 @@ class Leftovers:
         if leftover.id.lower() in map(str.lower, names):
             return ConflictError(f"The {leftover.kind} {leftover.id} is in use by now and was not removed.")
         return VMNotFoundError(f"The {leftover.kind} {leftover.id} is gone.")
-
-
-def has_never_run(machine: Machine) -> bool:
-    """Return whether the creation of a VM failed before it was started.
-
-    A missing power state alone proves nothing: Azure fails to tell it at times.
-    https://learn.microsoft.com/azure/virtual-machines/states-billing
-    """
-    return _creation_failed(machine) and not machine.power and not failed_at_boot(machine)
-
-
-def failed_at_boot(machine: Machine) -> bool:
-    """Return whether the creation of a VM failed because its guest did not report."""
-    return _creation_failed(machine) and fnmatchcase(machine.failure.code, MAY_HAVE_RUN)
-
-
-def _creation_failed(machine: Machine) -> bool:
-    """Return whether it was the creation that failed, and no later operation."""
-    if machine.provisioning != "Failed" or not machine.failure.code:
-        return False
-    if machine.made_at is None or machine.failed_at is None:
-        return False
-    return machine.failed_at - machine.made_at < LONGEST_CREATE
 
 
 def _mark(name: str, kind: str, creations: list[str]) -> Mark | None:

@@ -12,7 +12,7 @@ from typing import Final
 # Eight digits are the time: an inline network interface can carry no tag, and Azure tells no time of its creation.
 _TIME_LENGTH: Final = 8
 _LENGTH: Final = 16
-_LONGEST_STEM: Final = 40
+_LONGEST_STEM: Final = 36
 # Marks of 12 digits hold no time (version 1.0.0). Azure may append eight digits to the name of a network interface.
 _NAME: Final = re.compile(r".+-(?P<kind>nic|os)-(?P<mark>[0-9a-f]{16}|[0-9a-f]{12})(-[0-9a-f]{8})?", re.IGNORECASE)
 _FIRST_YEAR: Final = 2026
@@ -56,6 +56,14 @@ class Mark:
 def new_creation() -> str:
     """Return 32 hexadecimal digits: the time, then random ones."""
     return f"{int(time.time()):0{_TIME_LENGTH}x}{secrets.token_hex(12)}"
+
+
+def began_at(creation: str) -> float:
+    """Return when a create began (Unix time); 0 for a text that holds no time."""
+    try:
+        return int(creation[:_TIME_LENGTH], 16)
+    except ValueError:
+        return 0.0
 
 
 def read_mark(name: str) -> Mark | None:

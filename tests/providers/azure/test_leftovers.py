@@ -132,13 +132,13 @@ def test_disk_that_a_vm_has_used_is_listed_only(caller: Caller, sandbox: AzureSa
         # No time at which this service has made anything.
         "web-nic-0000000100000000",
         "web-nic-ffffffff00000000",
-        f"web-os-{HOURS_AGO:08x}00000000",
-        f"web-nic-{HOURS_AGO:08x}00000000-more",
+        "web-os-{:08x}00000000",
+        "web-nic-{:08x}00000000-more",
     ],
 )
 def test_interface_with_a_similar_name_is_no_leftover(caller: Caller, sandbox: AzureSandbox, name: str) -> None:
     """It is somebody else's."""
-    sandbox.add_network_interface(name)
+    sandbox.add_network_interface(name.format(HOURS_AGO))
     assert found(caller) == []
 
 
@@ -169,6 +169,14 @@ def test_interface_that_was_put_to_use_stays(caller: Caller, sandbox: AzureSandb
     with pytest.raises(ConflictError, match="in use by now"):
         caller.verbs.remove_leftover(leftover)
     assert name in objects(sandbox)
+
+
+def test_leftovers_of_another_region_are_another_environments(caller: Caller) -> None:
+    """They may share the resource group."""
+    orphans(caller)
+    stranded(caller, "AllocationFailed", name="other")
+    assert len(caller.verbs.list_leftovers()) == 3
+    assert caller.elsewhere(region="northeurope").list_leftovers() == []
 
 
 def test_create_that_runs_owns_what_it_makes(caller: Caller, sandbox: AzureSandbox) -> None:
