@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command line: `manage.py sandbox`, `serve`, `check`, `spectacular`."""
+"""Django's command line: `manage.py sandbox`, `serve`, `check`, `leftovers`, `spectacular`."""
 
 import os
 import signal

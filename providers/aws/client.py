@@ -89,9 +89,14 @@ class AwsClient:
         proxy_place = urllib.parse.urlsplit(proxy).netloc.rpartition("@")[2]
         return cls(ec2, Exchanges(place, url.netloc, proxy_place, network))
 
-    def list_instances(self, vpc_id: str) -> Iterator[Instance]:
-        """All instances but the terminated ones, of one VPC or, with an empty `vpc_id`, of all; page by page."""
+    def list_instances(self, vpc_id: str, tag: str = "") -> Iterator[Instance]:
+        """All instances but the terminated ones, of one VPC or, with an empty `vpc_id`, of all; page by page.
+
+        With `tag` only those that have this tag.
+        """
         filters: list[FilterTypeDef] = [{"Name": "instance-state-name", "Values": _LISTED_STATES}]
+        if tag:
+            filters.append({"Name": "tag-key", "Values": [tag]})
         if vpc_id:
             filters.append({"Name": "vpc-id", "Values": [vpc_id]})
         page = _page(self._ec2.describe_instances(Filters=filters, MaxResults=PAGE_SIZE))
@@ -136,6 +141,10 @@ class AwsClient:
     def terminate(self, vm_id: str) -> None:
         """Delete it."""
         self._ec2.terminate_instances(InstanceIds=[vm_id])
+
+    def tag(self, vm_id: str, key: str, value: str) -> None:
+        """Give it a tag."""
+        self._ec2.create_tags(Resources=[vm_id], Tags=[{"Key": key, "Value": value}])
 
     def root_disk(self, image: str) -> RootDisk:
         """The system disk of an image; asked for once, as an image never changes.

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import ClassVar, Final, Self
 
+from botocore.exceptions import ClientError
+
 from providers.aws.client import AwsClient, Launch
 from providers.aws.failures import VENDOR_ERRORS, answer_lost, code_of, translate
 from providers.aws.instances import Instance
-from providers.aws.launch import NAME_TAG, check, launch_of, shown_tags
+from providers.aws.launch import (
+    DISCARDED_TAG,
+    MOST_DISCARDED,
+    NAME_TAG,
+    REQUEST_TAG,
+    check,
+    is_marked,
+    launch_of,
+    shown_tags,
+    tokens,
+    was_discarded,
+)
 from providers.aws.progress import SETTLING_SECONDS, Goal, judged
 from providers.credentials import Credentials
-from providers.domain import VM, Environment, Manner, Operation, Verb, VMSpec, VMStatus
+from providers.domain import VM, Environment, LeftoverResource, Manner, Operation, Verb, VMSpec, VMStatus
 from providers.driver import Driver, Work
-from providers.errors import ConflictError, ProviderError, VMNotFoundError
+from providers.errors import BackendReply, ConflictError, ProviderError, VMNotFoundError, key_reused
 from providers.network import Network
 
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-lifecycle.html; `terminated` is no VM any more.
@@ -31,8 +45,12 @@ SEARCH_SECONDS = 6.0
 
 _FAILURES: Final[tuple[type[Exception], ...]] = (ProviderError, *VENDOR_ERRORS)
 
-# No state of EC2's: what a failed create has made is to be terminated, as soon as EC2 knows it.
-_DISCARDED = "discarded"
+# No states of EC2's: what a failed create has made is to be terminated (and marked), as soon as EC2 knows it.
+_DISCARDED, _MARKED = _DISCARDS = ("discarded", "marked")
+_GOING: Final = frozenset({"shutting-down", "terminated"})
+_TERMINATED: Final = "IdempotentInstanceTerminated"
+
+_logger = logging.getLogger("cloudvm.gateway")
 
 
 class AwsDriver(Driver):
@@ -70,9 +88,10 @@ class AwsDriver(Driver):
     def create_vm(self, spec: VMSpec, work: Work) -> Operation:
         """See `Driver`."""
         root = self._client.root_disk(spec.offer.image) if spec.os.disk_gib else None
-        instance = self._run(launch_of(self._environment, spec, root), work, repeatable=spec.idempotency is not None)
+        launch, is_keyed = launch_of(self._environment, spec, root), spec.idempotency is not None
+        instance = self._run_again(launch, work) if is_keyed else self._run(launch, work, repeatable=False)
         if instance.state == "pending":
-            self._made(instance.id, work)
+            self._made(instance.id, work, marked=is_keyed)
         created = Operation(Verb.CREATE, instance.id, str(Goal.now("running")), vm=_vm(instance))
         if spec.start:
             return judged(created, instance, _vm(instance))
@@ -118,10 +137,28 @@ class AwsDriver(Driver):
         """See `Driver`."""
         if operation.vm_id is None:
             return self._search(operation)
-        if Goal.read(operation.handle).state == _DISCARDED:
+        if Goal.read(operation.handle).state in _DISCARDS:
             return self._discard(operation, operation.vm_id)
         instance = self._look(operation.vm_id)
         return judged(operation, instance, _vm(instance) if instance else None)
+
+    def promise_removal(self, operation: Operation, work: Work) -> None:
+        """See `Driver`."""
+        if operation.vm_id is not None:
+            self._made(operation.vm_id, work, marked=True)
+
+    def list_leftovers(self) -> Iterator[LeftoverResource]:
+        """See `Driver`. One call. Everything else that a create makes goes with its instance."""
+        for instance in self._client.list_instances(self._environment.vpc_id, DISCARDED_TAG):
+            if instance.state not in _GOING and is_marked(instance):
+                yield _leftover(instance)
+
+    def remove_leftover(self, leftover: LeftoverResource, work: Work) -> None:
+        """See `Driver`."""
+        instance = self._find(leftover.id)
+        if not is_marked(instance):
+            raise ConflictError(f"VM {leftover.id} is not marked as given up any more, and was not removed.")
+        work.finish(self.delete_vm(leftover.id, work))
 
     def close(self) -> None:
         """See `Driver`."""
@@ -154,6 +191,32 @@ class AwsDriver(Driver):
             submit(instance.id)
         return replace(operation, vm=None)
 
+    def _run_again(self, launch: Launch, work: Work) -> Instance:
+        """Make the instance of a request with a key, or find that of an earlier try.
+
+        Goes past those that earlier tries gave up. Retries that run at once get the same instance, as the tokens follow
+        from the key.
+        """
+        for token in tokens(launch):
+            try:
+                instance = self._run(replace(launch, token=token), work, repeatable=True)
+            except ClientError as error:
+                found = self._client.instance_of_token(token) if code_of(error) == _TERMINATED else None
+                if found is None or not was_discarded(found):
+                    raise
+                instance = found
+            if not was_discarded(instance):
+                return instance
+            if instance.tags.get(REQUEST_TAG, launch.tags[REQUEST_TAG]) != launch.tags[REQUEST_TAG]:
+                raise key_reused(instance.id)
+            if instance.state not in _GOING:
+                # The process that gave it up ended before it could terminate it.
+                self._client.terminate(instance.id)
+        raise ConflictError(
+            f"{MOST_DISCARDED + 1} VMs that were made with this Idempotency-Key have failed: use a new key.",
+            backend=BackendReply("Aws", "RunInstances"),
+        )
+
     def _run(self, launch: Launch, work: Work, *, repeatable: bool) -> Instance:
         """Make the instance; if the answer gets lost, see that it is not left behind.
 
@@ -179,7 +242,7 @@ class AwsDriver(Driver):
             return "A VM may have been made: look for the client token in `leftovers` before you try again."
         if found is None:
             return "No VM was found that it made."
-        self._made(found, work)
+        self._made(found, work, marked=False)
         return "The VM that it made is in `leftovers`, which say whether it could be removed."
 
     def _remove_lost(self, token: str, work: Work) -> None:
@@ -196,9 +259,9 @@ class AwsDriver(Driver):
             return replace(operation, vm_id=found.id, done=True)
         return replace(operation, done=goal.age_seconds > SEARCH_SECONDS)
 
-    def _made(self, vm_id: str, work: Work) -> None:
-        """Tell the gateway of an instance that this create has made."""
-        discarded = Goal.now(_DISCARDED)
+    def _made(self, vm_id: str, work: Work, *, marked: bool) -> None:
+        """Tell the gateway of an instance that this create has made; `marked`: a retry may look for it."""
+        discarded = Goal.now(_MARKED if marked else _DISCARDED)
         work.made("vm", vm_id, lambda: self._remove(vm_id, discarded, work))
 
     def _remove(self, vm_id: str, discarded: Goal, work: Work) -> None:
@@ -210,13 +273,29 @@ class AwsDriver(Driver):
 
         https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
         """
+        goal = Goal.read(operation.handle)
         try:
-            self._client.terminate(vm_id)
+            state = self._mark(vm_id) if goal.state == _MARKED else ""
+            if state not in _GOING:
+                self._client.terminate(vm_id)
         except VENDOR_ERRORS as error:
-            if _is_unknown(error) and Goal.read(operation.handle).age_seconds < SETTLING_SECONDS:
+            if _is_unknown(error) and goal.age_seconds < SETTLING_SECONDS:
                 return operation
             raise
-        return replace(operation, handle=str(Goal.now("terminated")))
+        return replace(operation, handle=str(Goal.now("terminated")), done=state == "terminated")
+
+    def _mark(self, vm_id: str) -> str:
+        """Mark an instance as given up, unless it goes already: somebody else may have deleted it. Return its state."""
+        state = self._client.instance(vm_id).state
+        if state not in _GOING:
+            try:
+                self._client.tag(vm_id, DISCARDED_TAG, vm_id)
+            except ClientError as error:
+                if _is_unknown(error):
+                    raise
+                # Without the mark it still must go. A retry is then refused.
+                _logger.warning("VM %s was not marked as given up: %s", vm_id, translate(error).detail)
+        return state
 
 
 _REPEAT = "Repeat the request with the same Idempotency-Key: if the VM was made, it is returned."
@@ -224,6 +303,11 @@ _REPEAT = "Repeat the request with the same Idempotency-Key: if the VM was made,
 
 def _is_unknown(error: Exception) -> bool:
     return code_of(error) == "InvalidInstanceID.NotFound"
+
+
+def _leftover(instance: Instance) -> LeftoverResource:
+    detail = f"Its create failed and gave it up ({DISCARDED_TAG}). It is {instance.state}."
+    return LeftoverResource("vm", instance.id, instance.tags.get(NAME_TAG, ""), instance.made_at, detail)
 
 
 def _vm(instance: Instance) -> VM:

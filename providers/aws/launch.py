@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from providers.aws.client import Launch, RootDisk
+from providers.aws.instances import Instance
 from providers.domain import Environment, VMSpec
 from providers.errors import FieldFault, InvalidRequestError, UnprocessableError, in_one_line
 
@@ -16,9 +18,16 @@ NAME_TAG = "Name"
 # EC2 compares the content of requests with the same client token. This tag makes it compare the caller's, too, where
 # two bodies would ask EC2 for the same instance.
 REQUEST_TAG = "cloudvm:request"
+# Set before a failed create's instance is terminated: a retry with the same key may then make another one. Its value is
+# the instance's id, as people copy tags to other instances.
+DISCARDED_TAG = "cloudvm:discarded"
 # `aws:` in any case is AWS's own (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html).
 RESERVED_PREFIXES = ("aws:", "cloudvm:")
 MOST_TAGS = 50
+# How many instances of one key may have been discarded before a retry gives up.
+MOST_DISCARDED = 10
+# Reasons ("StateReason" in the API reference) for which an instance goes down that has run.
+_AFTER_LAUNCH = ("Client.UserInitiated", "Client.InstanceInitiated", "Server.Spot", "Server.ScheduledStop")
 
 
 def check(environment: Environment, spec: VMSpec) -> None:
@@ -70,6 +79,29 @@ def shown_tags(tags: Mapping[str, str]) -> dict[str, str]:
 def _token(environment: Environment, spec: VMSpec) -> str:
     """At most 64 characters; without a key every request is new."""
     return spec.request_key(environment.name) or str(uuid.uuid4())
+
+
+def tokens(launch: Launch) -> Iterator[str]:
+    """Yield the client tokens of a request with a key: EC2 refuses that of a terminated instance for good."""
+    yield launch.token
+    for number in range(1, MOST_DISCARDED + 1):
+        yield hashlib.sha256(f"{launch.token} {number}".encode()).hexdigest()
+
+
+def is_marked(instance: Instance) -> bool:
+    """Return whether a failed create of this service gave an instance up."""
+    return instance.tags.get(DISCARDED_TAG) == instance.id
+
+
+def was_discarded(instance: Instance) -> bool:
+    """Return whether a failed create of this service gave an instance up, or EC2 did before it could run.
+
+    An instance that somebody deleted was a finished VM: a retry must not bring it back.
+    """
+    if is_marked(instance):
+        return True
+    is_going = instance.state in {"shutting-down", "terminated"}
+    return is_going and bool(instance.reason_code) and not instance.reason_code.startswith(_AFTER_LAUNCH)
 
 
 def _own_tags(spec: VMSpec) -> dict[str, str]:

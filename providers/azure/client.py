@@ -18,6 +18,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 from azure.mgmt.compute import ComputeManagementClient
 
 from providers.azure.access import Access, EntraSession, OneHostSession, transport
+from providers.azure.attachments import Disk, NetworkInterface, read_disk, read_nic
 from providers.azure.failures import not_understood, refusal_of
 from providers.azure.naming import operation_named, operation_of, vm_path
 from providers.azure.records import Machine, read_machine
@@ -37,6 +38,7 @@ NETWORK_API: Final = "2024-05-01"
 _VIEW: Final = {"$expand": "instanceView"}
 _NEW_ONLY: Final = {"If-None-Match": "*"}
 _NICS: Final = "providers/Microsoft.Network/networkInterfaces"
+_DISKS: Final = "providers/Microsoft.Compute/disks"
 
 # Both were recorded: the one of the resource manager, the other of the compute provider behind it.
 _MISSING: Final = frozenset({"ResourceNotFound", "NotFound"})
@@ -171,10 +173,14 @@ class AzureClient:
             )
         return urllib.parse.urlunsplit(("", "", parts.path, parts.query, ""))
 
-    def list_nics(self) -> list[str]:
-        """The names of the resource group's network interfaces."""
+    def list_nics(self) -> list[NetworkInterface]:
+        """Return the resource group's network interfaces."""
         url = self._url(f"{self._site.group_path}/{_NICS}", NETWORK_API)
-        return [str(one.get("name", "")) for one in self._pages(url)]
+        return [read_nic(one) for one in self._pages(url)]
+
+    def list_disks(self) -> list[Disk]:
+        """Return the resource group's disks."""
+        return [read_disk(one) for one in self._pages(self._url(f"{self._site.group_path}/{_DISKS}", DISK_API))]
 
     def delete_nic(self, name: str) -> Answer:
         """Delete a network interface; 204 where there is none."""
@@ -182,8 +188,7 @@ class AzureClient:
 
     def delete_disk(self, name: str) -> Answer:
         """Delete a disk; 204 where there is none."""
-        path = f"{self._site.group_path}/providers/Microsoft.Compute/disks/{_quoted(name)}"
-        return self._send("DELETE", self._url(path, DISK_API))
+        return self._send("DELETE", self._url(f"{self._site.group_path}/{_DISKS}/{_quoted(name)}", DISK_API))
 
     def close(self) -> None:
         """Close the connections. A token cannot be given back: it ends by itself, after an hour or so."""

@@ -58,7 +58,8 @@ ERROR_CODES: Final[Mapping[str, type[ProviderError]]] = {
     "OperationPreempted": ConflictError,
     "PreconditionFailed": ConflictError,
     "ScopeLocked": ConflictError,
-    "NicReservedForAnotherVm": ConflictError,
+    # It says for how long: three minutes.
+    "NicReservedForAnotherVm": UnavailableError,
     "*InUse*": ConflictError,
     "*MarkedForDeletion": ConflictError,
     "ServiceUnavailable": BackendFailureError,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from azure.core.exceptions import HttpResponseError
@@ -11,6 +12,7 @@ from azure.core.exceptions import HttpResponseError
 from providers.azure.client import Answer, AzureClient
 from providers.azure.failures import VENDOR_ERRORS, refusal_of, translate
 from providers.azure.images import ImageSizes
+from providers.azure.marks import Made
 from providers.azure.naming import CREATE
 from providers.azure.progress import Progress, Step, search_for
 from providers.azure.recipe import Recipe
@@ -20,8 +22,10 @@ from providers.domain import Operation, Verb, VMStatus
 from providers.driver import Work
 from providers.errors import BackendReply, ConflictError, NameTakenError, ProviderError, key_reused
 
-# A try of the same request that comes later finds a VM that has been in use since.
-RETRY_SECONDS: Final = 900.0
+_logger = logging.getLogger("cloudvm.gateway")
+
+# How long after its end a create's own result may be taken back or completed: later, somebody may use the VM.
+RETRY_TIME: Final = timedelta(minutes=15)
 _FAILURES: Final[tuple[type[Exception], ...]] = (ProviderError, *VENDOR_ERRORS)
 _REPEAT: Final = "Repeat the request with the same Idempotency-Key: if the VM was made, it is returned."
 
@@ -40,7 +44,7 @@ class Creation:
     def run(self) -> Operation:
         """Make the VM, or return the one that an earlier try with the same key has made; its last step is left open."""
         found = self._found()
-        if found is not None:
+        if found is not None and not self._is_cleared(found):
             return self._again(found)
         try:
             answer = self._submitted()
@@ -97,25 +101,67 @@ class Creation:
         Raises:
             NameTakenError: it is somebody else's.
             UnprocessableError: the earlier try had other content.
-            ConflictError: it is being deleted.
+            ConflictError: it is being deleted, or may run although its creation failed.
 
         """
-        if not self._recipe.request_key or found.tags.get(KEY_TAG) != self._recipe.request_key:
+        self._check_ours(found)
+        if found.provisioning == "Deleting":
+            raise ConflictError(
+                f"VM {found.name}, which this Idempotency-Key has made, is being deleted: repeat the request when it "
+                "is gone."
+            )
+        ready = Operation(Verb.CREATE, found.name, str(Step(CREATE)))
+        if self._recipe.spec.start and found.provisioning != "Failed":
+            return ready
+        # The list tells neither power states nor times.
+        machine = self._client.machine(found.name)
+        if machine.failed_at_boot:
+            raise ConflictError(
+                f"The guest of VM {found.name}, which this Idempotency-Key has made, did not report "
+                f"({machine.failure.code}). It may run: delete the VM, then repeat the request.",
+                backend=BackendReply("Azure", CREATE, machine.failure.code),
+            )
+        # A failed one that has run failed in a later operation.
+        has_run = machine.provisioning in {"Succeeded", "Failed"} and not machine.has_never_run
+        ready = replace(ready, done=has_run, vm=shown(machine))
+        if self._recipe.spec.start or _has_changed_since(machine):
+            return ready
+        return self._completed(ready)
+
+    def _is_cleared(self, found: Machine) -> bool:
+        """Remove a VM that an earlier try with this key left unfinished. Return whether the name is free by that."""
+        if not self._is_ours(found) or found.provisioning not in {"Deleting", "Failed"}:
+            return False
+        self._check_ours(found)
+        machine = self._client.machine_or_none(found.name)
+        if machine is None:
+            return True
+        if not self._is_ours(machine) or not _is_unfinished(machine):
+            return False
+        removal = Removal(self._client, self._work, Made(machine.name, machine.creation))
+        removal.vm()
+        for remove in (removal.nic, removal.disk):
+            try:
+                remove()
+            except _FAILURES as error:
+                # They do not stand in the way, and bear the mark by which they are found later.
+                _logger.warning("an unfinished VM leaves something behind: %s", _meaning(error).detail)
+        return True
+
+    def _is_ours(self, found: Machine) -> bool:
+        return bool(self._recipe.request_key) and found.tags.get(KEY_TAG) == self._recipe.request_key
+
+    def _check_ours(self, found: Machine) -> None:
+        """Refuse a VM of others, and one that the key has made with other content."""
+        if not self._is_ours(found):
             raise NameTakenError(
                 f"There is a VM {found.name} in the resource group of environment {self._recipe.site.name!r} already. "
                 "It was left as it is: choose another name.",
                 backend=BackendReply("Azure", CREATE),
             )
-        if found.tags.get(DIGEST_TAG) != self._recipe.spec.request_digest:
+        # A digest that was lost proves nothing.
+        if found.tags.get(DIGEST_TAG, self._recipe.spec.request_digest) != self._recipe.spec.request_digest:
             raise key_reused(found.name)
-        if found.provisioning == "Deleting":
-            raise ConflictError(
-                f"VM {found.name}, which this Idempotency-Key has made, is being deleted: use a new key."
-            )
-        ready = Operation(Verb.CREATE, found.name, str(Step(CREATE)))
-        if self._recipe.spec.start or _age_seconds(found) > RETRY_SECONDS:
-            return ready
-        return self._completed(ready)
 
     def _submitted(self) -> Answer:
         """Azure's answer; if it gets lost, see that the VM is not left behind.
@@ -126,7 +172,7 @@ class Creation:
             answer = self._put()
             answer.object()
         except _FAILURES as error:
-            failure = error if isinstance(error, ProviderError) else translate(error)
+            failure = _meaning(error)
             if not failure.answer_lost and not _is_odd(failure):
                 raise
             advice = _REPEAT if self._recipe.request_key else self._search_lost()
@@ -154,9 +200,9 @@ class Creation:
             self._removal.promise()
             return "Whether a VM was made could not be found out in time: look for it before you try again."
         if searched.vm_id is None:
-            return "No VM was made."
+            return "No VM was found that it made."
         self._removal.promise()
-        return "The VM that was made is removed again."
+        return "The VM that it made is in `leftovers`, which say whether it could be removed."
 
 
 def _is_odd(failure: ProviderError) -> bool:
@@ -169,5 +215,19 @@ def _may_be_taken(error: HttpResponseError) -> bool:
     return error.status_code == 412 or (error.status_code == 409 and "Conflict" in refusal_of(error).code)
 
 
-def _age_seconds(machine: Machine) -> float:
-    return (datetime.now(UTC) - machine.made_at).total_seconds() if machine.made_at else 0.0
+def _is_unfinished(machine: Machine) -> bool:
+    """Return whether nobody can use a VM: it goes, it never ran, or its guest has only just failed to report."""
+    if machine.failed_at_boot and machine.changed_at is not None:
+        return datetime.now(UTC) - machine.changed_at < RETRY_TIME
+    return machine.provisioning == "Deleting" or machine.has_never_run
+
+
+def _has_changed_since(machine: Machine) -> bool:
+    """Return whether something was done to a VM after it was made: somebody has started it."""
+    if machine.made_at is None or machine.provisioning == "Creating":
+        return False
+    return (machine.changed_at or datetime.now(UTC)) - machine.made_at > RETRY_TIME
+
+
+def _meaning(error: Exception) -> ProviderError:
+    return error if isinstance(error, ProviderError) else translate(error)

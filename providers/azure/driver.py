@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar, Self
 
@@ -11,16 +12,18 @@ from providers.azure.client import AzureClient
 from providers.azure.creation import Creation
 from providers.azure.failures import VENDOR_ERRORS, translate
 from providers.azure.images import ImageSizes
+from providers.azure.leftovers import Leftovers
 from providers.azure.listing import Listing
+from providers.azure.marks import Made
 from providers.azure.naming import DEALLOCATE, DELETE, GET
 from providers.azure.progress import Progress, Step, not_found
-from providers.azure.recipe import Made, recipe_for
+from providers.azure.recipe import recipe_for
 from providers.azure.records import Machine, shown
 from providers.azure.removal import Removal
 from providers.azure.scope import Scope
 from providers.azure.site import Site, site_of
 from providers.credentials import Credentials
-from providers.domain import VM, Environment, Manner, Operation, Verb, VMSpec, VMStatus
+from providers.domain import VM, Environment, LeftoverResource, Manner, Operation, Verb, VMSpec, VMStatus
 from providers.driver import Driver, Work
 from providers.errors import BackendReply, ConflictError, ProviderError
 from providers.network import Network
@@ -39,6 +42,7 @@ class AzureDriver(Driver):
         self._progress = Progress(client)
         self._scope = Scope(site.region)
         self._listing = Listing(client, self._scope)
+        self._leftovers = Leftovers(client, self._scope)
         self._sizes = ImageSizes()
 
     @classmethod
@@ -133,6 +137,14 @@ class AzureDriver(Driver):
         creation = Step.read(operation.handle).creation
         if creation and operation.vm_id:
             Removal(self._client, work, Made(operation.vm_id, creation)).promise()
+
+    def list_leftovers(self) -> Iterator[LeftoverResource]:
+        """See `Driver`. Three lists, and one call for each VM whose provisioning failed."""
+        return self._leftovers.find()
+
+    def remove_leftover(self, leftover: LeftoverResource, work: Work) -> None:
+        """See `Driver`."""
+        self._leftovers.remove(leftover, work)
 
     def close(self) -> None:
         """See `Driver`."""

@@ -16,7 +16,7 @@ from azure.core.rest import HttpResponse
 
 from providers import trace
 from providers.azure.codes import ADVICE, ADVICE_BY_CODE, BY_STATUS, ERROR_CODES, LOG_IN_CODES, VAGUE
-from providers.azure.naming import CREATE, LIST, LIST_ALL, NICS, operation_named
+from providers.azure.naming import CREATE, DISKS, LIST, LIST_ALL, NICS, operation_named
 from providers.errors import (
     BackendFailureError,
     BackendReply,
@@ -31,7 +31,7 @@ from providers.headers import whole_number
 
 VENDOR_ERRORS: Final[tuple[type[Exception], ...]] = (AzureError,)
 
-_NOT_ABOUT_ONE_VM: Final = frozenset({CREATE, LIST, LIST_ALL, NICS})
+_NOT_ABOUT_ONE_VM: Final = frozenset({CREATE, LIST, LIST_ALL, NICS, DISKS})
 _LONGEST_MESSAGE: Final = 600
 # Ids and times that stand elsewhere, and links of a screen's length that lead to a form.
 _NOISE: Final = re.compile(

@@ -22,6 +22,7 @@ POWER_OFF: Final = "VirtualMachines_PowerOff"
 NICS: Final = "NetworkInterfaces_List"
 DELETE_NIC: Final = "NetworkInterfaces_Delete"
 DELETE_DISK: Final = "Disks_Delete"
+DISKS: Final = "Disks_ListByResourceGroup"
 # These two have none.
 POLL: Final = "GET operation"
 TOKEN: Final = "POST /oauth2/v2.0/token"  # noqa: S105 - the name of an operation
@@ -43,6 +44,7 @@ _OPERATIONS: Final = tuple(
         ("POST", rf"{_GROUP}{_VMS}/[^/]+/powerOff", POWER_OFF),
         ("GET", rf"{_GROUP}/providers/microsoft.network/networkinterfaces", NICS),
         ("DELETE", rf"{_GROUP}/providers/microsoft.network/networkinterfaces/[^/]+", DELETE_NIC),
+        ("GET", rf"{_GROUP}/providers/microsoft.compute/disks", DISKS),
         ("DELETE", rf"{_GROUP}/providers/microsoft.compute/disks/[^/]+", DELETE_DISK),
         ("GET", r"/subscriptions/[^/]+/providers/[^/]+/locations/.+", POLL),
         ("POST", r"/[^/]+/oauth2/v2.0/token", TOKEN),

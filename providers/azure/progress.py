@@ -15,6 +15,7 @@ from azure.core.exceptions import HttpResponseError
 
 from providers.azure.client import Answer, AzureClient
 from providers.azure.failures import Refusal, operation_failure, read_refusal, refusal_of
+from providers.azure.marks import began_at
 from providers.azure.records import STATUSES, shown
 from providers.domain import VM, Operation, Verb
 from providers.errors import BackendReply, ConflictError, ProviderError, VMNotFoundError
@@ -37,6 +38,8 @@ class Way(StrEnum):
     """No link: by the VM's own provisioning state."""
     SEARCH = "search"
     """By whether a VM of this create appears at all."""
+    NIC = "nic"
+    """By whether its network interface appears at all."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Step:
         link: path and query of the operation on the management endpoint; empty without one.
         goal: the power state that it leads to, where it is known.
         creation: the mark of the create that this is a part of, empty for other verbs.
-        since: when it began (Unix time); only a search needs it.
+        until: when a search ends (Unix time).
 
     """
 
@@ -58,7 +61,7 @@ class Step:
     link: str = ""
     goal: str = ""
     creation: str = ""
-    since: float = 0.0
+    until: float = 0.0
 
     @classmethod
     def read(cls, handle: str) -> Step:
@@ -98,6 +101,9 @@ class Progress:
         match step.way:
             case Way.SEARCH:
                 return self._searched(operation, step)
+            case Way.NIC:
+                appeared = any(nic.is_named(step.goal) for nic in self._client.list_nics())
+                return replace(operation, done=appeared or time.time() > step.until)
             case Way.VM:
                 return self._by_vm(operation, step)
             case _:
@@ -132,6 +138,9 @@ class Progress:
         operation = replace(operation, handle=str(step), retry_after_seconds=None)
         vm_id = operation.vm_id or ""
         machine = self._client.machine_or_none(vm_id)
+        if machine is None and operation.verb is Verb.CREATE and _is_new(step.creation):
+            # Azure may not show yet what it has just accepted.
+            return operation
         # A create's own bears its mark; another of that name has been made since.
         if machine is None or (step.creation and machine.creation != step.creation):
             return replace(operation, done=True, failure=_gone(operation, step), vm=None)
@@ -147,13 +156,19 @@ class Progress:
         machine = self._client.machine_or_none(step.goal)
         if machine is not None and machine.creation == step.creation:
             return replace(operation, vm_id=machine.name, done=True)
-        return replace(operation, done=machine is not None or time.time() - step.since > SEARCH_SECONDS)
+        return replace(operation, done=machine is not None or time.time() > step.until)
 
 
-def search_for(name: str, creation: str, operation: str) -> Operation:
-    """The work of looking for a VM whose making was not answered."""
-    step = Step(operation, Way.SEARCH, goal=name, creation=creation, since=time.time())
+def search_for(
+    name: str, creation: str, operation: str, *, way: Way = Way.SEARCH, seconds: float = SEARCH_SECONDS
+) -> Operation:
+    """Return the work of looking for something that may have been made, for some seconds."""
+    step = Step(operation, way, goal=name, creation=creation, until=time.time() + seconds)
     return Operation(Verb.CREATE, None, str(step))
+
+
+def _is_new(creation: str) -> bool:
+    return abs(time.time() - began_at(creation)) < SEARCH_SECONDS
 
 
 def not_found(vm_id: str, operation: str) -> VMNotFoundError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,6 +11,7 @@ from typing import Any, Final
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from providers.azure.marks import Made, new_creation
 from providers.azure.records import CREATION_TAG, DIGEST_TAG, KEY_TAG, OWN_TAGS
 from providers.azure.site import Site, site_of
 from providers.domain import Environment, VMSpec
@@ -19,8 +19,6 @@ from providers.errors import FieldFault, InvalidRequestError, UnprocessableError
 
 # `networkApiVersion` in the API's description.
 NIC_API: Final = "2020-11-01"
-MARK_LENGTH: Final = 12
-_LONGEST_STEM: Final = 40
 
 # https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources
 MOST_TAGS: Final = 50
@@ -55,31 +53,13 @@ _IMAGE_IDS: Final = (
 
 
 @dataclass(frozen=True)
-class Made:
-    """What one create makes: the VM's name, and those of its interface and disk, which are drawn for this create."""
-
-    name: str
-    creation: str
-
-    @property
-    def disk(self) -> str:
-        """The system disk's name."""
-        return f"{self.name[:_LONGEST_STEM]}-os-{self.creation[:MARK_LENGTH]}"
-
-    @property
-    def nic(self) -> str:
-        """The network interface's name, to which Azure may add something."""
-        return f"{self.name[:_LONGEST_STEM]}-nic-{self.creation[:MARK_LENGTH]}"
-
-
-@dataclass(frozen=True)
 class Recipe:
-    """One VM to be made. `creation` is drawn, and marks what this create makes."""
+    """One VM to be made. `creation` marks what this create makes."""
 
     site: Site
     spec: VMSpec
     image: Mapping[str, str]
-    creation: str = field(default_factory=lambda: secrets.token_hex(16))
+    creation: str = field(default_factory=new_creation)
 
     @property
     def made(self) -> Made:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from providers.azure.failures import Refusal
@@ -29,6 +29,9 @@ _WITHOUT_POWER: Final[Mapping[str, VMStatus]] = {
     "Failed": VMStatus.ERROR,
 }
 
+# No create takes longer. What ended later was another operation.
+LONGEST_CREATE: Final = timedelta(hours=2)
+
 # What we remember of a VM in its tags; hidden from answers. A colon is allowed in a tag's name, `<>%&\?/` are not.
 OWN_TAGS: Final = "cloudvm:"
 CREATION_TAG: Final = f"{OWN_TAGS}creation"
@@ -47,6 +50,8 @@ class Machine:
         power: `running`, `deallocated` and so on; empty where the answer does not tell, or there is none yet.
         tags: all of them, ours too, and those in small letters.
         failure: why its provisioning failed, where Azure says so.
+        changed_at: when its last operation ended, where Azure says so.
+        nics: the names of its network interfaces.
 
     """
 
@@ -59,29 +64,54 @@ class Machine:
     made_at: datetime | None
     tags: Mapping[str, str]
     failure: Refusal = field(default_factory=Refusal)
+    changed_at: datetime | None = None
+    nics: tuple[str, ...] = ()
 
     @property
     def creation(self) -> str:
         """What marks the create that has made it, empty for a VM of others."""
         return self.tags.get(CREATION_TAG, "")
 
+    @property
+    def has_never_run(self) -> bool:
+        """Whether its creation failed before it was started.
+
+        A missing power state alone proves nothing: Azure fails to tell it at times.
+        https://learn.microsoft.com/azure/virtual-machines/states-billing
+        """
+        return self.creation_failed and not self.power and not self.failed_at_boot
+
+    @property
+    def failed_at_boot(self) -> bool:
+        """Whether its creation failed because the guest did not report; it may run all the same."""
+        return self.creation_failed and self.failure.code.startswith("OSProvisioning")
+
+    @property
+    def creation_failed(self) -> bool:
+        """Whether its last operation failed, and was its creation: it ended soon after the VM was made."""
+        if self.provisioning != "Failed" or self.made_at is None or self.changed_at is None:
+            return False
+        return self.changed_at - self.made_at < LONGEST_CREATE
+
 
 def read_machine(data: dict[str, Any]) -> Machine:
     """A VM as the API describes it."""
-    properties = _object(data.get("properties"))
+    properties = as_object(data.get("properties"))
     statuses = _statuses(properties)
     name = str(data.get("name") or "")
-    tags = _object(data.get("tags"))
+    tags = as_object(data.get("tags"))
     return Machine(
         name=name,
         resource_id=str(data.get("id") or name).lower(),
         region=short_region(str(data.get("location") or "")),
         provisioning=str(properties.get("provisioningState") or ""),
         power=next((code[1] for code, _ in statuses if code[0] == "PowerState"), ""),
-        size=str(_object(properties.get("hardwareProfile")).get("vmSize") or ""),
-        made_at=_time(properties.get("timeCreated")),
+        size=str(as_object(properties.get("hardwareProfile")).get("vmSize") or ""),
+        made_at=read_time(properties.get("timeCreated")),
         tags={_tag_name(str(key)): str(value) for key, value in tags.items()} if tags else NOTHING,
         failure=_failure(statuses),
+        changed_at=_changed_at(statuses),
+        nics=_nics(properties),
     )
 
 
@@ -114,8 +144,8 @@ def _word(provisioning: str, power: str) -> str:
 
 def _statuses(properties: dict[str, Any]) -> list[tuple[list[str], dict[str, Any]]]:
     """The codes of the instance view, such as `PowerState/running`, split, each with what comes with it."""
-    found = _object(properties.get("instanceView")).get("statuses")
-    items = [_object(one) for one in found] if isinstance(found, list) else []
+    found = as_object(properties.get("instanceView")).get("statuses")
+    items = [as_object(one) for one in found] if isinstance(found, list) else []
     codes = [(str(one.get("code") or "").split("/"), one) for one in items]
     return [(code, one) for code, one in codes if len(code) > 1]
 
@@ -136,7 +166,17 @@ def _failure(statuses: list[tuple[list[str], dict[str, Any]]]) -> Refusal:
     return Refusal()
 
 
-def _time(text: object) -> datetime | None:
+def _changed_at(statuses: list[tuple[list[str], dict[str, Any]]]) -> datetime | None:
+    return next((read_time(status.get("time")) for code, status in statuses if code[0] == "ProvisioningState"), None)
+
+
+def _nics(properties: dict[str, Any]) -> tuple[str, ...]:
+    found = as_object(properties.get("networkProfile")).get("networkInterfaces")
+    ids = [str(as_object(one).get("id") or "") for one in found] if isinstance(found, list) else []
+    return tuple(nic_id.rpartition("/")[2] for nic_id in ids if nic_id)
+
+
+def read_time(text: object) -> datetime | None:
     """Azure writes seven digits after the second's point; Python reads six of them."""
     try:
         found = datetime.fromisoformat(text) if isinstance(text, str) else None
@@ -145,5 +185,11 @@ def _time(text: object) -> datetime | None:
     return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _object(value: Any) -> dict[str, Any]:
+def own_tag(tags: dict[str, Any], name: str) -> str:
+    """Return one of our tags; empty if it is not there."""
+    return next((str(value) for key, value in tags.items() if _tag_name(str(key)) == name), "")
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return a JSON object as it is, anything else as an empty one."""
     return value if isinstance(value, dict) else {}

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from providers.azure.attachments import Disk, NetworkInterface
 from providers.azure.records import Machine
 from providers.memory import Marks
 
@@ -24,9 +25,9 @@ class Scope:
         self._region = region
         self._seen: Marks[str] = Marks(MOST_NAMES)
 
-    def holds(self, machine: Machine) -> bool:
-        """Whether a VM is in the region."""
-        return machine.region == self._region
+    def holds(self, resource: Machine | NetworkInterface | Disk) -> bool:
+        """Whether a resource is in the region."""
+        return resource.region == self._region
 
     def saw_all(self, machines: Iterable[Machine]) -> None:
         """Remember those VMs of a list that are here."""

@@ -7,6 +7,7 @@ from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Fault
 from tests.conformance.harness import Budgets, Features, Trouble
 from tests.conformance.simulated import SimulatedHarness
+from tests.support.api import Api
 from tests.support.guests import user_data
 
 REFUSALS = {
@@ -46,7 +47,7 @@ class AwsHarness(SimulatedHarness[aws.AwsSandbox]):
     known_gaps = MappingProxyType(
         {
             "test_list_after_the_secret_was_changed_is_rejected": "an access key has one secret for life",
-            "test_create_repeated_after_the_vm_was_deleted_makes_it_again": "EC2 refuses the token of a terminated VM",
+            "test_create_repeated_after_the_vm_was_deleted_makes_it_again": "EC2: a deleted VM stays deleted",
         }
     )
 
@@ -58,6 +59,13 @@ class AwsHarness(SimulatedHarness[aws.AwsSandbox]):
 
     def fail_boot(self) -> None:
         self.sandbox.fail_next_boot()
+
+    def leave_behind(self, api: Api) -> None:
+        # EC2 itself terminates an instance that fails to boot.
+        for operation in ("StopInstances", "TerminateInstances"):
+            self.trouble(Trouble.PERMISSION_DENIED, operation)
+        answer = api.create("left", start=False, headers={"Idempotency-Key": "left"})
+        assert answer.status >= 400
 
     def slow_down(self, task_seconds: float) -> None:
         self.sandbox.transition_seconds = task_seconds

@@ -63,6 +63,17 @@ class AzureHarness(SimulatedHarness[azure.AzureSandbox]):
     def fail_boot(self) -> None:
         self.sandbox.fail_next_operation(CREATE, "OSProvisioningTimedOut", "OS provisioning did not finish.")
 
+    @property
+    def removal_operations(self) -> frozenset[str]:
+        return frozenset({"VirtualMachines_Delete", "NetworkInterfaces_Delete", "Disks_Delete"})
+
+    def leave_behind(self, api: Api) -> None:
+        # A VM whose guest did not report may run: it is not removed.
+        self.sandbox.fail_next_operation(CREATE, "AllocationFailed", "Allocation failed.")
+        for operation in self.removal_operations:
+            self.trouble(Trouble.PERMISSION_DENIED, operation)
+        assert api.create("left").status >= 400
+
     def slow_down(self, task_seconds: float) -> None:
         self.sandbox.knobs.task_seconds = task_seconds
 

@@ -181,6 +181,18 @@ class Harness(ABC):
     def connections(self) -> int:
         """How many connections were made to the backend so far."""
 
+    @property
+    def removal_operations(self) -> frozenset[str]:
+        """The operations that remove what creates left behind."""
+        return frozenset({self.verb_operations["delete"]})
+
+    def leave_behind(self, api: Api) -> None:
+        """Let a create fail before its VM is finished, and then its clean-up; leaves the trouble in place."""
+        self.trouble(Trouble.BOOT_FAILS)
+        for operation in self.removal_operations:
+            self.trouble(Trouble.PERMISSION_DENIED, operation)
+        assert api.create("left").status >= 400
+
     @abstractmethod
     def user_data(self, vm_id: str) -> bytes | None:
         """What the guest's cloud-init finds."""

@@ -45,10 +45,25 @@ def local(script: str) -> str:
     return script.replace(".venv/bin/python", sys.executable).replace(".venv/bin/pytest", f"{sys.executable} -m pytest")
 
 
+def filled(script: str, cloud: str) -> str:
+    """The same with the sandbox's credentials, and the name of its environment."""
+    for placeholder, value in (("<access key>:<secret>", "demo@sandbox:demo"), ("NAME", f"{cloud}-sandbox")):
+        assert placeholder in script
+        script = script.replace(placeholder, value)
+    return script
+
+
 def test_every_block_of_the_readme_is_run_by_a_test() -> None:
     """A new heading with commands needs a test here. `Try it` is run by the fresh clone and by `.ci/run`."""
     headings = {block.heading for block in blocks()}
-    assert headings == {"Try it", "A tour in five minutes", "Run it", "The token", "Test a real account"}
+    assert headings == {
+        "Try it",
+        "A tour in five minutes",
+        "Run it",
+        "Clean up leftovers",
+        "The token",
+        "Test a real account",
+    }
 
 
 def test_try_it_has_the_two_commands() -> None:
@@ -61,12 +76,9 @@ def test_try_it_has_the_two_commands() -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_tour_and_live_tests_work_on_the_sandbox(tmp_path: Path, cloud: str) -> None:
-    """The tour from top to bottom, then the live tests, as told, on each of the sandbox's environments."""
+    """The tour from top to bottom, leftovers, then the live tests, as told, on each of the sandbox's environments."""
     port = free_port()
-    live = under("Test a real account")
-    for placeholder, value in (("<access key>:<secret>", "demo@sandbox:demo"), ("NAME", f"{cloud}-sandbox")):
-        assert placeholder in live
-        live = live.replace(placeholder, value)
+    live, leftovers = (filled(under(heading), cloud) for heading in ("Test a real account", "Clean up leftovers"))
     tour = under("A tour in five minutes").replace(":8080", f":{port}")
     tour = tour.replace("ENVIRONMENT=aws-sandbox ", f"ENVIRONMENT={cloud}-sandbox ")
     assert f"={cloud}-sandbox " in tour
@@ -79,6 +91,9 @@ def test_tour_and_live_tests_work_on_the_sandbox(tmp_path: Path, cloud: str) -> 
         assert "HTTP/1.1 202" in printed
         assert '"code":"credentials_rejected"' in printed
         (environments,) = tmp_path.glob("sandbox-*/environments.json")
+        assert shell(local(leftovers), CLOUDVM_ENVIRONMENTS_FILE=str(environments), NO_PROXY="127.0.0.1") == (
+            "0 leftovers.\n0 leftovers.\n"
+        )
         files = f"--environments-file {environments} --machinetypes-file fixtures/sandbox/machinetypes.json"
         files += " --machinetype esxi-debian" if cloud == "esxi" else ""
         with connect_proxy() as proxy:

@@ -105,6 +105,9 @@ class Lifecycle:
         """TerminateInstances; what is terminated or about to be is left as it is."""
         if instance.state not in {"shutting-down", "terminated"}:
             self._begin(instance, "shutting-down", Instance.terminate, self.transition_seconds)
+            # moto gives the reason at the end, EC2 from the beginning.
+            code = "Client.UserInitiatedShutdown"
+            instance.state_reason = StateReason(f"{code}: User initiated shutdown", code)
 
     def reboot(self, instance: Instance) -> None:
         """RebootInstances: no state shows it; terminated instances ignore it, as the API reference says."""

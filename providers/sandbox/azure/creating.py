@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 
 from providers.sandbox.azure import access, definitions, ids, rendering, rules
+from providers.sandbox.azure.clock import now
 from providers.sandbox.azure.definitions import Definition
 from providers.sandbox.azure.operations import Operation, Work
 from providers.sandbox.azure.resources import VM, Cloud, Disk, Nic, Request
@@ -138,6 +139,7 @@ class Creating:
             generation=machine.image.generation,
             tags=dict(machine.tags or {}),
             zones=machine.zones,
+            owner_changed=now(),
         )
         self._cloud.disks[disk.key] = disk
         machine.disk = disk.key

@@ -37,3 +37,5 @@ class Knobs:
     unavailable_sizes: frozenset[str] = frozenset()
     # Whether the subscription's list shows those who may read one group that group's VMs, instead of a 403.
     filters_subscription_list: bool = False
+    # Whether a VM's delete leaves its network interfaces and disk behind, whatever their delete options say.
+    deletes_leave_attachments: bool = False

@@ -33,7 +33,9 @@ class Lifecycle:
                 machine.power = before
                 return
             self._equip(machine)
-            machine.boots += machine.power != "running"
+            if machine.power != "running":
+                machine.boots += 1
+                self._cloud.note_power_change(machine)
             machine.power = "running"
 
         return Accepted(begin(self._cloud, machine, "VirtualMachines_Start", "Updating", work))
@@ -113,6 +115,8 @@ class Lifecycle:
             machine.power = meanwhile
             yield self._shutdown_seconds(machine, asks=asks and before == "running")
             machine.power = then if operation.planned is None else before
+            if machine.power == "deallocated":
+                self._cloud.note_power_change(machine)
 
         return work
 

@@ -141,6 +141,8 @@ def disk(cloud: Cloud, managed: Disk, *, listed: bool = False) -> Json:
         "diskState": _disk_state(cloud, managed),
         "uniqueId": managed.unique_id,
     }
+    if managed.owner_changed is not None:
+        body["properties"]["LastOwnershipUpdateTime"] = managed.owner_changed
     return body
 
 

@@ -94,6 +94,7 @@ class Disk(Resource):
     zones: list[str] = field(default_factory=list)
     unique_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     time_created: str = field(default_factory=now)
+    owner_changed: str | None = None
 
 
 @dataclass
@@ -231,15 +232,22 @@ class Cloud:
         self.deleted.add(machine.key)
         for reference in machine.nics:
             nic = self.nics.get(reference.key)
-            if nic is not None and reference.delete_option == "Delete":
+            if nic is not None and reference.delete_option == "Delete" and not self.knobs.deletes_leave_attachments:
                 self.drop_nic(reference.key)
             elif nic is not None:
                 nic.vm = None
         disk = self.disks.get(machine.disk) if machine.disk else None
-        if disk is not None and machine.os_disk["deleteOption"] == "Delete":
+        takes_disk = machine.os_disk["deleteOption"] == "Delete" and not self.knobs.deletes_leave_attachments
+        if disk is not None and takes_disk:
             del self.disks[disk.key]
         elif disk is not None:
-            disk.vm = None
+            disk.vm, disk.owner_changed = None, now()
+
+    def note_power_change(self, machine: VM) -> None:
+        """Note on its disk that a VM was deallocated or started."""
+        disk = self.disks.get(machine.disk) if machine.disk else None
+        if disk is not None:
+            disk.owner_changed = now()
 
     def operation_of(self, vm: VM) -> Operation | None:
         """The operation that runs on a VM, if any."""

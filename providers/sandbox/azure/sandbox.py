@@ -6,6 +6,7 @@ from providers.sandbox.authority import Authority
 from providers.sandbox.azure import ids
 from providers.sandbox.azure.access import Grant
 from providers.sandbox.azure.app import AzureApp
+from providers.sandbox.azure.clock import earlier
 from providers.sandbox.azure.entra import Principal
 from providers.sandbox.azure.failures import failure, throttling
 from providers.sandbox.azure.knobs import Knobs, LockLevel
@@ -120,6 +121,27 @@ class AzureSandbox(Simulator):
         """Add a network interface that no VM has, and return its id."""
         with self._cloud.lock:
             return seed_nic(self._cloud, RESOURCE_GROUP, name)
+
+    def tag_network_interface(self, name: str, tags: Mapping[str, str]) -> None:
+        """Tag a network interface behind the API's back."""
+        with self._cloud.lock:
+            self._cloud.nics[RESOURCE_GROUP.lower(), name.lower()].tags = dict(tags)
+
+    def give_network_interface(self, name: str, vm: str) -> None:
+        """Attach a network interface to a VM behind the API's back."""
+        with self._cloud.lock:
+            self._cloud.nics[RESOURCE_GROUP.lower(), name.lower()].vm = self._cloud.id_of(ids.VM, self._find(vm))
+
+    def age(self, seconds: float, *, ends: bool = True) -> None:
+        """Let all VMs and disks be this much older; with `ends`, the ends of their last operations, too."""
+        with self._cloud.lock:
+            self._cloud.operations.settle()
+            for machine in self._cloud.vms.values():
+                machine.time_created = earlier(machine.time_created, seconds)
+                machine.changed = earlier(machine.changed, seconds if ends else 0)
+            for disk in self._cloud.disks.values():
+                disk.time_created = earlier(disk.time_created, seconds)
+                disk.owner_changed = disk.owner_changed and earlier(disk.owner_changed, seconds)
 
     def vms(self) -> tuple[SimulatedVM, ...]:
         """The VMs, oldest first."""

@@ -35,6 +35,10 @@ LEAST = (
 # On the subnet, and on an image of the caller's own.
 JOIN = "Microsoft.Network/virtualNetworks/subnets/join/action"
 IMAGE = "Microsoft.Compute/images/read"
+# A clean-up needs it only where the VM does not name its interface.
+READ_NIC = "Microsoft.Network/networkInterfaces/read"
+# What `manage.py leftovers` needs beyond these.
+LEFTOVERS = "Microsoft.Compute/disks/read"
 # Those of Azure's own role for readers of galleries, which are not simulated.
 # https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/compute#compute-gallery-image-reader
 GALLERY = ("Microsoft.Compute/galleries/images/read", "Microsoft.Compute/galleries/images/versions/read")
@@ -62,7 +66,7 @@ def test_verbs_with_the_least_role_on_the_group_all_work(sandbox: AzureSandbox, 
     assert len(sandbox.vms()) == len(sandbox.network_interfaces()) == len(sandbox.disks()) == 3
 
 
-@pytest.mark.parametrize("action", [*LEAST, JOIN])
+@pytest.mark.parametrize("action", [*sorted({*LEAST} - {READ_NIC}), JOIN])
 def test_least_role_without_one_action_lacks_something(
     sandbox: AzureSandbox, another: Callable[..., Caller], action: str
 ) -> None:
@@ -106,7 +110,24 @@ def test_create_of_an_image_of_ones_own_needs_to_read_it(sandbox: AzureSandbox, 
     least.verbs.create_vm(own)
 
 
+def test_leftovers_need_to_read_disks(sandbox: AzureSandbox, another: Callable[..., Caller]) -> None:
+    """No more than that beyond the least role."""
+    sandbox.add_principal("least@sandbox", azure.SECRET, actions=LEAST, scope=GROUP)
+    least = another(client_id="least@sandbox")
+    with pytest.raises(PermissionDeniedError, match=LEFTOVERS):
+        least.verbs.list_leftovers()
+    sandbox.grant("least@sandbox", (LEFTOVERS,), GROUP)
+    assert least.verbs.list_leftovers() == []
+
+
+def test_leftovers_need_to_read_interfaces(sandbox: AzureSandbox, another: Callable[..., Caller]) -> None:
+    """So does the clean-up of a create whose VM does not name its interface."""
+    sandbox.add_principal("less@sandbox", azure.SECRET, actions={*LEAST, LEFTOVERS} - {READ_NIC}, scope=GROUP)
+    with pytest.raises(PermissionDeniedError, match=READ_NIC):
+        another(client_id="less@sandbox").verbs.list_leftovers()
+
+
 def test_readme_lists_these_actions_and_no_others() -> None:
     """All of them and no others."""
     listed = quoted_in_table("### Azure", "| Actions | Scope | For |", r"`(Microsoft\.[A-Za-z]+/[A-Za-z/]+)`")
-    assert sorted(listed) == sorted([*LEAST, JOIN, IMAGE, *GALLERY])
+    assert sorted(listed) == sorted([*LEAST, JOIN, IMAGE, LEFTOVERS, *GALLERY])

@@ -214,7 +214,7 @@ def test_create_whose_answer_is_lost_leaves_a_vm_that_somebody_else_was_faster_t
 
     record.before = somebody_is_faster
     sandbox.faults.add(Fault(CREATE, cut=Cut.ANSWER, after=True))
-    with pytest.raises(ProviderError, match="No VM was made") as raised:
+    with pytest.raises(ProviderError, match="No VM was found") as raised:
         caller.verbs.create_vm(TAKEN)
     assert raised.value.leftovers == ()
     assert len(objects(sandbox)) == 3

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from providers.azure.driver import AzureDriver
-from providers.azure.recipe import Made, recipe_for
+from providers.azure.marks import Made
+from providers.azure.recipe import recipe_for
 from providers.domain import Idempotency, Offer, VMSpec
 from providers.errors import InvalidRequestError, UnprocessableError
 from tests.providers.azure.documents import KEYED, PASSWORD, SPEC, SUBNET, WINDOWS, environment

@@ -82,7 +82,7 @@ def test_create_whose_answer_is_lost_and_first_looks_too_is_removed(
     if looks:
         sandbox.faults.add(Fault(GET, times=looks, skip=1, cut=Cut.ANSWER))
     error = refused(lambda: caller.verbs.create_vm(replace(SPEC, start=start)))
-    assert "removed again" in error.detail
+    assert "in `leftovers`" in error.detail
     assert left(error) == REMOVED
     assert objects(sandbox) == []
 
@@ -328,7 +328,7 @@ def test_secret_taken_back_in_the_middle_of_a_create_is_tried_once_and_the_creat
     ("fault", "told"),
     [
         (Fault(DELETE, status=403, code="AuthorizationFailed", message="No."), [False, True, True]),
-        (Fault("NetworkInterfaces_List", status=403, code="AuthorizationFailed", message="No."), [True, False, True]),
+        (Fault("NetworkInterfaces_Delete", status=403, code="AuthorizationFailed", message="No."), [True, False, True]),
         (Fault("Disks_Delete", status=403, code="AuthorizationFailed", message="No."), [True, True, False]),
         (Fault("Disks_Delete", status=429, code="TooManyRequests", message="No."), [True, True, True]),
     ],

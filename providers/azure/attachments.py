@@ -1,0 +1,83 @@
+"""Network interfaces and disks as Azure describes them, as far as it matters whether something uses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from providers.azure.records import CREATION_TAG, as_object, own_tag, read_time
+from providers.azure.site import short_region
+
+# What an interface of ours never has: somebody put it to use since.
+_USES: Final = ("publicIPAddress", "loadBalancerBackendAddressPools", "applicationGatewayBackendAddressPools")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkInterface:
+    """A network interface.
+
+    Attributes:
+        region: in Azure's short form.
+        is_free: whether no VM and no other service has it.
+        is_altered: whether it has tags, a public address or a load balancer, which a create never gives it.
+
+    """
+
+    name: str
+    region: str
+    is_free: bool
+    is_altered: bool
+
+    def is_named(self, name: str) -> bool:
+        """Return whether this is the interface that was to get a name, to which Azure may have appended something."""
+        return f"{self.name}-".lower().startswith(f"{name}-".lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A managed disk.
+
+    Attributes:
+        region: in Azure's short form.
+        is_free: whether no VM has it and nothing else reads or writes it.
+        owner_changed_at: when it was last attached or detached, or its VM last started or stopped; None if never.
+        creation: the mark that it got from its VM's tags; empty if it has none.
+
+    """
+
+    name: str
+    region: str
+    is_free: bool
+    made_at: datetime | None
+    owner_changed_at: datetime | None
+    creation: str
+
+
+def read_nic(data: dict[str, Any]) -> NetworkInterface:
+    """Read a network interface as the API describes it."""
+    properties = as_object(data.get("properties"))
+    owners = ("virtualMachine", "privateEndpoint", "privateLinkService")
+    configurations = properties.get("ipConfigurations")
+    configurations = configurations if isinstance(configurations, list) else []
+    uses = [as_object(as_object(one).get("properties")).get(use) for one in configurations for use in _USES]
+    return NetworkInterface(
+        name=str(data.get("name") or ""),
+        region=short_region(str(data.get("location") or "")),
+        is_free=not any(properties.get(owner) for owner in owners),
+        is_altered=bool(data.get("tags")) or any(uses),
+    )
+
+
+def read_disk(data: dict[str, Any]) -> Disk:
+    """Read a disk as the API describes it."""
+    properties = as_object(data.get("properties"))
+    is_owned = bool(data.get("managedBy") or data.get("managedByExtended"))
+    return Disk(
+        name=str(data.get("name") or ""),
+        region=short_region(str(data.get("location") or "")),
+        is_free=not is_owned and properties.get("diskState") == "Unattached",
+        made_at=read_time(properties.get("timeCreated")),
+        owner_changed_at=read_time(properties.get("LastOwnershipUpdateTime")),
+        creation=own_tag(as_object(data.get("tags")), CREATION_TAG),
+    )

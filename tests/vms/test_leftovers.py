@@ -1,0 +1,164 @@
+"""`manage.py leftovers`: its options, and one clear line for each fault. `tests/conformance` runs it on every cloud."""
+
+import json
+import subprocess
+from argparse import ArgumentTypeError
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from providers.sandbox import azure
+from providers.sandbox.authority import Authority
+from providers.sandbox.faults import Fault
+from tests.support import leftovers
+from tests.support.sandbox import free_port
+from vms.management.commands.leftovers import Age
+
+pytestmark = pytest.mark.slow
+
+SECRET = "canary-s3cr3t:and-a-colon"
+TOKEN = leftovers.token("demo@sandbox", SECRET)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A simulated Azure whose principal has `SECRET`, and a file with its environment, `main`."""
+
+    sandbox: azure.AzureSandbox
+    environments: Path
+
+    def run(self, *options: str, token: str | None = TOKEN, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run the command."""
+        return leftovers.leftovers(*options, environments=self.environments, token=token, **variables)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The simulator and its file."""
+    folder = tmp_path_factory.mktemp("leftovers")
+    authority = Authority(folder / "ca.pem")
+    with azure.AzureSandbox(authority) as sandbox:
+        main = {
+            "name": "main",
+            "cloud": "Azure",
+            "url": sandbox.url,
+            "ca_file": "ca.pem",
+            "region": azure.LOCATION,
+            "vpc_id": f"{azure.TENANT}/{azure.SUBSCRIPTION}",
+            "project": azure.RESOURCE_GROUP,
+        }
+        down = {**main, "name": "down", "url": f"https://127.0.0.1:{free_port()}"}
+        (folder / "environments.json").write_text(json.dumps([main, down]))
+        yield Stage(sandbox, folder / "environments.json")
+
+
+@pytest.fixture
+def stage(running: Stage) -> Stage:
+    """The same, fresh."""
+    running.sandbox.reset()
+    running.sandbox.add_principal("demo@sandbox", SECRET)
+    return running
+
+
+def line_of(done: subprocess.CompletedProcess[str], status: int = 1) -> str:
+    """The one line on stderr of a command that failed, without a secret and without a result."""
+    assert (done.returncode, done.stdout) == (status, ""), done.stdout + done.stderr
+    assert "canary" not in done.stderr
+    assert TOKEN not in done.stderr
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("0", timedelta(0)),
+        ("90s", timedelta(seconds=90)),
+        ("30m", timedelta(minutes=30)),
+        ("1h", timedelta(hours=1)),
+        ("2d", timedelta(days=2)),
+    ],
+)
+def test_age_is_a_number_with_a_unit(text: str, length: timedelta) -> None:
+    """`0` needs none."""
+    assert Age.parse(text).length == length
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "-1h", "1.5h", "1h30m", "1w", "\u0661h", "9999999d", "1h\n"])
+def test_age_without_a_unit_is_refused(text: str) -> None:
+    """The message shows what is allowed."""
+    with pytest.raises(ArgumentTypeError, match="30m, 1h, 2d or 0"):
+        Age.parse(text)
+
+
+def test_nothing_left_behind_is_told(stage: Stage) -> None:
+    """A VM that runs is not a leftover."""
+    stage.sandbox.seed(1)
+    done = stage.run("--environment", "main", "--remove", "--older-than", "0")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 leftovers.\n", "")
+    assert len(stage.sandbox.vms()) == 1
+
+
+def test_missing_token_is_asked_for(stage: Stage) -> None:
+    """A blank one, too."""
+    for token in (None, " "):
+        assert line_of(stage.run("--environment", "main", token=token)).startswith(
+            "CommandError: credentials_missing: Set CLOUDVM_TOKEN to the base64"
+        )
+
+
+def test_malformed_token_is_not_quoted(stage: Stage) -> None:
+    """It may be the secret itself, pasted as it is."""
+    line = line_of(stage.run("--environment", "main", token=SECRET))
+    assert line.startswith("CommandError: credentials_malformed: CLOUDVM_TOKEN cannot be used.")
+
+
+def test_rejected_credentials_are_told_after_one_attempt(stage: Stage) -> None:
+    """Another attempt could lock the account."""
+    wrong = leftovers.token("demo@sandbox", "canary-wrong")
+    line = line_of(stage.run("--environment", "main", token=wrong))
+    assert line.startswith("CommandError: credentials_rejected: ")
+    assert stage.sandbox.failed_token_requests == 1
+
+
+def test_cloud_that_quotes_the_secret_is_masked(stage: Stage) -> None:
+    """Backends echo what they were sent."""
+    stage.sandbox.faults.add(Fault(times=None, status=400, code="InvalidParameter", message=f"No\n{SECRET} \x1b[2J"))
+    line = line_of(stage.run("--environment", "main"))
+    assert "***" in line
+    assert "\x1b" not in line
+
+
+def test_cloud_that_is_away_is_told(stage: Stage) -> None:
+    """The problem's code, and the host."""
+    line = line_of(stage.run("--environment", "down"))
+    assert line.startswith("CommandError: backend_unreachable: ")
+    assert "127.0.0.1" in line
+
+
+def test_unknown_environment_is_told(stage: Stage) -> None:
+    """Before any call."""
+    assert "environment_not_found: There is no environment 'mian'" in line_of(stage.run("--environment", "mian"))
+    assert stage.sandbox.calls.count() == 0
+
+
+def test_faults_of_files_and_settings_are_told(stage: Stage, tmp_path: Path) -> None:
+    """As `serve` tells them."""
+    (tmp_path / "machinetypes.json").write_text("[")
+    done = stage.run("--environment", "main", CLOUDVM_MACHINETYPES_FILE=str(tmp_path / "machinetypes.json"))
+    assert "machinetypes.json" in line_of(done)
+    assert "HTTPS_PROXY" in line_of(stage.run("--environment", "main", HTTPS_PROXY="proxy.example:3128"))
+
+
+def test_wrong_options_are_refused(stage: Stage) -> None:
+    """The parser's own words, and what is allowed."""
+    for options, words in (
+        (("--environment", "main", "--older-than", "soon"), "'soon' is not an age such as 30m, 1h, 2d or 0"),
+        ((), "--environment"),
+    ):
+        done = stage.run(*options)
+        assert done.returncode == 2
+        assert words in done.stderr
