@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -29,6 +29,8 @@ class Notes:
             made in the cloud has the notes, too, and another id.
         request_key: `VMSpec.request_key` of the create.
         request_digest: `VMSpec.request_digest` of the create.
+        unfinished_since: when the create began, in ISO 8601. It is removed before the first start, so a VM that has it
+            was never started by this service.
 
     """
 
@@ -37,9 +39,10 @@ class Notes:
     vm_id: str = ""
     request_key: str = ""
     request_digest: str = ""
+    unfinished_since: str = ""
 
 
-_TEXTS = ("creation", "vm_id", "request_key", "request_digest")
+_TEXTS = ("creation", "vm_id", "request_key", "request_digest", "unfinished_since")
 
 
 def write(notes: Notes) -> str:
@@ -51,10 +54,18 @@ def write(notes: Notes) -> str:
 
 def read(text: str) -> Notes:
     """What our line in a VM's notes says; people may have changed it, so what is not of the right form is nothing."""
-    for line in text.splitlines():
-        if line.strip().startswith(f'{{"{MARK}"'):
-            return _read(line)
-    return Notes()
+    return next((_read(line) for line in text.splitlines() if _is_ours(line)), Notes())
+
+
+def without_unfinished(text: str) -> str:
+    """Return a VM's notes without `unfinished_since`; lines that people have added stay."""
+    return "\n".join(
+        write(replace(_read(line), unfinished_since="")) if _is_ours(line) else line for line in text.splitlines()
+    )
+
+
+def _is_ours(line: str) -> bool:
+    return line.strip().startswith(f'{{"{MARK}"')
 
 
 def _read(line: str) -> Notes:

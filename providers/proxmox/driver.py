@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import ClassVar, Final, Self, TypeVar
 
 from proxmoxer.core import ResourceException
@@ -24,7 +25,7 @@ from providers.network import Network
 from providers.proxmox.answers import read
 from providers.proxmox.client import Options, ProxmoxClient
 from providers.proxmox.codes import MISSING, NOT_RUNNING
-from providers.proxmox.creation import Creation, Template, TemplateGoneError
+from providers.proxmox.creation import Creation, Template, TemplateGoneError, removed_meanwhile
 from providers.proxmox.failures import VENDOR_ERRORS, text_of, translate
 from providers.proxmox.guests import Guests
 from providers.proxmox.naming import Place
@@ -135,8 +136,16 @@ class ProxmoxDriver(Driver):
         return self._remove(self._removable(vm_id), work)
 
     def poll(self, operation: Operation) -> Operation:
-        """See `Driver`."""
-        return self._progress.look(operation)
+        """See `Driver`. No create ends in `vm_not_found`."""
+        if operation.verb is not Verb.CREATE:
+            return self._progress.look(operation)
+        try:
+            operation = self._progress.look(operation)
+        except VMNotFoundError as error:
+            operation = replace(operation, done=True, failure=error)
+        if isinstance(operation.failure, VMNotFoundError):
+            return replace(operation, failure=removed_meanwhile(operation.vm_id or "", operation.failure))
+        return operation
 
     def promise_removal(self, operation: Operation, work: Work) -> None:
         """See `Driver`. Proxmox gives ids anew, so what is removed is what bears this create's mark."""
