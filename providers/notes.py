@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -30,6 +30,8 @@ class Notes:
         request_key: `VMSpec.request_key` of the create.
         request_digest: `VMSpec.request_digest` of the create.
         wanted_state: the state in which the create was to leave the VM: `running` or `stopped`.
+        unfinished_since: when the create began, in ISO 8601. It is removed before the first start, so a VM that has it
+            was never started by this service.
 
     """
 
@@ -39,9 +41,10 @@ class Notes:
     request_key: str = ""
     request_digest: str = ""
     wanted_state: str = ""
+    unfinished_since: str = ""
 
 
-_TEXTS = ("creation", "vm_id", "request_key", "request_digest", "wanted_state")
+_TEXTS = ("creation", "vm_id", "request_key", "request_digest", "wanted_state", "unfinished_since")
 
 
 def write(notes: Notes) -> str:
@@ -53,10 +56,18 @@ def write(notes: Notes) -> str:
 
 def read(text: str) -> Notes:
     """What our line in a VM's notes says; people may have changed it, so what is not of the right form is nothing."""
-    for line in text.splitlines():
-        if line.strip().startswith(f'{{"{MARK}"'):
-            return _read(line)
-    return Notes()
+    return next((_read(line) for line in text.splitlines() if _is_ours(line)), Notes())
+
+
+def without_unfinished(text: str) -> str:
+    """Return a VM's notes without `unfinished_since`; lines that people have added stay."""
+    return "\n".join(
+        write(replace(_read(line), unfinished_since="")) if _is_ours(line) else line for line in text.splitlines()
+    )
+
+
+def _is_ours(line: str) -> bool:
+    return line.strip().startswith(f'{{"{MARK}"')
 
 
 def _read(line: str) -> Notes:

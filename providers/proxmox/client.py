@@ -18,7 +18,9 @@ from providers.errors import BackendReply, CredentialsRejectedError
 from providers.network import Network
 from providers.proxmox.access import Ticket, TicketAccess, TokenAccess, check_form, read_ticket
 from providers.proxmox.answers import Answers, entries, read, upid_of
+from providers.proxmox.codes import VOLUME_HAS_NO_SIZE
 from providers.proxmox.failures import refusal_of, text_of, translate
+from providers.proxmox.inventory import PastTask, Privileges, Volume, read_past_task, read_privileges, read_volume
 from providers.proxmox.naming import API, Place, operation_of
 from providers.proxmox.records import (
     Config,
@@ -33,6 +35,8 @@ from providers.proxmox.session import AGENT_CALL, PveSession, Upload
 
 LOG_IN: Final = "POST /access/ticket"
 OVERRULE: Final = "overrule-shutdown"
+# PVE keeps some thousands.
+MOST_TASKS: Final = 100_000
 GUEST_TASKS: Final = frozenset({"qmshutdown", "qmreboot"})
 _VM: Final = "/nodes/{node}/qemu/{vmid}"
 _STORAGE: Final = "/nodes/{node}/storage/{storage}"
@@ -118,6 +122,19 @@ class ProxmoxClient:
         )
         return next(iter(nodes), None)
 
+    def places(self) -> list[Place]:
+        """Return where the VMs and templates of the whole cluster are, as far as the caller may see them."""
+        found = self._api.cluster.resources.get(type="vm")
+        return read(
+            "GET /cluster/resources",
+            lambda: [Place(str(one["node"]), str(one["vmid"])) for one in entries(found) if one["type"] == "qemu"],
+        )
+
+    def privileges(self) -> Privileges:
+        """Return what the caller may do, by path."""
+        answer = self._api.access.permissions.get()
+        return read("GET /access/permissions", lambda: read_privileges(answer))
+
     def next_id(self) -> int:
         """The lowest id that is free by now; it is reserved for nobody."""
         answer = self._api.cluster.nextid.get()
@@ -163,20 +180,26 @@ class ProxmoxClient:
         """Delete a VM with its disks, its backup jobs and its place in the HA manager; the UPID of the task."""
         return upid_of(self._vm(place).delete(**{"purge": 1, "destroy-unreferenced-disks": 1}), f"DELETE {_VM}")
 
-    def upload_iso(self, node: str, storage: str, name: str, data: bytes) -> str:
-        """Upload an ISO image; the UPID of the task."""
+    def upload_iso(self, node: str, volume: str, data: bytes) -> str:
+        """Upload an ISO image as a volume; the UPID of the task."""
+        storage, _, name = volume.partition(":iso/")
         form: dict[str, object] = {"content": "iso", "filename": Upload(name, data)}
         return upid_of(self._api.nodes(node).storage(storage).upload.post(**form), f"POST {_STORAGE}/upload")
 
     def has_volume(self, node: str, volume: str) -> bool:
-        """Whether there is a volume, as far as PVE tells: what is not there has no size, and is a 500."""
+        """Whether there is a volume, as far as PVE tells. A storage that is offline looks empty."""
         try:
             self._api.nodes(node).storage(volume.partition(":")[0]).content(volume).get()
         except ResourceException as error:
-            if error.status_code != 500:
-                raise
-            return False
+            if VOLUME_HAS_NO_SIZE.search(text_of(error)):
+                return False
+            raise
         return True
+
+    def isos(self, node: str, storage: str) -> list[Volume]:
+        """Return the ISO images on a storage, as a node sees it."""
+        found = self._api.nodes(node).storage(storage).content.get(content="iso")
+        return read(f"GET {_STORAGE}/content", lambda: [read_volume(one) for one in entries(found)])
 
     def delete_volume(self, node: str, volume: str) -> str | None:
         """Delete a volume; the UPID of the task, if it takes one."""
@@ -210,6 +233,11 @@ class ProxmoxClient:
             lambda: [str(task["upid"]) for task in entries(found) if _is_later(str(task["upid"]), upid)],
         )
         return max(later, key=_begun, default=None)
+
+    def tasks(self, node: str) -> list[PastTask]:
+        """Return a node's tasks that the caller may see, the newest first."""
+        found = self._api.nodes(node).tasks.get(source="all", limit=MOST_TASKS)
+        return read("GET /nodes/{node}/tasks", lambda: [read_past_task(one) for one in entries(found)])
 
     def stop_task(self, upid: str) -> None:
         """Ask a task to end; PVE undoes what a create or a clone has made so far."""

@@ -46,6 +46,9 @@ VM_IN_USE: Final = _any(r"can't lock file")
 # with the agent switched on and none in its guest.
 GUEST_SILENT: Final = _any(r"VM quit/powerdown failed")
 VOLUME_MISSING: Final = _any(r"No such file or directory", r"volume '?\S+'? does not exist", r"no such volume")
+# What PVE answers when it is asked for the size of a volume that is not there.
+VOLUME_HAS_NO_SIZE: Final = _any(r"volume_size_info on '[^']*' failed")
+DISK_IS_LARGER: Final = _any(r"shrinking disks is not supported")
 
 
 def waits_for(vm_id: str) -> re.Pattern[str]:

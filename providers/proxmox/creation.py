@@ -10,26 +10,23 @@ from proxmoxer.core import ResourceException
 
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.driver import Work
-from providers.errors import ConflictError, ProviderError, UnprocessableError
+from providers.errors import ConflictError, ProviderError, UnprocessableError, VMNotFoundError
+from providers.notes import Notes, without_unfinished
 from providers.proxmox import nocloud
 from providers.proxmox.client import ProxmoxClient
-from providers.proxmox.codes import MISSING, IdTakenError, waits_for
+from providers.proxmox.codes import DISK_IS_LARGER, MISSING, VOLUME_MISSING, IdTakenError, waits_for
 from providers.proxmox.failures import VENDOR_ERRORS, text_of, translate
-from providers.proxmox.identity import TRIES, Identity
-from providers.proxmox.naming import Place, iso_file, iso_volume
+from providers.proxmox.identity import TRIES, Identity, Made
+from providers.proxmox.naming import Place, is_iso_of, iso_volume
 from providers.proxmox.progress import Step, task_operation
-from providers.proxmox.recipe import ImageKind, Recipe
+from providers.proxmox.recipe import SYSTEM_DISK, ImageKind, Recipe
 from providers.proxmox.records import Config
-from providers.proxmox.removal import Removal
+from providers.proxmox.removal import APPEARS_SECONDS, Removal
 
 CREATE: Final = "POST /nodes/{node}/qemu"
 CLONE: Final = "POST /nodes/{node}/qemu/{vmid}/clone"
 RESIZE: Final = "PUT /nodes/{node}/qemu/{vmid}/resize"
 UPLOAD: Final = "POST /nodes/{node}/storage/{storage}/upload"
-
-# How long a VM may take to appear after a call that was not answered: a clone takes its id only in its task, and what
-# was asked for over a connection that has ended may yet have to be done.
-APPEARS_SECONDS: Final = 3.0
 
 _GIB: Final = 1 << 30
 _FAILURES: Final[tuple[type[Exception], ...]] = (ProviderError, *VENDOR_ERRORS)
@@ -57,9 +54,10 @@ class Creation:
         self._template = template
         self._removal = Removal(client, work)
         self._identity = Identity(client, recipe, self._removal)
-        self._volume = iso_volume(recipe.site.iso_storage, recipe.image_token)
+        self._volume = iso_volume(recipe.site.iso_storage, recipe.site.iso_scope, recipe.image_token)
         self._iso = ""
         self._vm_id = ""
+        self._shares_iso = False
 
     def use(self, template: Template) -> None:
         """Take another template: the one that was given is not where it was."""
@@ -69,23 +67,44 @@ class Creation:
         """Make the VM, or complete the one that an earlier try with the same key has made; its start is left open."""
         try:
             return self._made_once()
-        except _FAILURES:
-            if self._recipe.request_key and self._vm_id and self._identity.is_anothers(self._vm_id):
-                # Another try has made the VM meanwhile, and the image is in its drive.
-                self._work.forget(self._volume)
-            raise
+        except _FAILURES as error:
+            self._spare_shared_iso()
+            failure = _failure(error)
+            if not isinstance(failure, VMNotFoundError):
+                raise
+            raise removed_meanwhile(self._vm_id, failure) from error
 
     def _made_once(self) -> Operation:
         for vm_id in self._identity.candidates():
             self._vm_id = vm_id
             try:
-                place = self._identity.made_before(vm_id)
-                operation = self._complete_again(place) if place else self._complete(self._begin(vm_id))
+                made = self._identity.made_before(vm_id)
+                return self._complete_again(made) if made else self._complete(self._begin(vm_id))
             except IdTakenError:
                 continue
-            if operation is not None:
-                return operation
+            except _FAILURES as error:
+                if not self._recipe.request_key or not self._is_removed(_failure(error)):
+                    raise
+                # The clean-up of an earlier try has taken its VM or its image away.
+                self._work.forget(vm_id)
+                self._iso = ""
         raise IdTakenError(f"{TRIES} ids in a row were taken by others while this VM was being made; try again.")
+
+    def _is_removed(self, failure: ProviderError) -> bool:
+        """Whether a step has failed because the VM or its cloud-init image is gone."""
+        is_iso = VOLUME_MISSING.search(failure.detail) is not None and self._volume in failure.detail
+        return is_iso or isinstance(failure, VMNotFoundError)
+
+    def _spare_shared_iso(self) -> None:
+        """Keep the image if another try with the same key has made the VM meanwhile: it is in that VM's drive."""
+        if not self._recipe.request_key or not self._vm_id:
+            return
+        try:
+            if self._identity.is_anothers(self._vm_id):
+                self._work.forget(self._volume)
+        except _FAILURES:
+            # Ask again before the image is removed.
+            self._shares_iso = True
 
     def _begin(self, vm_id: str) -> Place:
         """A VM with this id and its disks.
@@ -138,13 +157,11 @@ class Creation:
             made = self._removal.settled(place, appears_within=APPEARS_SECONDS, source=self._source)
         except _FAILURES:
             self._made(place, None)
-            return (
-                f"Whether VM {place.vm_id} was made could not be found out in time: look for it if it was not removed."
-            )
+            return f"Whether VM {place.vm_id} was made could not be found out in time."
         if made is None or made.notes.creation != self._recipe.creation:
             return "No VM of this request was found."
         self._made(place, None)
-        return "The VM that was made is removed again."
+        return f"VM {place.vm_id} was made all the same; `leftovers` tells whether it was removed."
 
     def _made(self, place: Place, upid: str | None) -> None:
         creation = self._recipe.creation
@@ -164,7 +181,7 @@ class Creation:
         image = nocloud.image(spec.cloud_init, instance_id=self._recipe.image_token, hostname=spec.name)
         volume = self._volume
         try:
-            upid = self._client.upload_iso(site.node, site.iso_storage, iso_file(self._recipe.image_token), image)
+            upid = self._client.upload_iso(site.node, volume, image)
         except _FAILURES as error:
             if _failure(error).answer_lost:
                 self._made_iso(volume, None)
@@ -174,47 +191,73 @@ class Creation:
         self._iso = volume
 
     def _made_iso(self, volume: str, upid: str | None) -> None:
-        node = self._recipe.site.node
-        self._work.made("iso", volume, lambda: self._removal.iso(node, volume, upid))
+        self._work.made("iso", volume, lambda: self._remove_iso(volume, upid))
+
+    def _remove_iso(self, volume: str, upid: str | None) -> None:
+        if self._shares_iso and self._identity.is_anothers(self._vm_id):
+            raise ConflictError(f"{volume} is used by the VM of another try with the same Idempotency-Key.")
+        self._removal.uploaded_iso(self._recipe.site.node, volume, upid)
 
     def _complete(self, place: Place) -> Operation:
-        """Size, and start."""
+        """Size, configure and start a new VM."""
+        notes = self._recipe.notes(place.vm_id)
         if self._template:
-            self._adapt(place, self._template.config)
-        if self._recipe.spec.os.disk_gib and self._recipe.image.kind is not ImageKind.INSTALLER:
-            self._grow(place, self._template.config if self._template else self._client.config(place))
+            self._grow(place, self._template.config)
+        elif self._recipe.image.kind is ImageKind.IMPORT and self._recipe.spec.os.disk_gib:
+            self._resize(place, SYSTEM_DISK)
+        self._configure(place, notes)
         return self._start(place, self._recipe.creation)
 
-    def _complete_again(self, place: Place) -> Operation | None:
-        """The same for a VM of an earlier try, which may lack nothing, and may be in use; None if it is gone."""
-        config = self._removal.config(place)
-        if config is None:
-            return None
-        if self._recipe.spec.cloud_init is not None:
-            if not self._client.has_volume(self._recipe.site.node, self._volume):
-                # The earlier try could remove its image again, and not its VM.
-                self._iso = ""
-                self._upload()
-            self._iso = self._volume
-        # It has the same name as the earlier try's, and is the earlier try's to remove.
+    def _complete_again(self, made: Made) -> Operation:
+        """Do what an earlier try has left undone. A finished VM, which may be in use, is not configured again.
+
+        A VM of an earlier try is not this one's to remove, also when nobody is waiting for it to start.
+        """
+        place, config = made.place, made.config
+        is_unfinished = self._is_unfinished(config)
+        self._upload_again(config, is_unfinished=is_unfinished)
         self._work.forget(self._volume)
-        if self._template and not self._recipe.is_applied(config, self._iso):
-            self._adapt(place, self._template.config)
-        if self._recipe.spec.os.disk_gib and self._recipe.image.kind is not ImageKind.INSTALLER:
-            self._grow(place, config)
-        # A VM of an earlier try is not this one's to remove, also when nobody is waiting for it to start.
+        if is_unfinished:
+            if self._recipe.image.kind is not ImageKind.INSTALLER:
+                self._grow(place, config)
+            self._configure(place, config.options.get("description", ""))
         return self._start(place, "")
 
-    def _adapt(self, place: Place, template: Config) -> None:
-        """Give a clone what it is to have otherwise than its template."""
-        if template.is_protected:
+    def _is_unfinished(self, config: Config) -> bool:
+        if config.notes != Notes():
+            return bool(config.notes.unfinished_since)
+        # Somebody has edited our mark out of the notes.
+        return self._template is not None and not self._recipe.is_applied(config, self._iso)
+
+    def _upload_again(self, config: Config, *, is_unfinished: bool) -> None:
+        """Upload the image again if the earlier try could remove it, and not its VM.
+
+        The user of a finished VM may have emptied its drive.
+        """
+        token = self._recipe.image_token
+        attached = next((volume for volume in config.volumes.values() if is_iso_of(volume, token)), "")
+        if self._recipe.spec.cloud_init is None or not (is_unfinished or attached):
+            return
+        self._volume = attached or self._volume
+        if self._client.has_volume(self._recipe.site.node, self._volume):
+            self._iso = self._volume
+        else:
+            self._iso = ""
+            self._upload()
+
+    def _configure(self, place: Place, notes: str) -> None:
+        """Give the VM what it lacks, and take the mark of an unfinished one from it: it is started next."""
+        if self._template and self._template.config.is_protected:
             # A template's protection is its own. By itself: with it PVE removes no drive in the same request either.
             self._client.configure(place, {"delete": "protection"})
-        self._client.configure(place, self._recipe.changed(template, self._iso))
+        changes = self._recipe.changed(self._template.config, self._iso) if self._template else {}
+        self._client.configure(place, {**changes, "description": without_unfinished(notes)})
 
     def _grow(self, place: Place, config: Config) -> None:
         """Give the system disk the size that the machine type wants, if it has less."""
-        wanted = self._recipe.spec.os.disk_gib or 0
+        wanted = self._recipe.spec.os.disk_gib
+        if not wanted:
+            return
         slot = config.system_disk
         if slot is None:
             raise UnprocessableError(
@@ -222,11 +265,18 @@ class Creation:
                 "`os_disk_size_gb` out of the machine type."
             )
         size = config.disk_bytes(slot)
-        if size is not None and size >= wanted * _GIB:
-            return
-        upid = self._client.resize(place, slot, wanted)
-        if upid is not None:
-            self._work.finish(task_operation(Verb.CREATE, place.vm_id, RESIZE, upid))
+        if size is None or size < wanted * _GIB:
+            self._resize(place, slot)
+
+    def _resize(self, place: Place, slot: str) -> None:
+        """Grow a disk; one that is larger already stays as it is."""
+        try:
+            upid = self._client.resize(place, slot, self._recipe.spec.os.disk_gib or 0)
+            if upid is not None:
+                self._work.finish(task_operation(Verb.CREATE, place.vm_id, RESIZE, upid))
+        except _FAILURES as error:
+            if not DISK_IS_LARGER.search(_failure(error).detail):
+                raise
 
     def _start(self, place: Place, creation: str) -> Operation:
         spec = self._recipe.spec
@@ -243,6 +293,13 @@ class Creation:
             return Operation(Verb.CREATE, place.vm_id, done=True, vm=vm)
         upid = self._client.power(place, "start", {})
         return Operation(Verb.CREATE, place.vm_id, str(Step.power("start", upid, {}, creation)), vm=vm)
+
+
+def removed_meanwhile(vm_id: str, failure: ProviderError) -> ConflictError:
+    """Return the error of a create whose VM somebody has removed before it was finished."""
+    return ConflictError(
+        f"VM {vm_id} was removed in Proxmox while it was being made. Send the request again.", backend=failure.backend
+    )
 
 
 def _failure(error: Exception) -> ProviderError:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import ClassVar, Final, Self, TypeVar
 
 from proxmoxer.core import ResourceException
 
 from providers.credentials import Credentials
-from providers.domain import VM, Environment, Manner, Operation, StopMode, Verb, VMSpec
+from providers.domain import VM, Environment, LeftoverResource, Manner, Operation, StopMode, Verb, VMSpec
 from providers.driver import Driver, Work
 from providers.errors import (
     BackendReply,
@@ -24,9 +25,10 @@ from providers.network import Network
 from providers.proxmox.answers import read
 from providers.proxmox.client import Options, ProxmoxClient
 from providers.proxmox.codes import MISSING, NOT_RUNNING
-from providers.proxmox.creation import Creation, Template, TemplateGoneError
+from providers.proxmox.creation import Creation, Template, TemplateGoneError, removed_meanwhile
 from providers.proxmox.failures import VENDOR_ERRORS, text_of, translate
 from providers.proxmox.guests import Guests
+from providers.proxmox.leftovers import Leftovers
 from providers.proxmox.naming import Place
 from providers.proxmox.progress import Progress, Step, not_found
 from providers.proxmox.recipe import ImageKind, Recipe, recipe_for
@@ -59,6 +61,7 @@ class ProxmoxDriver(Driver):
         self._templates: Findings[str, Template] = Findings(MOST_TEMPLATES, TEMPLATE_SECONDS)
         self._removables: Memory[str, Removable] = Memory(MOST_VMS, SEEN_SECONDS)
         self._guests = Guests(client)
+        self._leftovers = Leftovers(client, site)
 
     @classmethod
     def check_create(cls, environment: Environment, spec: VMSpec) -> None:
@@ -135,8 +138,24 @@ class ProxmoxDriver(Driver):
         return self._remove(self._removable(vm_id), work)
 
     def poll(self, operation: Operation) -> Operation:
+        """See `Driver`. No create ends in `vm_not_found`."""
+        if operation.verb is not Verb.CREATE:
+            return self._progress.look(operation)
+        try:
+            operation = self._progress.look(operation)
+        except VMNotFoundError as error:
+            operation = replace(operation, done=True, failure=error)
+        if isinstance(operation.failure, VMNotFoundError):
+            return replace(operation, failure=removed_meanwhile(operation.vm_id or "", operation.failure))
+        return operation
+
+    def list_leftovers(self) -> Iterator[LeftoverResource]:
+        """See `Driver`. One call for each VM of the cluster."""
+        return self._leftovers.find()
+
+    def remove_leftover(self, leftover: LeftoverResource, work: Work) -> None:
         """See `Driver`."""
-        return self._progress.look(operation)
+        self._leftovers.remove(leftover, Removal(self._client, work), work)
 
     def promise_removal(self, operation: Operation, work: Work) -> None:
         """See `Driver`. Proxmox gives ids anew, so what is removed is what bears this create's mark."""

@@ -9,17 +9,19 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from proxmoxer.core import ResourceException
 
-from providers.errors import ProviderError, key_reused
+from providers.errors import key_reused
 from providers.notes import Notes
 from providers.proxmox.client import ProxmoxClient
 from providers.proxmox.codes import IdTakenError
 from providers.proxmox.failures import translate
-from providers.proxmox.naming import Place
+from providers.proxmox.naming import Place, is_iso_of
 from providers.proxmox.recipe import Recipe
+from providers.proxmox.records import Config
 from providers.proxmox.removal import Removal
 
 # How many ids are tried when others make VMs at the same time.
@@ -27,6 +29,14 @@ TRIES: Final = 24
 _FIRST_SPREAD, _WIDEST_SPREAD = 15, 120
 # Ids that follow from keys have nine digits, far above those that Proxmox proposes.
 _KEYED_FROM, _KEYED_COUNT = 100_000_000, 900_000_000
+
+
+@dataclass(frozen=True)
+class Made:
+    """A VM that an earlier try has made, finished or not."""
+
+    place: Place
+    config: Config
 
 
 class Identity:
@@ -46,8 +56,8 @@ class Identity:
         """
         return self._keyed() if self._recipe.request_key else self._proposed()
 
-    def made_before(self, vm_id: str) -> Place | None:
-        """The VM of this id, if an earlier try with the same key has made it.
+    def made_before(self, vm_id: str) -> Made | None:
+        """Return the VM of this id if an earlier try with the same key has made it.
 
         Raises:
             UnprocessableError: the earlier try had other content.
@@ -56,26 +66,39 @@ class Identity:
         """
         if not self._recipe.request_key or self._is_free(vm_id):
             return None
-        place = Place(self._client.node_of(vm_id) or self._recipe.site.node, vm_id)
-        config = self._removal.settled(place)
+        place, config = self._settled(vm_id)
         if config is None and self._is_free(vm_id):
-            # The earlier try has failed meanwhile.
+            # The earlier try has failed, or was removed, meanwhile.
             return None
-        if config is None or config.notes.request_key != self._recipe.request_key:
+        if config is None or not self._is_of_this_key(config):
             self._strangers += 1
             raise IdTakenError(f"VM or container {vm_id} was not made by this request.")
-        if config.notes.request_digest != self._recipe.spec.request_digest:
+        digest = config.notes.request_digest
+        if digest and digest != self._recipe.spec.request_digest:
             raise key_reused(vm_id)
-        return place
+        return Made(place, config)
 
     def is_anothers(self, vm_id: str) -> bool:
-        """Whether another try with the same key has made the VM of this id, as far as can be seen."""
-        try:
-            config = self._removal.settled(Place(self._client.node_of(vm_id) or self._recipe.site.node, vm_id))
-        except (ResourceException, ProviderError):
+        """Whether another try with the same key has made the VM of this id."""
+        _, config = self._settled(vm_id)
+        return config is not None and self._is_of_this_key(config) and config.notes.creation != self._recipe.creation
+
+    def _settled(self, vm_id: str) -> tuple[Place, Config | None]:
+        place = Place(self._client.node_of(vm_id) or self._recipe.site.node, vm_id)
+        return place, self._removal.settled(place)
+
+    def _is_of_this_key(self, config: Config) -> bool:
+        """Whether a VM was made by a try with this key.
+
+        Where somebody has edited our mark out of the notes, the VM is known by its cloud-init image or its name: the
+        id alone, one of 900 million that follows from the key, makes a stranger improbable.
+        """
+        if config.is_template:
             return False
-        made = config.notes if config is not None else Notes()
-        return made.request_key == self._recipe.request_key and made.creation != self._recipe.creation
+        if config.notes != Notes():
+            return config.notes.request_key == self._recipe.request_key
+        token = self._recipe.image_token
+        return config.name == self._recipe.spec.name or any(is_iso_of(one, token) for one in config.volumes.values())
 
     def _keyed(self) -> Iterator[str]:
         for _ in range(TRIES):

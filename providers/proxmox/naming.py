@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import urllib.parse
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ _PLACES: Final = (
     (re.compile(r"/tasks/[^/]+"), "/tasks/{upid}"),
 )
 
-OUR_ISO: Final = r"[^:/,]+:iso/cloudvm-[0-9a-f]{32}\.iso"
+# Version 1.0 wrote names without a scope.
+OUR_ISO: Final = r"[^:/,]+:iso/cloudvm-(?:[0-9a-f]{8}-)?[0-9a-f]{32}\.iso"
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,26 @@ def operation_of(request: requests.PreparedRequest) -> str:
     return f"{request.method} {path}"
 
 
-def iso_file(token: str) -> str:
-    """The file name of the image that carries one VM's cloud-init."""
-    return f"cloudvm-{token}.iso"
+def iso_scope(url: str) -> str:
+    """Return 8 hexadecimal digits for the cluster at `url`. Clusters may share a storage for images."""
+    return hashlib.sha256(url.rstrip("/").removesuffix(API).lower().encode()).hexdigest()[:8]
 
 
-def iso_volume(storage: str, token: str) -> str:
-    """The same as a volume."""
-    return f"{storage}:iso/{iso_file(token)}"
+def iso_file(scope: str, token: str) -> str:
+    """Return the file name of the image that carries one VM's cloud-init."""
+    return f"cloudvm-{scope}-{token}.iso"
+
+
+def iso_volume(storage: str, scope: str, token: str) -> str:
+    """Return the volume id of the image that carries one VM's cloud-init."""
+    return f"{storage}:iso/{iso_file(scope, token)}"
+
+
+def is_our_iso(volume: str) -> bool:
+    """Whether a volume's name is that of an image with cloud-init, of any cluster."""
+    return re.fullmatch(OUR_ISO, volume) is not None
 
 
 def is_iso_of(volume: str, token: str) -> bool:
-    """Whether a volume is this image, on whatever storage."""
-    return re.fullmatch(OUR_ISO, volume) is not None and volume.endswith(f"/{iso_file(token)}")
+    """Whether a volume is the image with this token, on whatever storage."""
+    return is_our_iso(volume) and volume.endswith(f"-{token}.iso")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -34,8 +33,13 @@ _POWER: Final = "POST /nodes/{node}/qemu/{vmid}/status/"
 # so does a backup one that it has started. A VM that is being started by PVE keeps others waiting for its lock.
 HALTED: Final = frozenset({"paused", "suspended", "prelaunch"})
 SETTLE: Final = "settle"
-# The locks of a VM that is being made.
-BEING_MADE: Final = frozenset({"create", "clone"})
+APPEAR: Final = "appear"
+END: Final = "end"
+# The locks of a VM that is being made, or about to be gone: its configuration holds nothing else then.
+IN_TRANSIT: Final = frozenset({"create", "clone", "destroyed"})
+# The most that the pause before one poll counts as time in which the backend could be seen. A longer pause is an
+# outage: nothing that was asked for before it can have been looked for meanwhile.
+LONGEST_PAUSE_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Step:
 
     `Operation.handle` is its text: the next look may be another process's. `is_checked` tells that the VM was looked at
     just before, and is no template: where the task has done the work itself, no look at its state has to follow.
+    `wait_seconds` is how long something may still take to appear, as of the poll at `seen_at` (Unix time).
     """
 
     operation: str
@@ -52,6 +57,8 @@ class Step:
     options: Options = field(default_factory=lambda: MappingProxyType({}))
     creation: str = ""
     is_checked: bool = False
+    wait_seconds: float = 0.0
+    seen_at: float = 0.0
 
     @classmethod
     def power(cls, action: str, upid: str, options: Options, creation: str = "", *, is_checked: bool = False) -> Step:
@@ -60,8 +67,24 @@ class Step:
 
     @classmethod
     def settle(cls, place: Place, appears_within: float = 0.0) -> Step:
-        """The step of waiting until nobody makes a VM any more, which may take some seconds to appear at all."""
-        return cls(SETTLE, node=place.node, options={"until": math.ceil(time.time() + appears_within)})
+        """Wait until a VM is neither being made nor removed. It may take `appears_within` seconds to be there."""
+        return cls(SETTLE, node=place.node, wait_seconds=appears_within, seen_at=time.time())
+
+    @classmethod
+    def appear(cls, node: str, within: float) -> Step:
+        """Wait until a volume is there, or has not come within so many seconds."""
+        return cls(APPEAR, node=node, wait_seconds=within, seen_at=time.time())
+
+    @classmethod
+    def end(cls, upid: str) -> Step:
+        """Wait until a task has ended, well or not."""
+        return cls(END, upid)
+
+    def waited(self) -> Step:
+        """Return the step after a poll that found nothing. Time counts only while polls are answered."""
+        now = time.time()
+        passed = min(max(now - self.seen_at, 0.0), LONGEST_PAUSE_SECONDS)
+        return replace(self, wait_seconds=max(self.wait_seconds - passed, 0.0), seen_at=now)
 
     @classmethod
     def read(cls, handle: str) -> Step:
@@ -92,7 +115,11 @@ class Progress:
         step = Step.read(operation.handle)
         if step.operation == SETTLE:
             return self._settled(operation, step)
+        if step.operation == APPEAR:
+            return self._appeared(operation, step)
         task = self._client.task(step.upid)
+        if step.operation == END:
+            return replace(operation, done=not task.is_running)
         if task.is_running:
             return operation
         if not task.succeeded:
@@ -100,14 +127,21 @@ class Progress:
         return self._arrived(operation, step) if step.action else replace(operation, done=True)
 
     def _settled(self, operation: Operation, step: Step) -> Operation:
-        """Done when nobody makes the VM any more, whether it is there then or not."""
+        """Done when nobody makes or removes the VM any more, whether it is there then or not."""
         try:
             config = self._client.config(Place(step.node, operation.vm_id or ""))
         except ResourceException as error:
             if MISSING.search(text_of(error)):
-                return replace(operation, done=time.time() >= int(step.options["until"]))
+                return _waited(operation, step)
             raise
-        return replace(operation, done=config.lock not in BEING_MADE)
+        # What was there and goes does not come again.
+        seen = replace(step, wait_seconds=0.0)
+        return replace(operation, handle=str(seen), done=config.lock not in IN_TRANSIT)
+
+    def _appeared(self, operation: Operation, step: Step) -> Operation:
+        if self._client.has_volume(step.node, operation.vm_id or ""):
+            return replace(operation, done=True)
+        return _waited(operation, step)
 
     def _arrived(self, operation: Operation, step: Step) -> Operation:
         """The task ended well: but one that tells the HA manager, or waits for qmeventd, ends before the work does."""
@@ -204,6 +238,11 @@ class Progress:
         """The step of letting a halted VM run, which PVE does not mind for one that runs by then."""
         upid = self._client.power(Place(node_of_task(step.upid), operation.vm_id or ""), "resume", {})
         return replace(operation, handle=str(Step.power("resume", upid, {}, step.creation)))
+
+
+def _waited(operation: Operation, step: Step) -> Operation:
+    step = step.waited()
+    return replace(operation, handle=str(step), done=not step.wait_seconds)
 
 
 def _in_state(vm: VM | None, state: State) -> VM | None:

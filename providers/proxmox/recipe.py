@@ -9,6 +9,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 
@@ -57,12 +58,13 @@ _IMAGES: Final = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """One VM to be made. `creation` is drawn, and marks what this create makes."""
+    """One VM to be made. `creation` is drawn, and marks what this create makes; `begun_at` is when it began."""
 
     site: Site
     spec: VMSpec
     image: Image
     creation: str = field(default_factory=lambda: secrets.token_hex(16))
+    begun_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def request_key(self) -> str:
@@ -75,7 +77,7 @@ class Recipe:
         return image_token(self._notes(""))
 
     def notes(self, vm_id: str) -> str:
-        """What goes into the VM's notes."""
+        """Return what goes into the notes of a VM that is not finished yet."""
         return notes.write(self._notes(vm_id))
 
     def _notes(self, vm_id: str) -> Notes:
@@ -85,6 +87,7 @@ class Recipe:
             vm_id=vm_id,
             request_key=self.request_key,
             request_digest=self.spec.request_digest,
+            unfinished_since=self.begun_at.isoformat(timespec="seconds"),
         )
 
     def new(self, vm_id: str, iso: str) -> Options:

@@ -13,11 +13,12 @@ from providers.driver import Work
 from providers.errors import BackendReply, ConflictError, ProviderError
 from providers.proxmox.client import ProxmoxClient
 from providers.proxmox.codes import MISSING, RUNNING, VOLUME_MISSING
-from providers.proxmox.failures import text_of
+from providers.proxmox.failures import text_of, translate
 from providers.proxmox.naming import Place, is_iso_of
-from providers.proxmox.progress import BEING_MADE, Step, task_operation
+from providers.proxmox.progress import IN_TRANSIT, Step, task_operation
 from providers.proxmox.recipe import image_token
 from providers.proxmox.records import Config
+from providers.waiting import TRANSIENT
 
 _logger = logging.getLogger("cloudvm.proxmox")
 
@@ -25,6 +26,10 @@ DELETE: Final = "DELETE /nodes/{node}/qemu/{vmid}"
 # The one lock that stays for long and keeps Proxmox from nothing here (`destroy_vm` in qemu-server's QemuServer.pm).
 HIBERNATED: Final = "suspended"
 DELETE_VOLUME: Final = "DELETE /nodes/{node}/storage/{storage}/content/{volume}"
+
+# How long something may take to appear after a call that was not answered: a clone takes its id only in its task, and
+# PVE may carry out seconds later what was asked for over a connection that has ended.
+APPEARS_SECONDS: Final = 5.0
 
 _FAILURES: Final = (ResourceException, ProviderError)
 
@@ -76,10 +81,8 @@ class Removal:
         step = Step.power("stop", self._client.power(place, "stop", {}), {}, is_checked=is_checked)
         self._work.finish(Operation(Verb.STOP, place.vm_id, str(step)))
 
-    def iso(self, node: str, volume: str, upload: str | None = None) -> None:
-        """Remove an image; one that is gone already is a success. `upload` is the task that may still bring it."""
-        if upload is not None:
-            self._end_task(volume, upload)
+    def iso(self, node: str, volume: str) -> None:
+        """Remove an image; one that is gone already is a success."""
         try:
             upid = self._client.delete_volume(node, volume)
             if upid is not None:
@@ -87,6 +90,16 @@ class Removal:
         except _FAILURES as error:
             if not VOLUME_MISSING.search(_words(error)):
                 raise
+
+    def uploaded_iso(self, node: str, volume: str, upload: str | None) -> None:
+        """Remove an image that a failed create has uploaded. `upload` is its task, None where the answer was lost.
+
+        An upload that nobody knows the end of may still arrive, so it is waited for.
+        """
+        if upload is None or not self._has_ended(volume, upload):
+            appear = Step.appear(node, APPEARS_SECONDS)
+            self._work.finish(Operation(Verb.DELETE, volume, str(appear)))
+        self.iso(node, volume)
 
     def vm(self, place: Place) -> Operation:
         """Remove a VM that is off, with its disks; the work that is left open."""
@@ -97,9 +110,8 @@ class Removal:
 
         `upid` is the task that makes it, None where the answer that named it was lost; `source` as for `settled`.
         """
-        if upid is not None:
-            self._end_task(place.vm_id, upid)
-        config = self.settled(place, source=source)
+        is_ended = upid is not None and self._has_ended(place.vm_id, upid)
+        config = self.settled(place, appears_within=0.0 if is_ended else APPEARS_SECONDS, source=source)
         if config is None or config.notes.creation != creation:
             return
         if config.is_protected:
@@ -118,7 +130,7 @@ class Removal:
             self._work.finish(self.vm(place))
 
     def settled(self, place: Place, *, appears_within: float = 0.0, source: str = "") -> Config | None:
-        """A VM's configuration once nobody is making it any more; None when it is not there then.
+        """Return a VM's configuration once nobody makes or removes it any more; None when it is not there then.
 
         `appears_within` is how many seconds it may take to be there at all. `source` is the node of the template that
         it is cloned from: it is made there, and comes to its own node at the end.
@@ -127,10 +139,11 @@ class Removal:
             self.settled(Place(source, place.vm_id), appears_within=appears_within)
             appears_within = 0.0
         config = self.config(place)
-        is_settled = config.lock not in BEING_MADE if config is not None else not appears_within
+        is_settled = config.lock not in IN_TRANSIT if config is not None else not appears_within
         if is_settled:
             return config
-        self._work.finish(Operation(Verb.CREATE, place.vm_id, str(Step.settle(place, appears_within))))
+        step = Step.settle(place, appears_within if config is None else 0.0)
+        self._work.finish(Operation(Verb.CREATE, place.vm_id, str(step)))
         return self.config(place)
 
     def config(self, place: Place) -> Config | None:
@@ -142,15 +155,19 @@ class Removal:
                 return None
             raise
 
-    def _end_task(self, made_id: str, upid: str) -> None:
-        """See that the making has ended, so that there is something to remove, or nothing any more."""
+    def _has_ended(self, made_id: str, upid: str) -> bool:
+        """Stop the task that makes something, and wait for its end. False when the caller may not see the task."""
         try:
             if self._client.task(upid).is_running:
                 self._client.stop_task(upid)
-                self._work.finish(task_operation(Verb.CREATE, made_id, "", upid))
+                self._work.finish(Operation(Verb.CREATE, made_id, str(Step.end(upid))))
         except _FAILURES as error:
-            # It ends in failure, as it was told to. Whatever else: what it has made can be looked at.
-            _logger.info("task %s of a failed create: %s", upid, type(error).__name__)
+            failure = error if isinstance(error, ProviderError) else translate(error)
+            if isinstance(failure, TRANSIENT):
+                raise
+            _logger.info("task %s of a failed create: %s", upid, failure.detail)
+            return False
+        return True
 
 
 def _words(error: Exception) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 from providers.domain import Environment
 from providers.errors import UnprocessableError
+from providers.proxmox.naming import iso_scope
 
 DEFAULT_BRIDGE: Final = "vmbr0"
 DEFAULT_ISO_STORAGE: Final = "local"
@@ -25,13 +26,15 @@ _NETWORK: Final = re.compile(
 class Site:
     """Where VMs are listed and made. `network` is a bridge with what may follow it, such as `vmbr0,tag=20`.
 
-    `disk_storage` and `network` are empty where the file does not name them; `cpu_type`, too.
+    `disk_storage` and `network` are empty where the file does not name them; `cpu_type`, too. `iso_scope` marks the
+    names of uploaded images.
     """
 
     name: str
     node: str
     disk_storage: str
     iso_storage: str
+    iso_scope: str
     network: str
     cpu_type: str
 
@@ -58,6 +61,7 @@ def site_of(environment: Environment) -> Site:
         node=node[1],
         disk_storage=storage["storage"] if storage else "",
         iso_storage=_option(environment, "iso_storage") or DEFAULT_ISO_STORAGE,
+        iso_scope=iso_scope(environment.url),
         network=environment.network_id,
         cpu_type=_option(environment, "cpu_type"),
     )

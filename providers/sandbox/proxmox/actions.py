@@ -21,6 +21,7 @@ def actions(cluster: Cluster) -> Mapping[str, Callable[[Request], Value]]:
     creating = Creating(cluster, disks, configuring, power)
     return {
         "POST /access/ticket": inventory.log_in,
+        "GET /access/permissions": inventory.permissions,
         "GET /version": inventory.version,
         "GET /nodes": inventory.nodes,
         "GET /cluster/nextid": inventory.next_id,

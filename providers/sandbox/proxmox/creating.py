@@ -80,7 +80,7 @@ class Creating:
             yield Hold(new_id, MAKING_LOCK_SECONDS)
             self._refuse_existing(source.node, new_id)
             self._refuse_elsewhere(source.node, new_id)
-            machine = Machine(new_id, source.node, {"lock": "clone"})
+            machine = Machine(new_id, source.node, {"lock": "clone", "description": "qmclone temporary file\n"})
             self._cluster.machines.all[new_id] = machine
             volumes: list[Volume] = []
             try:

@@ -1,6 +1,7 @@
 """What there is: the version, the nodes, the VMs, the next free id, tasks, and what a guest's agent tells.
 
-pve-manager's PVE/API2/Cluster.pm and Tasks.pm, qemu-server's src/PVE/API2/Qemu.pm and Qemu/Agent.pm
+pve-manager's PVE/API2/Cluster.pm and Tasks.pm, qemu-server's src/PVE/API2/Qemu.pm and Qemu/Agent.pm,
+`get_effective_permissions` in pve-access-control's src/PVE/RPCEnvironment.pm
 """
 
 from providers.sandbox.proxmox import options
@@ -12,6 +13,17 @@ from providers.sandbox.proxmox.tasks import UPID, Task
 from providers.sandbox.proxmox.wire import ParameterError, PveError, Value
 
 REPOSITORY_ID = "761609f7"
+# Where effective permissions are shown, beside the paths that an access control list names.
+ACL_PATHS = ("/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms")
+# Some of an administrator's.
+PRIVILEGES = (
+    "Datastore.Allocate",
+    "Datastore.AllocateTemplate",
+    "Datastore.Audit",
+    "Sys.Audit",
+    "VM.Allocate",
+    "VM.Audit",
+)
 
 
 class Inventory:
@@ -78,6 +90,15 @@ class Inventory:
             found += self._storages(request.caller)
         return found
 
+    def permissions(self, request: Request) -> Value:
+        """Return the caller's own privileges by path, each with 1 as it holds below the path, too."""
+        held = {path: request.caller.held(path) for path in (*ACL_PATHS, *(request.caller.privileges or ()))}
+        return {
+            path: dict.fromkeys(PRIVILEGES if privileges is None else sorted(privileges), 1)
+            for path, privileges in held.items()
+            if privileges is None or privileges
+        }
+
     def interfaces(self, request: Request) -> Value:
         """What the guest's agent says of its network."""
         machine = self._cluster.machines.on(request.node, request.vm_id)
@@ -95,7 +116,7 @@ class Inventory:
         source, kind, vm_id = request.text("source") or "archive", request.text("typefilter"), request.text("vmid")
         sources = {"active": {True}, "archive": {False}, "all": {True, False}}[source]
         found = [
-            _task(task)
+            _listed_task(task)
             for task in reversed(self._cluster.tasks.all.values())
             if task.node == request.node
             and (task.exit_status is None) in sources
@@ -212,6 +233,15 @@ def _container(container: Container) -> dict[str, Value]:
         "maxdisk": 8 * GIB,
         "uptime": 3600 if container.running else 0,
     }
+
+
+def _listed_task(task: Task) -> dict[str, Value]:
+    """Return a task as lists show it: its `status` is `RUNNING`, or how it ended."""
+    values = {name: value for name, value in _task(task).items() if name != "exitstatus"}
+    values["status"] = "RUNNING" if task.exit_status is None else task.exit_status
+    if task.end_time is not None:
+        values["endtime"] = task.end_time
+    return values
 
 
 def _task(task: Task) -> dict[str, Value]:

@@ -119,6 +119,7 @@ METHODS: Mapping[str, Method] = {
         for_tokens=False,
         for_anybody=True,
     ),
+    "GET /access/permissions": Method(),
     "GET /version": Method(),
     "GET /nodes": Method(),
     "GET /cluster/nextid": Method({"vmid": _VM_ID}),

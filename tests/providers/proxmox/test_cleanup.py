@@ -14,11 +14,12 @@ import pytest
 from providers.errors import BackendTimeoutError, ErrorCode, Leftover, ProviderError
 from providers.gateway import Backends
 from providers.network import Network
+from providers.proxmox.progress import Step
 from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE
 from tests.providers.proxmox.cluster import QEMU, STORAGE, TASK, TEMPLATE_IMAGE, VM, VMS, Pve, running_pve, spec
-from tests.providers.reached import AT_ONCE
+from tests.providers.reached import AT_ONCE, NETWORK
 from tests.support.limits import LIMITS
 from tests.support.waiting import wait_until
 
@@ -35,8 +36,8 @@ CALLS: dict[str, dict[str, tuple[str, str]]] = {
         NEXT_ID: ("", ""),
         UPLOAD: ("", "iso"),
         CREATE: ("iso", "vm iso"),
-        CONFIG: ("vm iso", "vm iso"),
         RESIZE: ("vm iso", "vm iso"),
+        CONFIGURE: ("vm iso", "vm iso"),
         START: ("vm iso", "vm iso"),
     },
     TEMPLATE_IMAGE: {
@@ -160,11 +161,65 @@ def test_create_that_takes_effect_after_its_time_leaves_nothing(pve: Pve) -> Non
     """We have given up waiting for the answer, and Proxmox has not begun yet."""
     hasty = Backends(Network(connect_timeout_seconds=5.0, read_timeout_seconds=3.0), LIMITS)
     pve.sandbox.faults.add(Fault(CREATE, delay_seconds=4.5))
-    with pytest.raises(BackendTimeoutError, match="removed again"):
+    with pytest.raises(BackendTimeoutError, match="VM 100 was made all the same") as caught:
         pve.gateway(backends=hasty).create_vm(spec())
     hasty.close()
     pve.rest()
     assert pve.made() == ([], [])
+    assert [(leftover.kind, leftover.removed) for leftover in caught.value.leftovers] == [("vm", True), ("iso", True)]
+
+
+def test_upload_that_arrives_seconds_after_its_time_leaves_nothing(pve: Pve) -> None:
+    """The clean-up looks for the image for some seconds, and removes it when it is there."""
+    times = replace(LIMITS.times, clean_up_seconds=30.0)
+    hasty = Backends(Network(connect_timeout_seconds=5.0, read_timeout_seconds=2.0), replace(LIMITS, times=times))
+    pve.sandbox.faults.add(Fault(UPLOAD, delay_seconds=6.0))
+    with pytest.raises(BackendTimeoutError) as caught:
+        pve.gateway(backends=hasty).create_vm(spec())
+    hasty.close()
+    assert pve.sandbox.tasks("imgdel") != ()
+    pve.rest()
+    assert pve.made() == ([], [])
+    assert [(leftover.kind, leftover.removed) for leftover in caught.value.leftovers] == [("iso", True)]
+
+
+def test_upload_whose_task_cannot_be_seen_leaves_nothing(pve: Pve) -> None:
+    """It may not be stopped, and is still at work when the clean-up begins."""
+    pve.sandbox.knobs.task_seconds = 2.0
+    pve.sandbox.faults.add(Fault(TASK, status=403, message="Permission check failed (/nodes/pve, Sys.Audit)", times=2))
+    error = failed(pve)
+    assert error.code is ErrorCode.PERMISSION_DENIED
+    assert (pve.made(), [leftover.removed for leftover in error.leftovers]) == (([], []), [True])
+
+
+def test_upload_whose_end_cannot_be_seen_is_not_called_removed(pve: Pve) -> None:
+    """The backend answers nothing about the task until the clean-up's time is over."""
+    short = Backends(NETWORK, replace(LIMITS, times=replace(LIMITS.times, clean_up_seconds=0.5)))
+    pve.sandbox.knobs.task_seconds = 3.0
+    pve.sandbox.faults.add(Fault(TASK, status=500, message="internal error", times=None))
+    with pytest.raises(ProviderError) as caught:
+        pve.gateway(backends=short, seconds=0.5).create_vm(spec())
+    short.close()
+    assert [(leftover.kind, leftover.removed) for leftover in caught.value.leftovers] == [("iso", False)]
+    assert "removed" not in caught.value.detail
+
+
+@pytest.mark.parametrize("operation", [f"DELETE {VM}", REMOVE_VOLUME])
+def test_removal_that_is_throttled_once_is_repeated(pve: Pve, operation: str) -> None:
+    """Within the clean-up's time."""
+    pve.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")
+    pve.sandbox.faults.add(Fault(operation, status=429, message="Too Many Requests"))
+    error = failed(pve)
+    assert (pve.made(), [leftover.removed for leftover in error.leftovers]) == (([], []), [True, True])
+
+
+def test_time_for_something_to_appear_passes_only_while_the_backend_answers() -> None:
+    """An outage of a hundred seconds counts as one pause."""
+    step = Step.appear("pve", 5.0)
+    away = replace(step, seen_at=step.seen_at - 100)
+    assert 2.9 < away.waited().wait_seconds <= 3.0
+    assert 4.0 < replace(step, seen_at=step.seen_at - 0.5).waited().wait_seconds <= 4.5
+    assert replace(away, wait_seconds=1.0).waited().wait_seconds == 0
 
 
 @contextmanager

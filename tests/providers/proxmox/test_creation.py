@@ -10,7 +10,7 @@ from providers.errors import UnprocessableError
 from providers.gateway import Backends
 from providers.sandbox.faults import Fault
 from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE, TEMPLATE_ID
-from tests.providers.proxmox.cluster import BY_PASSWORD, BY_TOKEN, IMAGES, QEMU, TEMPLATE_IMAGE, VM, Pve, spec
+from tests.providers.proxmox.cluster import BY_PASSWORD, BY_TOKEN, IMAGES, QEMU, TASK, TEMPLATE_IMAGE, VM, Pve, spec
 from tests.providers.proxmox.recorder import recording
 from tests.providers.reached import NETWORK
 from tests.support.limits import LIMITS
@@ -86,7 +86,6 @@ def test_create_with_an_installer_has_both_images_in_drives(pve: Pve) -> None:
 def test_create_from_an_image_that_is_large_enough_leaves_its_size(pve: Pve, image: str, gib: int) -> None:
     """What the machine type says is the least; PVE refuses to make a disk smaller."""
     pve.create(image, os=OperatingSystem("Linux", disk_gib=gib), start=False)
-    assert f"PUT {VM}/resize" not in pve.operations()
     assert [volume.size_bytes for volume in pve.sandbox.volumes(content="images")] == [8 << 30]
 
 
@@ -100,10 +99,9 @@ def test_create_on_pve_7_heeds_a_resize_that_answers_null(pve: Pve) -> None:
 
 
 def test_create_without_anything_to_add_makes_few_calls(pve: Pve) -> None:
-    """No size, no cloud-init, no start: an id, a VM, and a look at its task."""
+    """No size, no cloud-init, no start: an id, a VM, a poll of its task, and the mark that it is finished."""
     pve.create(os=OperatingSystem("Linux"), cloud_init=None, start=False)
-    assert pve.operations() == ["GET /cluster/nextid", "POST /nodes/{node}/qemu", pve.operations()[2]]
-    assert pve.operations()[2].endswith("/tasks/{upid}/status")
+    assert pve.operations() == ["GET /cluster/nextid", "POST /nodes/{node}/qemu", TASK, f"PUT {VM}/config"]
 
 
 @pytest.mark.parametrize("kind", ["qmcreate", "qmstart", "imgcopy", "resize"])

@@ -243,7 +243,7 @@ def test_failed_upload_names_the_image_and_no_vm(pve: Pve) -> None:
     """Before there is a VM."""
     pve.sandbox.end_next_task("imgcopy", "import failed: exit code 1")
     with pytest.raises(
-        ProviderError, match=r"upload for local:iso/cloudvm-\w+\.iso, and its task failed: import failed"
+        ProviderError, match=r"upload for local:iso/cloudvm-[\w-]+\.iso, and its task failed: import failed"
     ):
         pve.create()
 

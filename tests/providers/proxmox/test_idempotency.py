@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from providers.domain import StopMode
-from providers.sandbox.faults import Fault
-from providers.sandbox.proxmox import IMPORT_IMAGE, TEMPLATE_ID
-from tests.providers.proxmox.cluster import QEMU, TEMPLATE_IMAGE, VMS, Pve
+from providers.errors import ConflictError, ProviderError
+from providers.sandbox.faults import Cut, Fault
+from providers.sandbox.proxmox import IMPORT_IMAGE
+from tests.providers.proxmox.cluster import QEMU, STORAGE, TEMPLATE_IMAGE, VM, VMS, Pve, spec
 from tests.providers.proxmox.images import meta_data, user_data
-from tests.providers.reached import USER_DATA
+from tests.providers.reached import AT_ONCE, USER_DATA
 from tests.support.threads import at_once
+from tests.support.waiting import wait_until
 
 KEY = "order-4711"
-NETWORK = "virtio,bridge=vmbr0"
+RESIZE, CONFIGURE = f"PUT {VM}/resize", f"PUT {VM}/config"
+REMOVE_VM, REMOVE_VOLUME = f"DELETE {VM}", f"DELETE {STORAGE}/content/{{volume}}"
+LATER_STEPS = (RESIZE, CONFIGURE, f"POST {VM}/status/start")
+STEPS = {
+    IMPORT_IMAGE: (f"POST {STORAGE}/upload", f"POST {VMS}", *LATER_STEPS),
+    TEMPLATE_IMAGE: (f"POST {STORAGE}/upload", f"POST {VM}/clone", *LATER_STEPS),
+}
+LOST = Fault(cut=Cut.ANSWER, after=True)
 
 
 def seed_of(pve: Pve, vm_id: str) -> bytes:
@@ -49,61 +63,150 @@ def test_create_without_a_key_has_an_identity_of_its_own(pve: Pve) -> None:
     assert len(told) == 2
 
 
-def half_way(pve: Pve, image: str) -> tuple[str, str, str, bytes]:
-    """The id, the notes and the image of a try, with its name; nothing of it is left."""
+def left_behind(pve: Pve, image: str, fault: Fault, *, with_image: bool = True, **fields: Any) -> None:
+    """Let a create fail at a call and leave everything as it is then, like a process that was killed."""
+    pve.sandbox.faults.add(fault)
+    removals = (REMOVE_VM, REMOVE_VOLUME) if with_image else (REMOVE_VM,)
+    for operation in removals:
+        pve.sandbox.faults.add(Fault(operation, status=403, message="Permission check failed (/, none)", times=None))
+    with pytest.raises(ProviderError):
+        pve.create(image, key=KEY, **fields)
+    pve.sandbox.faults.clear()
+
+
+@pytest.mark.parametrize("fault", [Fault(status=403, message="Permission check failed (/, none)"), LOST])
+@pytest.mark.parametrize("with_image", [True, False], ids=["with its image", "without its image"])
+@pytest.mark.parametrize(("image", "step"), [(image, step) for image in STEPS for step in STEPS[image]])
+def test_create_repeated_after_a_crash_at_a_step_completes_the_vm(
+    pve: Pve,
+    image: str,
+    step: str,
+    with_image: bool,  # noqa: FBT001 - pytest's
+    fault: Fault,
+) -> None:
+    """The process ended at a call, or in the course of its clean-up: one VM runs, with its size and cloud-init."""
+    left_behind(pve, image, replace(fault, operation=step), with_image=with_image)
     vm_id = pve.create(image, key=KEY)
-    notes = pve.sandbox.vm(vm_id).config["description"]
-    (iso,) = [volume.id for volume in pve.sandbox.volumes(content="iso")]
-    content = seed_of(pve, vm_id)
-    pve.gateway().delete_vm(vm_id)
-    assert pve.made() == ([], [])
-    return vm_id, notes, iso, content
-
-
-def make_again(pve: Pve, image: str, vm_id: str, notes: str, iso: str) -> None:
-    """What the first step of a try makes, as the try would have asked for it."""
-    stranger = pve.stranger()
-    if image is TEMPLATE_IMAGE:
-        path = f"{QEMU}/{TEMPLATE_ID}/clone"
-        assert stranger.done("POST", path, newid=vm_id, name="test1", description=notes, full=1) == "OK"
-        return
-    options = {"scsi0": f"local-lvm:0,import-from={IMPORT_IMAGE}", "ide2": f"{iso},media=cdrom", "net0": NETWORK}
-    made = stranger.done("POST", QEMU, vmid=vm_id, name="test1", memory=4096, cores=2, description=notes, **options)
-    assert made == "OK"
-
-
-@pytest.mark.parametrize("has_image", [True, False], ids=["with its image", "without its image"])
-@pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
-def test_create_repeated_after_a_crash_half_way_completes_the_vm(pve: Pve, image: str, has_image: bool) -> None:  # noqa: FBT001 - pytest's
-    """The process ended after the first step, or in the course of its clean-up."""
-    vm_id, notes, iso, content = half_way(pve, image)
-    pve.sandbox.add_volume(iso, size_bytes=len(content), data=content)
-    make_again(pve, image, vm_id, notes, iso)
-    if not has_image:
-        pve.stranger().done("DELETE", f"/nodes/pve/storage/local/content/{iso}")
-    assert pve.create(image, key=KEY) == vm_id
-    vm = pve.sandbox.vm(vm_id)
-    assert (vm.state, vm.config["cores"], vm.config["memory"]) == ("running", "2", "4096")
+    (vm,) = pve.sandbox.vms()
+    assert (str(vm.id), vm.state, vm.config["cores"], vm.config["memory"]) == (vm_id, "running", "2", "4096")
+    assert "unfinished" not in vm.config["description"]
     assert [volume.size_bytes for volume in pve.sandbox.volumes(content="images")] == [20 << 30]
+    assert len(pve.sandbox.volumes(content="iso")) == 1
     assert user_data(seed_of(pve, vm_id)) == USER_DATA
-    assert (seed_of(pve, vm_id) == content) or not has_image
     pve.gateway().delete_vm(vm_id)
     assert pve.made() == ([], [])
+
+
+@pytest.mark.parametrize("image", STEPS)
+def test_create_without_start_repeated_after_a_crash_is_complete_and_stopped(pve: Pve, image: str) -> None:
+    """The last step is the mark that the VM is finished."""
+    left_behind(pve, image, Fault(CONFIGURE, cut=Cut.ANSWER), start=False)
+    vm_id = pve.create(image, key=KEY, start=False)
+    (vm,) = pve.sandbox.vms()
+    assert (str(vm.id), vm.state, vm.config["cores"], vm.boots) == (vm_id, "stopped", "2", 0)
+    assert "unfinished" not in vm.config["description"]
+
+
+def test_create_repeated_keeps_what_people_wrote_into_the_notes(pve: Pve) -> None:
+    """Only our line changes."""
+    left_behind(pve, IMPORT_IMAGE, Fault(CONFIGURE, status=500, message="internal error"))
+    (vm,) = pve.sandbox.vms()
+    pve.sandbox.set_config(vm.id, "description", f"Ask Ann first.\n{vm.config['description']}\n")
+    pve.create(key=KEY)
+    notes = pve.sandbox.vm(vm.id).config["description"]
+    assert notes.startswith("Ask Ann first.\n{")
+    assert "unfinished" not in notes
+
+
+@pytest.mark.parametrize("image", STEPS)
+@pytest.mark.parametrize("fields", [{}, {"cloud_init": None}], ids=["known by its image", "known by its name"])
+def test_create_repeated_after_its_mark_was_edited_out_of_the_notes_finds_the_vm(
+    pve: Pve, image: str, fields: dict[str, Any]
+) -> None:
+    """A lost mark proves nothing: no second VM, and no other content."""
+    vm_id = pve.create(image, key=KEY, **fields)
+    pve.sandbox.set_config(vm_id, "description", "the shop's web server")
+    if not fields:
+        pve.sandbox.set_config(vm_id, "name", "renamed")
+    assert pve.create(image, key=KEY, **fields) == vm_id
+    assert [str(vm.id) for vm in pve.sandbox.vms()] == [vm_id]
+
+
+def test_create_repeated_after_its_digest_was_lost_finds_the_vm(pve: Pve) -> None:
+    """Only a digest that is there and differs tells of other content."""
+    vm_id = pve.create(key=KEY)
+    notes = json.loads(pve.sandbox.vm(vm_id).config["description"])
+    del notes["cloudvm"]["request_digest"]
+    pve.sandbox.set_config(vm_id, "description", json.dumps(notes))
+    assert pve.create(key=KEY) == vm_id
+
+
+def test_create_repeated_while_its_vm_is_being_removed_makes_it_again(pve: Pve) -> None:
+    """A removal whose answer was lost goes on; nothing but a lock is left of the VM at its end."""
+    vm_id = pve.create(key=KEY)
+    pve.sandbox.set_state(vm_id, "stopped")
+    pve.sandbox.knobs.purge_seconds = 1.0
+    assert pve.stranger().call("DELETE", f"{QEMU}/{vm_id}").status_code == 200
+    wait_until(lambda: pve.sandbox.vm(vm_id).config == {"lock": "destroyed"}, pause=0.01)
+    assert pve.create(key=KEY) == vm_id
+    assert [(str(vm.id), vm.state) for vm in pve.sandbox.vms()] == [(vm_id, "running")]
+
+
+def test_create_repeated_whose_vm_goes_in_the_middle_makes_it_again(pve: Pve) -> None:
+    """The clean-up of the first try removes the VM that the second is completing."""
+    left_behind(pve, IMPORT_IMAGE, Fault(RESIZE, status=500, message="internal error"))
+    (vm,) = pve.sandbox.vms()
+    pve.sandbox.faults.add(Fault(CONFIGURE, delay_seconds=0.5))
+    pve.sandbox.calls.clear()
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(pve.create, key=KEY)
+        wait_until(lambda: RESIZE in pve.operations())
+        pve.rest()
+        assert pve.stranger().done("DELETE", f"{QEMU}/{vm.id}") == "OK"
+        assert second.result() == str(vm.id)
+    assert [(one.id, one.state) for one in pve.sandbox.vms()] == [(vm.id, "running")]
+
+
+def test_create_whose_vm_is_removed_while_it_starts_is_a_conflict(pve: Pve) -> None:
+    """No create ends in `vm_not_found`."""
+    pve.sandbox.knobs.task_seconds = 0.3
+    accepted = pve.gateway().create_vm(spec(), AT_ONCE)
+    pve.rest()
+    pve.sandbox.set_state(accepted.vm_id or "", "stopped")
+    assert pve.stranger().done("DELETE", f"{QEMU}/{accepted.vm_id}") == "OK"
+    ended = pve.gateway().poll(accepted)
+    assert isinstance(ended.failure, ConflictError)
+
+
+def keyed_id(pve: Pve) -> str:
+    """The id that follows from the key; nothing is left of the VM that had it."""
+    vm_id = pve.create(key=KEY)
+    pve.gateway().delete_vm(vm_id)
+    return vm_id
 
 
 def test_create_repeated_of_a_vm_in_use_changes_nothing(pve: Pve) -> None:
     """The first try had made it, and its user has gone on with it."""
     vm_id = pve.create(TEMPLATE_IMAGE, key=KEY)
     pve.sandbox.set_config(vm_id, "cores", "8")
-    before = seed_of(pve, vm_id)
-    boots = pve.sandbox.vm(vm_id).boots
+    before = pve.sandbox.vm(vm_id)
     assert pve.create(TEMPLATE_IMAGE, key=KEY) == vm_id
-    assert (seed_of(pve, vm_id), pve.sandbox.vm(vm_id).boots) == (before, boots)
+    assert pve.sandbox.vm(vm_id) == before
+
+
+def test_create_repeated_of_a_vm_whose_drive_was_emptied_uploads_nothing(pve: Pve) -> None:
+    """Its user has no use for the image any more."""
+    vm_id = pve.create(key=KEY)
+    (iso,) = [volume.id for volume in pve.sandbox.volumes(content="iso")]
+    pve.sandbox.set_config(vm_id, "ide2", "none,media=cdrom")
+    assert pve.stranger().done("DELETE", f"/nodes/pve/storage/local/content/{iso}") == "OK"
+    assert pve.create(key=KEY) == vm_id
+    assert pve.sandbox.volumes(content="iso") == ()
 
 
 def test_create_whose_id_is_a_strangers_takes_another(pve: Pve) -> None:
     """The id follows from the key, and somebody has it already; a repetition finds the other one."""
-    vm_id, *_ = half_way(pve, IMPORT_IMAGE)
+    vm_id = keyed_id(pve)
     assert pve.stranger().done("POST", QEMU, vmid=vm_id, name="theirs") == "OK"
     made = pve.create(key=KEY)
     assert made != vm_id
@@ -114,7 +217,7 @@ def test_create_whose_id_is_a_strangers_takes_another(pve: Pve) -> None:
 
 def test_create_whose_id_is_a_containers_takes_another(pve: Pve) -> None:
     """The same for a container."""
-    vm_id, *_ = half_way(pve, IMPORT_IMAGE)
+    vm_id = keyed_id(pve)
     pve.sandbox.seed_container(int(vm_id))
     assert pve.create(key=KEY) != vm_id
 

@@ -30,6 +30,7 @@ described_only = pytest.mark.skipif(not SPECIFICATION.exists(), reason="the vend
 VM, STORAGE = "/nodes/{node}/qemu/{vmid}", "/nodes/{node}/storage/{storage}"
 CALLED = {
     "POST /access/ticket",
+    "GET /access/permissions",
     "GET /cluster/nextid",
     "GET /cluster/resources",
     "GET /nodes/{node}/qemu",
@@ -43,6 +44,7 @@ CALLED = {
     f"PUT {VM}/resize",
     f"DELETE {VM}",
     f"POST {STORAGE}/upload",
+    f"GET {STORAGE}/content",
     f"GET {STORAGE}/content/{{volume}}",
     f"DELETE {STORAGE}/content/{{volume}}",
     "GET /nodes/{node}/tasks",
@@ -104,6 +106,7 @@ def seen(pve: Pve) -> list[Seen]:
         pve.sandbox.faults.add(Fault("POST /nodes/{node}/qemu/{vmid}/status/start", status=500, message="x"))
         with pytest.raises(Exception, match="x"):
             through.create(TEMPLATE_IMAGE, through.gateway(BY_PASSWORD, storage_external_id=""))
+        assert through.gateway(BY_PASSWORD).list_leftovers() == []
     assert pve.made() == ([], [])
     return record.requests
 
