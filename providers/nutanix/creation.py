@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.driver import Work
-from providers.errors import ConflictError, key_reused
+from providers.errors import BackendUnreachableError, ConflictError, ProviderError, key_reused
 from providers.nutanix.client import Check, PrismClient
-from providers.nutanix.failures import FAILURES, failure_of
+from providers.nutanix.failures import FAILURES, failure_of, is_missing
 from providers.nutanix.lookups import Lookups
-from providers.nutanix.progress import CREATE, Step, is_missing
+from providers.nutanix.progress import deleted_meanwhile
 from providers.nutanix.recipe import Recipe
 from providers.nutanix.records import Action, Machine, NewMachine, Submitted, TaskStatus
 from providers.nutanix.removal import APPEARS_SECONDS, Removal
 from providers.nutanix.rivals import Rivals
+from providers.nutanix.steps import CREATE, SETTLE_INTENT, Step
 
-# How many request ids a key leads to: one is spent when the VM that it made has been deleted, or its making failed.
+# How many request ids follow from a key. One is spent when its VM has been deleted, or its task has failed. When all
+# are spent the id is drawn, and duplicates are looked for as on APIs without request ids.
 REQUESTS: Final = 5
 
 
@@ -48,55 +51,68 @@ class Creation:
         return self._started(new, self._finished(submitted))
 
     def run_keyed(self) -> Operation:
-        """Make a VM, or complete the one that a try with the same key has made: its description says so.
+        """Make a VM, or complete the one that an earlier try with the same key has made: its description says so.
 
-        Prism keeps two tries at the same moment apart by v4's request id. By v2.0 and v3 the tries of one session
-        follow each other, each looks for what is there, and what those of two sessions have made is settled when it
-        is there (see `rivals`).
+        On v4 the request id keeps two tries at the same moment apart. On v2.0 and v3 the tries of one session follow
+        each other, each looks for what is there, and duplicates of two sessions are settled afterwards (see `rivals`).
         """
         machine = self._made_before()
+        if machine and machine.status is VMStatus.CREATING:
+            self._check_content(machine)
+            self._work.finish(Operation(Verb.CREATE, machine.id, str(Step(SETTLE_INTENT))))
+            machine = self._made_before()
         return self.complete(machine) if machine else self._run_keyed()
 
     def complete(self, machine: Machine) -> Operation:
-        """Give the VM of another try what it may lack: its start. It is that try's to remove.
+        """Start the VM of another try if it is to run and does not. Its removal is up to that try.
 
         Raises:
             UnprocessableError: the other try has other content.
 
         """
-        if machine.notes.request_digest != self._recipe.spec.request_digest:
-            raise key_reused(machine.id)
+        self._check_content(machine)
         if machine.status is VMStatus.CREATING:
             raise ConflictError(f"Another request with this Idempotency-Key is making VM {machine.id}; try again.")
         if not self._recipe.spec.start or machine.status is VMStatus.RUNNING:
             return Operation(Verb.CREATE, machine.id, done=True, vm=machine.vm)
         return self._powered_on(machine.id, machine.vm)
 
+    def _check_content(self, machine: Machine) -> None:
+        """See that a VM was made for the same content; a description that was edited proves nothing."""
+        digest = machine.notes.request_digest
+        if digest and digest != self._recipe.spec.request_digest:
+            raise key_reused(machine.id)
+
     def _made_before(self) -> Machine | None:
-        """The VM of an earlier try; of two that stay nonetheless every try takes the same."""
+        """Return the VM of an earlier try; where duplicates stay, the one that runs, or the same one each time."""
         found = self._of_key()
         if len(found) > 1:
             self._rivals.settle()
             found = self._of_key()
-        return min(found, key=lambda one: one.id, default=None)
+        kept = min(found, key=lambda one: (one.status is not VMStatus.RUNNING, one.id), default=None)
+        for machine in found:
+            if kept and machine is not kept and self._is_abandoned(machine, kept):
+                self._removal.finish(machine.id)
+        return kept
+
+    def _is_abandoned(self, machine: Machine, kept: Machine) -> bool:
+        """Whether a duplicate is of a try that has ended without its removal; a copy of the VM is none."""
+        is_other = machine.notes.creation != kept.notes.creation and machine.is_original
+        return is_other and machine.status is VMStatus.STOPPED and self._client.is_untouched(machine)
 
     def _of_key(self) -> list[Machine]:
         key = self._recipe.request_key
         return [machine for machine in self._client.list_vms(self._lookups.scope()) if machine.is_of_key(key)]
 
     def _run_keyed(self) -> Operation:
-        for attempt in range(REQUESTS):
+        for attempt in range(REQUESTS + 1):
             new, submitted = self._submitted(attempt)
-            if not self._is_spent(submitted):
+            if attempt == REQUESTS or not self._is_spent(submitted):
                 break
-            if attempt < REQUESTS - 1:
-                self._work.forget(_made_id(submitted))
-        else:
-            # Where the last of them failed, that is what is told.
-            self._work.forget(self._finished(submitted))
-            raise ConflictError("What this Idempotency-Key has made was deleted again and again: use a new key.")
+            self._work.forget(_made_id(submitted))
         vm_id = self._finished(submitted)
-        if not self._client.remembers_requests and (other := self._rivals.survivor(vm_id)):
+        follows_from_key = self._client.remembers_requests and attempt < REQUESTS
+        if not follows_from_key and (other := self._rivals.survivor(vm_id)):
             return self.complete(other)
         if self._client.starts:
             return Operation(Verb.CREATE, vm_id, done=True)
@@ -128,7 +144,8 @@ class Creation:
         """A VM whose making was accepted; if the answer got lost, see that it is not left behind."""
         cluster = self._lookups.cluster()
         image = self._lookups.image(self._recipe.spec.offer.image)
-        new = self._recipe.machine(image, self._lookups.network(cluster), cluster, attempt)
+        request = self._recipe.request(attempt if attempt < REQUESTS else None)
+        new = self._recipe.machine(image, self._lookups.network(cluster), cluster, request)
         try:
             submitted = self._client.create_vm(new)
         except FAILURES as error:
@@ -136,22 +153,37 @@ class Creation:
             failure = failure_of(error)
             if not failure.answer_lost:
                 raise failure from error
-            raise type(failure)(f"{failure.detail} {self._search_lost()}", backend=failure.backend) from error
+            submitted = self._submitted_again(new, failure)
         self._note_made(_made_id(submitted), submitted.vm_id, submitted.task)
         return new, submitted
 
-    def _search_lost(self) -> str:
-        """Look for a VM whose making was not answered, so that it is removed; what to tell the caller."""
+    def _submitted_again(self, new: NewMachine, failure: ProviderError) -> Submitted:
+        """Repeat a request whose answer was lost, where Prism knows it again by its id.
+
+        Raises:
+            ProviderError: the failure, with what is known of the VM.
+
+        """
+        if self._client.remembers_requests:
+            with suppress(*FAILURES):
+                return self._client.create_vm(new)
+        raise type(failure)(f"{failure.detail} {self._search_lost(failure)}", backend=failure.backend) from failure
+
+    def _search_lost(self, failure: ProviderError) -> str:
+        """Search the VM of a request whose answer was lost, so that it is removed; what to tell the caller."""
         name = self._recipe.spec.name
         try:
             vm_id = self._removal.search(name, self._recipe.creation, APPEARS_SECONDS)
         except FAILURES:
+            vm_id = None
+        if vm_id:
+            self._note_made(vm_id, vm_id, "")
+            return f"VM {vm_id} was made; `leftovers` says whether it was removed."
+        if vm_id is None or not isinstance(failure, BackendUnreachableError):
+            # A request that was given up may still be carried out; one whose connection broke is by now, or is not.
             self._note_made(name, "", "")
             return f"Whether VM {name} was made could not be found out in time: look for it if it was not removed."
-        if not vm_id:
-            return "No VM of this request was found."
-        self._note_made(vm_id, vm_id, "")
-        return "The VM that was made is removed again."
+        return "No VM of this request was found."
 
     def _finished(self, submitted: Submitted) -> str:
         """The VM's id, once it is there with its disks."""
@@ -213,7 +245,7 @@ class Creation:
             task = self._client.power(vm_id, Action.ON, look)
         except FAILURES as error:
             if is_missing(error):
-                raise ConflictError(f"VM {vm_id} was deleted before it could be started; try again.") from error
+                raise deleted_meanwhile(vm_id, failure_of(error)) from error
             raise
         # Where the API was asked for the VM anyway, it tells more than what is known of its making.
         shown = seen[-1].vm if seen else vm
