@@ -11,7 +11,7 @@ from providers.errors import BackendUnreachableError, ConflictError, ProviderErr
 from providers.nutanix.client import Check, PrismClient
 from providers.nutanix.failures import FAILURES, failure_of, is_missing
 from providers.nutanix.lookups import Lookups
-from providers.nutanix.progress import deleted_meanwhile
+from providers.nutanix.progress import DeletedMeanwhileError, deleted_meanwhile
 from providers.nutanix.recipe import Recipe
 from providers.nutanix.records import Action, Machine, NewMachine, Submitted, TaskStatus
 from providers.nutanix.removal import APPEARS_SECONDS, Removal
@@ -44,7 +44,7 @@ class Creation:
 
     def run(self) -> Operation:
         """Make a VM; the last step is left open."""
-        new, submitted = self._submitted(0)
+        new, submitted = self._submitted(None)
         if self._client.starts:
             handle = str(Step(CREATE, submitted.task))
             return Operation(Verb.CREATE, submitted.vm_id, handle)
@@ -105,46 +105,55 @@ class Creation:
         return [machine for machine in self._client.list_vms(self._lookups.scope()) if machine.is_of_key(key)]
 
     def _run_keyed(self) -> Operation:
-        for attempt in range(REQUESTS + 1):
-            new, submitted = self._submitted(attempt)
-            if attempt == REQUESTS or not self._is_spent(submitted):
-                break
-            self._work.forget(_made_id(submitted))
+        for attempt in range(REQUESTS if self._client.remembers_requests else 0):
+            try:
+                operation = self._run_attempt(attempt)
+            except DeletedMeanwhileError:
+                continue
+            if operation:
+                return operation
+        new, submitted = self._submitted(None)
         vm_id = self._finished(submitted)
-        follows_from_key = self._client.remembers_requests and attempt < REQUESTS
-        if not follows_from_key and (other := self._rivals.survivor(vm_id)):
+        if other := self._rivals.survivor(vm_id):
             return self.complete(other)
         if self._client.starts:
             return Operation(Verb.CREATE, vm_id, done=True)
+        return self._kept(new, vm_id)
+
+    def _run_attempt(self, attempt: int) -> Operation | None:
+        """Make a VM by a request id that follows from the key; None if the id was spent by a task that failed.
+
+        Raises:
+            DeletedMeanwhileError: the id was spent by a VM that has been deleted.
+
+        """
+        new, submitted = self._submitted(attempt)
+        if self._has_failed_before(submitted):
+            self._work.forget(_made_id(submitted))
+            return None
+        return self._kept(new, self._finished(submitted))
+
+    def _kept(self, new: NewMachine, vm_id: str) -> Operation:
+        """Start the VM, which may turn out to be that of another try, or to be gone."""
         try:
             return self._started(new, vm_id)
+        except DeletedMeanwhileError:
+            self._work.forget(vm_id)
+            raise
         except AnothersVMError as error:
             self._work.forget(vm_id)
             return self.complete(error.machine)
 
-    def _is_spent(self, submitted: Submitted) -> bool:
-        """Whether Prism has answered with the task of an earlier try, of which no VM is left."""
-        if not self._client.remembers_requests:
-            return False
-        task = self._client.task(submitted.task)
-        if task.status is TaskStatus.FAILED:
-            # It may be this try's own, if it has failed at once.
-            return not self._removal.search(self._recipe.spec.name, self._recipe.creation)
-        if task.status is TaskStatus.RUNNING or not task.vm_id:
-            return False
-        try:
-            self._client.get_vm(task.vm_id)
-        except FAILURES as error:
-            if is_missing(error):
-                return True
-            raise
-        return False
+    def _has_failed_before(self, submitted: Submitted) -> bool:
+        """Whether Prism has answered with the failed task of an earlier try; this try's own leaves its VM, or fails."""
+        failed = self._client.task(submitted.task).status is TaskStatus.FAILED
+        return failed and not self._removal.search(self._recipe.spec.name, self._recipe.creation)
 
-    def _submitted(self, attempt: int) -> tuple[NewMachine, Submitted]:
+    def _submitted(self, attempt: int | None) -> tuple[NewMachine, Submitted]:
         """A VM whose making was accepted; if the answer got lost, see that it is not left behind."""
         cluster = self._lookups.cluster()
         image = self._lookups.image(self._recipe.spec.offer.image)
-        request = self._recipe.request(attempt if attempt < REQUESTS else None)
+        request = self._recipe.request(attempt)
         new = self._recipe.machine(image, self._lookups.network(cluster), cluster, request)
         try:
             submitted = self._client.create_vm(new)
@@ -225,7 +234,12 @@ class Creation:
         if self._recipe.spec.start:
             return self._powered_on(vm_id, vm, self._check_own)
         if self._recipe.request_key and self._client.remembers_requests:
-            self._check_own(self._client.get_vm(vm_id))
+            try:
+                self._check_own(self._client.get_vm(vm_id))
+            except FAILURES as error:
+                if is_missing(error):
+                    raise deleted_meanwhile(vm_id, failure_of(error)) from error
+                raise
         return Operation(Verb.CREATE, vm_id, done=True, vm=vm)
 
     def _check_own(self, machine: Machine) -> None:

@@ -136,9 +136,13 @@ class Progress:
         return self._client.create_operation if step.do == CREATE else self._client.delete_operation
 
 
-def deleted_meanwhile(vm_id: str | None, failure: ProviderError) -> ConflictError:
+class DeletedMeanwhileError(ConflictError):
+    """Somebody else has deleted the VM of a create."""
+
+
+def deleted_meanwhile(vm_id: str | None, failure: ProviderError) -> DeletedMeanwhileError:
     """Return the error of a create whose VM somebody else deletes."""
-    return ConflictError(
+    return DeletedMeanwhileError(
         f"VM {vm_id or 'of this request'} was deleted before it could be started; try again.", backend=failure.backend
     )
 
