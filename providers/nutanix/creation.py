@@ -75,7 +75,7 @@ class Creation:
             raise ConflictError(f"Another request with this Idempotency-Key is making VM {machine.id}; try again.")
         if not self._recipe.spec.start or machine.status is VMStatus.RUNNING:
             return Operation(Verb.CREATE, machine.id, done=True, vm=machine.vm)
-        return self._powered_on(machine.id, machine.vm)
+        return self._powered_on(machine.id, machine.vm, is_theirs=True)
 
     def _check_content(self, machine: Machine) -> None:
         """See that a VM was made for the same content; a description that was edited proves nothing."""
@@ -247,7 +247,7 @@ class Creation:
         if machine.notes.creation != self._recipe.creation:
             raise AnothersVMError(machine)
 
-    def _powered_on(self, vm_id: str, vm: VM, check: Check | None = None) -> Operation:
+    def _powered_on(self, vm_id: str, vm: VM, check: Check | None = None, *, is_theirs: bool = False) -> Operation:
         seen: list[Machine] = []
 
         def look(machine: Machine) -> None:
@@ -263,7 +263,7 @@ class Creation:
             raise
         # Where the API was asked for the VM anyway, it tells more than what is known of its making.
         shown = seen[-1].vm if seen else vm
-        return Operation(Verb.CREATE, vm_id, str(Step(Action.ON, task)), vm=shown)
+        return Operation(Verb.CREATE, vm_id, str(Step(Action.ON, task, is_theirs=is_theirs)), vm=shown)
 
     def _shown(self, new: NewMachine, vm_id: str) -> VM:
         """What is known of a VM that was just made, and is off."""

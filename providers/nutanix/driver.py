@@ -16,6 +16,7 @@ from providers.nutanix.known import KNOWN
 from providers.nutanix.recipe import recipe_for
 from providers.nutanix.session import PrismSession
 from providers.nutanix.site import site_of
+from providers.nutanix.steps import Step
 from providers.nutanix.verbs import Verbs
 
 T = TypeVar("T")
@@ -89,6 +90,11 @@ class NutanixDriver(Driver):
     def delete_vm(self, vm_id: str, work: Work) -> Operation:
         """See `Driver`."""
         return self._spoken(lambda verbs: verbs.delete_vm(vm_id, work))
+
+    def promise_removal(self, operation: Operation, work: Work) -> None:
+        """See `Driver`. The VM that a retry was to start is not the retry's to remove: it may have run before."""
+        if not Step.read(operation.handle).is_theirs:
+            super().promise_removal(operation, work)
 
     def list_leftovers(self) -> list[LeftoverResource]:
         """See `Driver`."""

@@ -121,7 +121,7 @@ class Progress:
             return replace(operation, done=True, vm=self._in_goal(operation, step))
         if action is Action.ON and machine.status is VMStatus.SUSPENDED and self._client.resumes:
             task_id = self._client.power(machine.id, Action.RESUME)
-            return replace(operation, handle=str(Step(Action.RESUME, task_id)))
+            return replace(operation, handle=str(replace(step, do=Action.RESUME, task=task_id)))
         if action is Action.SHUTDOWN and machine.status is VMStatus.SUSPENDED:
             # Its guest does not run, and cannot obey. Its time is what the caller gave it.
             return replace(operation, handle=str(replace(step, task="")))

@@ -28,6 +28,7 @@ class Step:
         task: the task; empty where the VM itself is polled.
         again: how often the same was asked for before.
         cut: whether the VM's power was cut so that it can be deleted.
+        is_theirs: whether the VM of a create is another try's, and stays if the step fails.
         name: the name of the VM that is searched for.
         mark: the creation, or the request key, of that VM.
         seconds_left: how long the search goes on, not counting time in which Prism cannot be reached.
@@ -39,6 +40,7 @@ class Step:
     task: str = ""
     again: int = 0
     cut: bool = False
+    is_theirs: bool = False
     name: str = ""
     mark: str = ""
     seconds_left: float = 0.0

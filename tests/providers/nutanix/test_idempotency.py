@@ -7,12 +7,13 @@ from contextlib import closing
 
 import pytest
 
+from providers.domain import StopMode
 from providers.errors import ProviderError, UnprocessableError
 from providers.gateway import Backends
 from providers.nutanix.creation import REQUESTS
 from providers.sandbox.faults import Fault
-from tests.providers.nutanix.prism import CREATE, GET, LIST, START, TASK, Prism
-from tests.providers.reached import NETWORK
+from tests.providers.nutanix.prism import CREATE, GET, LIST, START, TASK, Prism, spec
+from tests.providers.reached import AT_ONCE, NETWORK
 from tests.support.limits import LIMITS
 from tests.support.threads import at_once
 from tests.support.waiting import wait_until
@@ -105,6 +106,17 @@ def test_create_repeated_that_cannot_start_the_vm_leaves_it(prism: Prism) -> Non
     prism.sandbox.faults.add(Fault(START[prism.api], times=None, status=403, message="No permission."))
     with pytest.raises(ProviderError):
         prism.create(key=KEY)
+    assert prism.states() == {first: "OFF"}
+
+
+def test_create_repeated_and_followed_that_cannot_start_the_vm_leaves_it(prism: Prism) -> None:
+    """Its user has stopped it meanwhile: what it holds is not lost because a retry fails that nobody waits for."""
+    first = prism.create(key=KEY)
+    prism.gateway().stop_vm(first, StopMode.FORCE, 0)
+    prism.sandbox.fail_next_task("power", "It went wrong")
+    ended = prism.finished(prism.gateway().create_vm(spec(key=KEY), AT_ONCE))
+    assert ended.failure is not None
+    assert ended.failure.leftovers == ()
     assert prism.states() == {first: "OFF"}
 
 
