@@ -29,9 +29,9 @@ class Notes:
             made in the cloud has the notes, too, and another id.
         request_key: `VMSpec.request_key` of the create.
         request_digest: `VMSpec.request_digest` of the create.
+        created_at: when the create began, Unix time in seconds.
         wanted_state: the state in which the create was to leave the VM: `running` or `stopped`.
-        unfinished_since: when the create began, in ISO 8601. It is removed before the first start, so a VM that has it
-            was never started by this service.
+        is_unfinished: whether the create still has to configure the VM. Removed before the first start.
 
     """
 
@@ -41,17 +41,21 @@ class Notes:
     request_key: str = ""
     request_digest: str = ""
     wanted_state: str = ""
-    unfinished_since: str = ""
+    created_at: int = 0
+    is_unfinished: bool = False
 
 
-_TEXTS = ("creation", "vm_id", "request_key", "request_digest", "wanted_state", "unfinished_since")
+# The end of the year 9999, after which there is no `datetime`.
+_LATEST = 253_402_300_799
+
+_TEXTS = ("creation", "vm_id", "request_key", "request_digest", "wanted_state")
 
 
 def write(notes: Notes) -> str:
     """The line for notes; ASCII, without a line break."""
-    texts = {name: getattr(notes, name) for name in _TEXTS if getattr(notes, name)}
-    tags = {"tags": dict(notes.tags)} if notes.tags else {}
-    return json.dumps({MARK: {**texts, **tags}}, separators=(",", ":"))
+    content = {name: getattr(notes, name) for name in (*_TEXTS, "created_at", "is_unfinished")}
+    content["tags"] = dict(notes.tags)
+    return json.dumps({MARK: {name: value for name, value in content.items() if value}}, separators=(",", ":"))
 
 
 def read(text: str) -> Notes:
@@ -60,9 +64,9 @@ def read(text: str) -> Notes:
 
 
 def without_unfinished(text: str) -> str:
-    """Return a VM's notes without `unfinished_since`; lines that people have added stay."""
+    """Return a VM's notes without `is_unfinished`; lines that people have added stay."""
     return "\n".join(
-        write(replace(_read(line), unfinished_since="")) if _is_ours(line) else line for line in text.splitlines()
+        write(replace(_read(line), is_unfinished=False)) if _is_ours(line) else line for line in text.splitlines()
     )
 
 
@@ -80,4 +84,10 @@ def _read(line: str) -> Notes:
     texts = {name: content[name] for name in _TEXTS if isinstance(content.get(name), str)}
     tags = content.get("tags")
     words = {key: value for key, value in tags.items() if isinstance(value, str)} if isinstance(tags, dict) else {}
-    return Notes(tags=MappingProxyType(words), **texts)
+    created_at = content.get("created_at")
+    return Notes(
+        tags=MappingProxyType(words),
+        created_at=created_at if type(created_at) is int and 0 < created_at <= _LATEST else 0,
+        is_unfinished=content.get("is_unfinished") is True,
+        **texts,
+    )

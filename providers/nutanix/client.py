@@ -84,6 +84,14 @@ class PrismClient(ABC):
         """How far a task is."""
 
     @abstractmethod
+    def is_untouched(self, machine: Machine) -> bool:
+        """Whether Prism shows that nothing has been done to a VM since its creation, so that it has never run."""
+
+    def has_creates_under_way(self) -> bool:
+        """Whether a VM may still appear whose creation was accepted; False on APIs that show a VM at once."""
+        return False
+
+    @abstractmethod
     def images(self, wanted: str) -> list[Image]:
         """The images that may be the wanted one, by uuid or name."""
 

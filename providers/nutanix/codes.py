@@ -42,6 +42,8 @@ STALE: Final = _any(
     r"logical.?timestamp",
     r"CONCURRENT_REQUESTS_NOT_ALLOWED",
 )
+# What Prism says of a task that it does not keep, or does not show to the caller; v2.0 says it with status 500.
+HIDDEN: Final = _any(r"\btask\b[^.]* (does not exist|not found|cannot be found)", r"\b1202\b")
 NOT_SPOKEN: Final = _any(r"requested URL was not found", r"\bURL_NOT_FOUND\b")
 
 # The first that is found counts, so exceptions stand before the rule.

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.driver import Work
-from providers.errors import ConflictError, key_reused
+from providers.errors import BackendUnreachableError, ConflictError, ProviderError, key_reused
 from providers.nutanix.client import Check, PrismClient
-from providers.nutanix.failures import FAILURES, failure_of
+from providers.nutanix.failures import FAILURES, failure_of, is_missing
 from providers.nutanix.lookups import Lookups
-from providers.nutanix.progress import CREATE, Step, is_missing
+from providers.nutanix.progress import DeletedMeanwhileError, deleted_meanwhile
 from providers.nutanix.recipe import Recipe
 from providers.nutanix.records import Action, Machine, NewMachine, Submitted, TaskStatus
 from providers.nutanix.removal import APPEARS_SECONDS, Removal
 from providers.nutanix.rivals import Rivals
+from providers.nutanix.steps import CREATE, SETTLE_INTENT, Step
 
-# How many request ids a key leads to: one is spent when the VM that it made has been deleted, or its making failed.
+# How many request ids follow from a key. One is spent when its VM has been deleted, or its task has failed. When all
+# are spent the id is drawn, and duplicates are looked for as on APIs without request ids.
 REQUESTS: Final = 5
 
 
@@ -41,94 +44,117 @@ class Creation:
 
     def run(self) -> Operation:
         """Make a VM; the last step is left open."""
-        new, submitted = self._submitted(0)
+        new, submitted = self._submitted(None)
         if self._client.starts:
             handle = str(Step(CREATE, submitted.task))
             return Operation(Verb.CREATE, submitted.vm_id, handle)
         return self._started(new, self._finished(submitted))
 
     def run_keyed(self) -> Operation:
-        """Make a VM, or complete the one that a try with the same key has made: its description says so.
+        """Make a VM, or complete the one that an earlier try with the same key has made: its description says so.
 
-        Prism keeps two tries at the same moment apart by v4's request id. By v2.0 and v3 the tries of one session
-        follow each other, each looks for what is there, and what those of two sessions have made is settled when it
-        is there (see `rivals`).
+        On v4 the request id keeps two tries at the same moment apart. On v2.0 and v3 the tries of one session follow
+        each other, each looks for what is there, and duplicates of two sessions are settled afterwards (see `rivals`).
         """
         machine = self._made_before()
+        if machine and machine.status is VMStatus.CREATING:
+            self._check_content(machine)
+            self._work.finish(Operation(Verb.CREATE, machine.id, str(Step(SETTLE_INTENT))))
+            machine = self._made_before()
         return self.complete(machine) if machine else self._run_keyed()
 
     def complete(self, machine: Machine) -> Operation:
-        """Give the VM of another try what it may lack: its start. It is that try's to remove.
+        """Start the VM of another try if it is to run and does not. Its removal is up to that try.
 
         Raises:
             UnprocessableError: the other try has other content.
 
         """
-        if machine.notes.request_digest != self._recipe.spec.request_digest:
-            raise key_reused(machine.id)
+        self._check_content(machine)
         if machine.status is VMStatus.CREATING:
             raise ConflictError(f"Another request with this Idempotency-Key is making VM {machine.id}; try again.")
         if not self._recipe.spec.start or machine.status is VMStatus.RUNNING:
             return Operation(Verb.CREATE, machine.id, done=True, vm=machine.vm)
-        return self._powered_on(machine.id, machine.vm)
+        return self._powered_on(machine.id, machine.vm, is_theirs=True)
+
+    def _check_content(self, machine: Machine) -> None:
+        """See that a VM was made for the same content; a description that was edited proves nothing."""
+        digest = machine.notes.request_digest
+        if digest and digest != self._recipe.spec.request_digest:
+            raise key_reused(machine.id)
 
     def _made_before(self) -> Machine | None:
-        """The VM of an earlier try; of two that stay nonetheless every try takes the same."""
+        """Return the VM of an earlier try; where duplicates stay, the one that runs, or the same one each time."""
         found = self._of_key()
         if len(found) > 1:
             self._rivals.settle()
             found = self._of_key()
-        return min(found, key=lambda one: one.id, default=None)
+        kept = min(found, key=lambda one: (one.status is not VMStatus.RUNNING, one.id), default=None)
+        for machine in found:
+            if kept and machine is not kept and self._is_abandoned(machine, kept):
+                self._removal.finish(machine.id)
+        return kept
+
+    def _is_abandoned(self, machine: Machine, kept: Machine) -> bool:
+        """Whether a duplicate is of a try that has ended without its removal; a copy of the VM is none."""
+        is_other = machine.notes.creation != kept.notes.creation and machine.is_original
+        return is_other and machine.status is VMStatus.STOPPED and self._client.is_untouched(machine)
 
     def _of_key(self) -> list[Machine]:
         key = self._recipe.request_key
         return [machine for machine in self._client.list_vms(self._lookups.scope()) if machine.is_of_key(key)]
 
     def _run_keyed(self) -> Operation:
-        for attempt in range(REQUESTS):
-            new, submitted = self._submitted(attempt)
-            if not self._is_spent(submitted):
-                break
-            if attempt < REQUESTS - 1:
-                self._work.forget(_made_id(submitted))
-        else:
-            # Where the last of them failed, that is what is told.
-            self._work.forget(self._finished(submitted))
-            raise ConflictError("What this Idempotency-Key has made was deleted again and again: use a new key.")
+        for attempt in range(REQUESTS if self._client.remembers_requests else 0):
+            try:
+                operation = self._run_attempt(attempt)
+            except DeletedMeanwhileError:
+                continue
+            if operation:
+                return operation
+        new, submitted = self._submitted(None)
         vm_id = self._finished(submitted)
-        if not self._client.remembers_requests and (other := self._rivals.survivor(vm_id)):
+        if other := self._rivals.survivor(vm_id):
             return self.complete(other)
         if self._client.starts:
             return Operation(Verb.CREATE, vm_id, done=True)
+        return self._kept(new, vm_id)
+
+    def _run_attempt(self, attempt: int) -> Operation | None:
+        """Make a VM by a request id that follows from the key; None if the id was spent by a task that failed.
+
+        Raises:
+            DeletedMeanwhileError: the id was spent by a VM that has been deleted.
+
+        """
+        new, submitted = self._submitted(attempt)
+        if self._has_failed_before(submitted):
+            self._work.forget(_made_id(submitted))
+            return None
+        return self._kept(new, self._finished(submitted))
+
+    def _kept(self, new: NewMachine, vm_id: str) -> Operation:
+        """Start the VM, which may turn out to be that of another try, or to be gone."""
         try:
             return self._started(new, vm_id)
+        except DeletedMeanwhileError:
+            self._work.forget(vm_id)
+            raise
         except AnothersVMError as error:
             self._work.forget(vm_id)
             return self.complete(error.machine)
 
-    def _is_spent(self, submitted: Submitted) -> bool:
-        """Whether Prism has answered with the task of an earlier try, of which no VM is left."""
-        if not self._client.remembers_requests:
-            return False
-        task = self._client.task(submitted.task)
-        if task.status is TaskStatus.FAILED:
-            # It may be this try's own, if it has failed at once.
-            return not self._removal.search(self._recipe.spec.name, self._recipe.creation)
-        if task.status is TaskStatus.RUNNING or not task.vm_id:
-            return False
-        try:
-            self._client.get_vm(task.vm_id)
-        except FAILURES as error:
-            if is_missing(error):
-                return True
-            raise
-        return False
+    def _has_failed_before(self, submitted: Submitted) -> bool:
+        """Whether Prism has answered with the failed task of an earlier try; this try's own leaves its VM, or fails."""
+        failed = self._client.task(submitted.task).status is TaskStatus.FAILED
+        return failed and not self._removal.search(self._recipe.spec.name, self._recipe.creation)
 
-    def _submitted(self, attempt: int) -> tuple[NewMachine, Submitted]:
+    def _submitted(self, attempt: int | None) -> tuple[NewMachine, Submitted]:
         """A VM whose making was accepted; if the answer got lost, see that it is not left behind."""
         cluster = self._lookups.cluster()
         image = self._lookups.image(self._recipe.spec.offer.image)
-        new = self._recipe.machine(image, self._lookups.network(cluster), cluster, attempt)
+        request = self._recipe.request(attempt)
+        new = self._recipe.machine(image, self._lookups.network(cluster), cluster, request)
         try:
             submitted = self._client.create_vm(new)
         except FAILURES as error:
@@ -136,22 +162,37 @@ class Creation:
             failure = failure_of(error)
             if not failure.answer_lost:
                 raise failure from error
-            raise type(failure)(f"{failure.detail} {self._search_lost()}", backend=failure.backend) from error
+            submitted = self._submitted_again(new, failure)
         self._note_made(_made_id(submitted), submitted.vm_id, submitted.task)
         return new, submitted
 
-    def _search_lost(self) -> str:
-        """Look for a VM whose making was not answered, so that it is removed; what to tell the caller."""
+    def _submitted_again(self, new: NewMachine, failure: ProviderError) -> Submitted:
+        """Repeat a request whose answer was lost, where Prism knows it again by its id.
+
+        Raises:
+            ProviderError: the failure, with what is known of the VM.
+
+        """
+        if self._client.remembers_requests:
+            with suppress(*FAILURES):
+                return self._client.create_vm(new)
+        raise type(failure)(f"{failure.detail} {self._search_lost(failure)}", backend=failure.backend) from failure
+
+    def _search_lost(self, failure: ProviderError) -> str:
+        """Search the VM of a request whose answer was lost, so that it is removed; what to tell the caller."""
         name = self._recipe.spec.name
         try:
             vm_id = self._removal.search(name, self._recipe.creation, APPEARS_SECONDS)
         except FAILURES:
+            vm_id = None
+        if vm_id:
+            self._note_made(vm_id, vm_id, "")
+            return f"VM {vm_id} was made; `leftovers` says whether it was removed."
+        if vm_id is None or not isinstance(failure, BackendUnreachableError):
+            # A request that was given up may still be carried out; one whose connection broke is by now, or is not.
             self._note_made(name, "", "")
             return f"Whether VM {name} was made could not be found out in time: look for it if it was not removed."
-        if not vm_id:
-            return "No VM of this request was found."
-        self._note_made(vm_id, vm_id, "")
-        return "The VM that was made is removed again."
+        return "No VM of this request was found."
 
     def _finished(self, submitted: Submitted) -> str:
         """The VM's id, once it is there with its disks."""
@@ -193,7 +234,12 @@ class Creation:
         if self._recipe.spec.start:
             return self._powered_on(vm_id, vm, self._check_own)
         if self._recipe.request_key and self._client.remembers_requests:
-            self._check_own(self._client.get_vm(vm_id))
+            try:
+                self._check_own(self._client.get_vm(vm_id))
+            except FAILURES as error:
+                if is_missing(error):
+                    raise deleted_meanwhile(vm_id, failure_of(error)) from error
+                raise
         return Operation(Verb.CREATE, vm_id, done=True, vm=vm)
 
     def _check_own(self, machine: Machine) -> None:
@@ -201,7 +247,7 @@ class Creation:
         if machine.notes.creation != self._recipe.creation:
             raise AnothersVMError(machine)
 
-    def _powered_on(self, vm_id: str, vm: VM, check: Check | None = None) -> Operation:
+    def _powered_on(self, vm_id: str, vm: VM, check: Check | None = None, *, is_theirs: bool = False) -> Operation:
         seen: list[Machine] = []
 
         def look(machine: Machine) -> None:
@@ -213,11 +259,11 @@ class Creation:
             task = self._client.power(vm_id, Action.ON, look)
         except FAILURES as error:
             if is_missing(error):
-                raise ConflictError(f"VM {vm_id} was deleted before it could be started; try again.") from error
+                raise deleted_meanwhile(vm_id, failure_of(error)) from error
             raise
         # Where the API was asked for the VM anyway, it tells more than what is known of its making.
         shown = seen[-1].vm if seen else vm
-        return Operation(Verb.CREATE, vm_id, str(Step(Action.ON, task)), vm=shown)
+        return Operation(Verb.CREATE, vm_id, str(Step(Action.ON, task, is_theirs=is_theirs)), vm=shown)
 
     def _shown(self, new: NewMachine, vm_id: str) -> VM:
         """What is known of a VM that was just made, and is off."""

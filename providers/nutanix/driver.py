@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar, Self, TypeVar
 
 from providers.credentials import Credentials
-from providers.domain import VM, Environment, Manner, Operation, VMSpec
+from providers.domain import VM, Environment, LeftoverResource, Manner, Operation, VMSpec
 from providers.driver import Driver, Work
 from providers.errors import ProviderError
 from providers.network import Network
@@ -16,6 +16,7 @@ from providers.nutanix.known import KNOWN
 from providers.nutanix.recipe import recipe_for
 from providers.nutanix.session import PrismSession
 from providers.nutanix.site import site_of
+from providers.nutanix.steps import Step
 from providers.nutanix.verbs import Verbs
 
 T = TypeVar("T")
@@ -89,6 +90,19 @@ class NutanixDriver(Driver):
     def delete_vm(self, vm_id: str, work: Work) -> Operation:
         """See `Driver`."""
         return self._spoken(lambda verbs: verbs.delete_vm(vm_id, work))
+
+    def promise_removal(self, operation: Operation, work: Work) -> None:
+        """See `Driver`. The VM that a retry was to start is not the retry's to remove: it may have run before."""
+        if not Step.read(operation.handle).is_theirs:
+            super().promise_removal(operation, work)
+
+    def list_leftovers(self) -> list[LeftoverResource]:
+        """See `Driver`."""
+        return self._spoken(lambda verbs: verbs.list_leftovers())
+
+    def remove_leftover(self, leftover: LeftoverResource, work: Work) -> None:
+        """See `Driver`."""
+        self._spoken(lambda verbs: verbs.remove_leftover(leftover, work))
 
     def poll(self, operation: Operation) -> Operation:
         """See `Driver`."""

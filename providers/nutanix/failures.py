@@ -38,6 +38,11 @@ def failure_of(error: Exception) -> ProviderError:
     return error if isinstance(error, ProviderError) else translate(error)
 
 
+def is_missing(error: Exception) -> bool:
+    """Whether an error says that there is no such VM."""
+    return isinstance(error, FAILURES) and isinstance(failure_of(error), VMNotFoundError)
+
+
 def is_not_spoken(error: Exception) -> bool:
     """Whether an error says that the host does not speak the API at all; of a list nothing else is ever missing."""
     if not isinstance(error, PrismError):

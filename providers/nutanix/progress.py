@@ -2,61 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.errors import ConflictError, ProviderError, VMNotFoundError
-from providers.nutanix.answers import PrismError
 from providers.nutanix.client import PrismClient
 from providers.nutanix.codes import STALE, WRONG_STATE
-from providers.nutanix.failures import FAILURES, failure_of, task_failure
+from providers.nutanix.failures import FAILURES, failure_of, is_missing, task_failure
 from providers.nutanix.records import Action, Machine, TaskState, TaskStatus
-
-CREATE: Final = "create"
-DELETE: Final = "delete"
-# The power is cut because a running VM could not be deleted.
-OFF_TO_DELETE: Final = "off to delete"
-SETTLE: Final = "settle"
-FIND: Final = "find"
-SOLE: Final = "sole"
+from providers.nutanix.searches import Searches
+from providers.nutanix.steps import CREATE, DELETE, OFF_TO_DELETE, Step
 
 # A task that is queued has checked its VM's version when it begins, which may be after another's change.
 FRESH_TRIES: Final = 3
-
-
-@dataclass(frozen=True)
-class Step:
-    """One task, or what is waited for. `Operation.handle` is its text: the next look may be another process's.
-
-    `again` is how often the same was asked for before, `cut` whether the VM's power was cut so that it can be deleted,
-    `mark` the creation, or the key, of the VM that is looked for, `name` its name,
-    `until` when the search ends (Unix time).
-    """
-
-    do: str
-    task: str = ""
-    again: int = 0
-    cut: bool = False
-    name: str = ""
-    mark: str = ""
-    until: float = 0.0
-
-    @classmethod
-    def read(cls, handle: str) -> Step:
-        """The step in a handle."""
-        return cls(**json.loads(handle))
-
-    def __str__(self) -> str:
-        return json.dumps({key: value for key, value in asdict(self).items() if value}, separators=(",", ":"))
-
-    @property
-    def action(self) -> Action | None:
-        """What is done to the VM's power, if that is it."""
-        return Action(self.do) if self.do in set(Action) else None
 
 
 class Progress:
@@ -64,10 +24,21 @@ class Progress:
 
     def __init__(self, client: PrismClient) -> None:
         self._client = client
-        self._searches = {SETTLE: self._settled, FIND: self._found, SOLE: self._sole}
+        self._searches = Searches(client).by_step
 
     def look(self, operation: Operation) -> Operation:
-        """The operation as one look shows it."""
+        """Poll the operation once. A create never fails because its VM is not found: somebody has deleted it."""
+        try:
+            seen = self._seen(operation)
+        except FAILURES as error:
+            if operation.verb is not Verb.CREATE or not is_missing(error):
+                raise
+            return replace(operation, done=True, failure=deleted_meanwhile(operation.vm_id, failure_of(error)))
+        if seen.verb is Verb.CREATE and isinstance(seen.failure, VMNotFoundError):
+            return replace(seen, failure=deleted_meanwhile(seen.vm_id, seen.failure))
+        return seen
+
+    def _seen(self, operation: Operation) -> Operation:
         step = Step.read(operation.handle)
         if step.do in self._searches:
             return self._searches[step.do](operation, step)
@@ -132,7 +103,7 @@ class Progress:
         else:
             task_id = self._client.power(machine.id, step.action or Action.OFF, again=step.task)
         # A look before may have asked for it.
-        return self.look(replace(operation, handle=str(replace(step, task=task_id, again=step.again + 1))))
+        return self._seen(replace(operation, handle=str(replace(step, task=task_id, again=step.again + 1))))
 
     def _off_to_delete(self, operation: Operation, machine: Machine) -> Operation:
         if machine.status is VMStatus.STOPPED:
@@ -150,33 +121,11 @@ class Progress:
             return replace(operation, done=True, vm=self._in_goal(operation, step))
         if action is Action.ON and machine.status is VMStatus.SUSPENDED and self._client.resumes:
             task_id = self._client.power(machine.id, Action.RESUME)
-            return replace(operation, handle=str(Step(Action.RESUME, task_id)))
+            return replace(operation, handle=str(replace(step, do=Action.RESUME, task=task_id)))
         if action is Action.SHUTDOWN and machine.status is VMStatus.SUSPENDED:
             # Its guest does not run, and cannot obey. Its time is what the caller gave it.
             return replace(operation, handle=str(replace(step, task="")))
         return replace(operation, done=True, failure=failure)
-
-    def _settled(self, operation: Operation, step: Step) -> Operation:
-        """Done when a task that makes a VM has ended, well or not, or could not be looked at for some time."""
-        try:
-            task = self._client.task(step.task)
-        except FAILURES:
-            return replace(operation, done=time.time() >= step.until)
-        ended = task.status is not TaskStatus.RUNNING
-        return replace(operation, done=ended, vm_id=task.vm_id or operation.vm_id)
-
-    def _found(self, operation: Operation, step: Step) -> Operation:
-        """Done when the VM of this creation is there, or the time is up; its id, or None."""
-        for machine in self._client.list_vms(name=step.name):
-            if machine.notes.creation == step.mark:
-                return replace(operation, done=True, vm_id=machine.id)
-        return replace(operation, done=time.time() >= step.until)
-
-    def _sole(self, operation: Operation, step: Step) -> Operation:
-        """Done when there is at most one VM of this key, or the time is up; the id of the only one, or None."""
-        made = [machine.id for machine in self._client.list_vms() if machine.is_of_key(step.mark)]
-        done = len(made) <= 1
-        return replace(operation, done=done or time.time() >= step.until, vm_id=made[0] if len(made) == 1 else None)
 
     def _failure(self, operation: Operation, step: Step, task: TaskState) -> ProviderError:
         return task_failure(self._name(step), operation.vm_id or task.vm_id, task)
@@ -187,14 +136,20 @@ class Progress:
         return self._client.create_operation if step.do == CREATE else self._client.delete_operation
 
 
+class DeletedMeanwhileError(ConflictError):
+    """Somebody else has deleted the VM of a create."""
+
+
+def deleted_meanwhile(vm_id: str | None, failure: ProviderError) -> DeletedMeanwhileError:
+    """Return the error of a create whose VM somebody else deletes."""
+    return DeletedMeanwhileError(
+        f"VM {vm_id or 'of this request'} was deleted before it could be started; try again.", backend=failure.backend
+    )
+
+
 def not_running(machine: Machine, failure: ProviderError | None = None) -> ConflictError:
     """The VM is to be restarted, and does not run."""
     return ConflictError(
         f"VM {machine.id} is not running ({machine.word}), and cannot be restarted: start it.",
         backend=failure.backend if failure else None,
     )
-
-
-def is_missing(error: Exception) -> bool:
-    """Whether an error says that there is no such VM."""
-    return isinstance(error, PrismError | ProviderError) and isinstance(failure_of(error), VMNotFoundError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+import time
 import uuid
 from dataclasses import dataclass, field
 from typing import Final
@@ -23,24 +24,42 @@ _GIB: Final = 1 << 30
 
 @dataclass(frozen=True)
 class Recipe:
-    """One VM to be made. `creation` is drawn, and marks what this create makes."""
+    """One VM to be made. `creation` is drawn, and marks what this create makes; `created_at` is when it began."""
 
     site: Site
     spec: VMSpec
     creation: str = field(default_factory=lambda: secrets.token_hex(16))
+    created_at: int = field(default_factory=lambda: int(time.time()))
 
     @property
     def request_key(self) -> str:
         """See `VMSpec.request_key`."""
         return self.spec.request_key(self.site.name)
 
-    def request(self, attempt: int) -> str:
-        """The uuid that v4 shall know this request by: drawn, or the same for each try with a key."""
-        if not self.request_key:
+    def request(self, attempt: int | None) -> str:
+        """Return the uuid by which v4 knows this request again.
+
+        Each try with a key has the same uuid for the same attempt; it is drawn without a key or an attempt.
+        """
+        if not self.request_key or attempt is None:
             return str(uuid.uuid4())
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"cloudvm:{self.request_key}:{attempt}"))
 
-    def machine(self, image: Image, network: str, cluster: str, attempt: int) -> NewMachine:
+    @property
+    def description(self) -> str:
+        """The VM's description: the mark of this service."""
+        return notes.write(
+            Notes(
+                tags=self.spec.tags,
+                creation=self.creation,
+                request_key=self.request_key,
+                request_digest=self.spec.request_digest,
+                created_at=self.created_at,
+                wanted_state="running" if self.spec.start else "stopped",
+            )
+        )
+
+    def machine(self, image: Image, network: str, cluster: str, request: str) -> NewMachine:
         """What Prism is asked for, with what was looked up."""
         spec = self.spec
         wanted = (spec.os.disk_gib or 0) * _GIB
@@ -50,14 +69,14 @@ class Recipe:
             memory_mib=spec.offer.memory_mib or 0,
             image=image,
             network=network,
-            description=notes.write(Notes(spec.tags, self.creation, "", self.request_key, self.spec.request_digest)),
+            description=self.description,
             cluster=cluster,
             container=self.site.container,
             # No disk can be smaller than its image.
             disk_bytes=wanted if wanted > (image.size_bytes or 0) else None,
             user_data=spec.cloud_init,
             start=spec.start,
-            request=self.request(attempt),
+            request=request,
         )
 
 

@@ -38,6 +38,10 @@ STATES: Final[Mapping[str, VMStatus]] = {
 LONGEST_MESSAGE: Final = 500
 
 
+# How much later than the beginning of a create its VM may be made, clocks that differ included.
+MOST_QUEUED_SECONDS: Final = 3600.0
+
+
 class Action(StrEnum):
     """What can be done to a VM's power."""
 
@@ -58,7 +62,8 @@ class Action(StrEnum):
 class Machine:
     """One VM as a Prism describes it; `word` is its power state in the API's own word.
 
-    `cluster` is blank on Prism Element, which has but one.
+    `cluster` is blank on Prism Element, which has but one. Only v3 tells `version`, which each change of the VM
+    raises, and `is_failed_create`: the VM was never made, and what was asked for is still shown.
     """
 
     id: str
@@ -70,6 +75,8 @@ class Machine:
     memory_mib: int | None = None
     ip_addresses: tuple[str, ...] = ()
     created_at: datetime | None = None
+    version: int | None = None
+    is_failed_create: bool = False
 
     @property
     def status(self) -> VMStatus:
@@ -84,6 +91,14 @@ class Machine:
     def is_of_key(self, key: str) -> bool:
         """Whether a try with a key has made it. What has come to nothing is removed by the try that it belongs to."""
         return self.notes.request_key == key and self.status is not VMStatus.ERROR
+
+    @property
+    def is_original(self) -> bool:
+        """Whether the VM was made when its note was written. A copy made later has the note, too."""
+        noted = self.notes.created_at
+        if not noted or self.created_at is None:
+            return bool(noted)
+        return abs(self.created_at.timestamp() - noted) < MOST_QUEUED_SECONDS
 
     @property
     def vm(self) -> VM:

@@ -13,16 +13,15 @@ So there are never two that stay. A try that finds several before it has made an
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from providers.domain import Operation, Verb, VMStatus
 from providers.driver import Work
 from providers.errors import ConflictError
 from providers.nutanix.client import PrismClient
-from providers.nutanix.progress import SOLE, Step
 from providers.nutanix.records import Machine
 from providers.nutanix.removal import Removal
+from providers.nutanix.steps import SOLE, Step
 
 # How long another try may take to make its VM, to look, and to remove it.
 SETTLES_SECONDS: Final = 8.0
@@ -46,7 +45,7 @@ class Rivals:
         """
         if self._stays(vm_id):
             return None
-        self._work.finish(self._removal.vm(vm_id))
+        self._removal.finish(vm_id)
         self._work.forget(vm_id)
         left = self._client.get_vm(sole) if (sole := self._sole()) else None
         if left is None:
@@ -72,5 +71,5 @@ class Rivals:
 
     def _sole(self, seconds: float = SETTLES_SECONDS) -> str | None:
         """The id of the only VM of the key, as soon as there are no others; None if there is none or time is up."""
-        step = Step(SOLE, mark=self._key, until=time.time() + seconds)
+        step = Step(SOLE, mark=self._key, seconds_left=seconds)
         return self._work.finish(Operation(Verb.CREATE, None, str(step))).vm_id

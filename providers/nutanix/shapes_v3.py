@@ -72,7 +72,7 @@ def machine_of(said: Mapping[str, Any]) -> Machine:
     metadata, spec, status = said["metadata"], said.get("spec") or {}, said.get("status") or {}
     resources = status.get("resources") or {}
     wanted = {**(spec.get("resources") or {}), **resources}
-    memory = wanted.get("memory_size_mib")
+    memory, version = wanted.get("memory_size_mib"), metadata.get("entity_version")
     return Machine(
         id=str(metadata["uuid"]),
         name=str(status.get("name") or spec.get("name") or ""),
@@ -83,6 +83,9 @@ def machine_of(said: Mapping[str, Any]) -> Machine:
         memory_mib=int(memory) if memory is not None else None,
         ip_addresses=_addresses(resources),
         created_at=moment_of(metadata.get("creation_time")),
+        version=int(version) if version is not None else None,
+        # A failed update has raised the version of the specification.
+        is_failed_create=status.get("state") == "ERROR" and not resources and not metadata.get("spec_version"),
     )
 
 

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from providers.nutanix.history import PastTask
 from providers.nutanix.records import Image, Machine, NewMachine, Place, TaskState, TaskStatus, cpus_of, moment_of
 
 _CONFIG: Final = "vmm.v4.ahv.config"
@@ -92,6 +93,13 @@ def task_of(said: Mapping[str, Any]) -> TaskState:
         code=str(error.get("errorGroup") or error.get("code") or ""),
         message=str(error.get("message") or data.get("legacyErrorMessage") or ""),
     )
+
+
+def past_task_of(said: Mapping[str, Any]) -> PastTask:
+    """A task in a list."""
+    status = _STATUSES.get(str(said["status"]), TaskStatus.RUNNING)
+    parent = (said.get("parentTask") or {}).get("extId")
+    return PastTask(str(said["extId"]), str(said.get("operation") or ""), status, str(parent or ""))
 
 
 def image_of(said: Mapping[str, Any]) -> Image:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from providers.nutanix.client import Check, PrismClient
+from providers.nutanix.history import PastTask, shows_only_creation
 from providers.nutanix.naming import V2, quoted
 from providers.nutanix.records import (
     Action,
@@ -18,6 +19,9 @@ from providers.nutanix.records import (
     TaskStatus,
     cpus_of,
 )
+
+# How many tasks are asked for; a longer history is not judged.
+MOST_TASKS: Final = 500
 
 _TRANSITIONS: Final[Mapping[Action, str]] = {
     Action.ON: "ON",
@@ -82,6 +86,23 @@ class ElementClient(PrismClient):
         """See `PrismClient`."""
         return self._session.ask("GET", f"{V2}/tasks/{quoted(task_id)}").read(_task)
 
+    def is_untouched(self, machine: Machine) -> bool:
+        """See `PrismClient`. One call."""
+        tasks = self._tasks(
+            {"entity_list": [{"entity_id": machine.id, "entity_type": "VM"}], "include_completed": True}
+        )
+        about = [_past_task(one) for one in tasks if machine.id in _vms_of(one)]
+        return len(tasks) < MOST_TASKS and shows_only_creation(about)
+
+    def has_creates_under_way(self) -> bool:
+        """See `PrismClient`. One call; a create that is queued does not tell its VM."""
+        under_way = [_past_task(one) for one in self._tasks({"include_completed": False})]
+        return any(task.is_creation and task.status is TaskStatus.RUNNING for task in under_way)
+
+    def _tasks(self, wanted: Mapping[str, object]) -> list[Mapping[str, Any]]:
+        answer = self._session.ask("POST", f"{V2}/tasks/list", {"count": MOST_TASKS, **wanted})
+        return answer.read(lambda said: list(said["entities"]))
+
     def images(self, wanted: str) -> list[Image]:  # noqa: ARG002 # one list
         """See `PrismClient`."""
         return self._session.ask("GET", f"{V2}/images").read(lambda said: [_image(one) for one in said["entities"]])
@@ -140,12 +161,26 @@ def _task_id(said: Mapping[str, Any]) -> str:
     return str(said["task_uuid"])
 
 
+def _status(said: Mapping[str, Any]) -> TaskStatus:
+    return _STATUSES.get(str(said["progress_status"]).upper(), TaskStatus.RUNNING)
+
+
+def _vms_of(said: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the VMs that a task is about."""
+    about = (one for one in said.get("entity_list") or () if str(one.get("entity_type")).upper() == "VM")
+    return [str(one["entity_id"]) for one in about if one.get("entity_id")]
+
+
+def _past_task(said: Mapping[str, Any]) -> PastTask:
+    operation, parent = said.get("operation_type"), said.get("parent_task_uuid")
+    return PastTask(str(said["uuid"]), str(operation or ""), _status(said), str(parent or ""))
+
+
 def _task(said: Mapping[str, Any]) -> TaskState:
     response = said.get("meta_response") or {}
-    about = (one for one in said.get("entity_list") or () if str(one.get("entity_type")).upper() == "VM")
     return TaskState(
-        status=_STATUSES.get(str(said["progress_status"]).upper(), TaskStatus.RUNNING),
-        vm_id=next((str(one["entity_id"]) for one in about if one.get("entity_id")), ""),
+        status=_status(said),
+        vm_id=next(iter(_vms_of(said)), ""),
         code=str(response.get("error_code") or ""),
         message=str(response.get("error_detail") or said.get("message") or ""),
     )

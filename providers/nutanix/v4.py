@@ -9,11 +9,21 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from providers.nutanix.answers import Answer, PrismError
 from providers.nutanix.client import Check, PrismClient
+from providers.nutanix.history import shows_only_creation
 from providers.nutanix.naming import CLUSTERS, NETWORKING, TASKS, VMM, quoted, with_query
 from providers.nutanix.pages import Pace, all_pages, total_of
 from providers.nutanix.records import Action, Image, Machine, NewMachine, Place, Submitted, TaskState
 from providers.nutanix.session import PrismSession
-from providers.nutanix.shapes_v4 import image_of, machine_of, network_of, new_vm, place_of, task_id, task_of
+from providers.nutanix.shapes_v4 import (
+    image_of,
+    machine_of,
+    network_of,
+    new_vm,
+    past_task_of,
+    place_of,
+    task_id,
+    task_of,
+)
 from providers.nutanix.site import is_uuid
 
 PAGE: Final = 100
@@ -85,6 +95,13 @@ class CentralClient(PrismClient):
     def task(self, task_id: str) -> TaskState:
         """See `PrismClient`."""
         return self._session.ask("GET", f"{TASKS}/config/tasks/{quoted(task_id)}").read(task_of)
+
+    def is_untouched(self, machine: Machine) -> bool:
+        """See `PrismClient`. One call."""
+        condition = f"entitiesAffected/any(a:a/extId eq '{_escaped(machine.id)}')"
+        answer = self._page(f"{TASKS}/config/tasks", {"$page": 0, "$limit": PAGE, "$filter": condition})
+        tasks = answer.read(lambda said: [past_task_of(one) for one in said.get("data") or ()])
+        return len(tasks) < PAGE and shows_only_creation(tasks)
 
     def images(self, wanted: str) -> list[Image]:
         """See `PrismClient`."""

@@ -9,18 +9,20 @@ from dataclasses import replace
 from typing import Final
 from weakref import WeakValueDictionary
 
-from providers.domain import VM, Manner, Operation, Verb, VMSpec, VMStatus
+from providers.domain import VM, LeftoverResource, Manner, Operation, Verb, VMSpec, VMStatus
 from providers.driver import Work
 from providers.errors import AlreadyInStateError, ConflictError
 from providers.nutanix.client import Check, PrismClient
 from providers.nutanix.creation import Creation
 from providers.nutanix.failures import not_found
+from providers.nutanix.leftovers import Leftovers
 from providers.nutanix.lookups import Lookups
-from providers.nutanix.progress import Progress, Step, not_running
+from providers.nutanix.progress import Progress, not_running
 from providers.nutanix.recipe import check_user_data, recipe_for
 from providers.nutanix.records import Action, Machine
 from providers.nutanix.removal import Removal
 from providers.nutanix.site import Site
+from providers.nutanix.steps import Step
 
 # How long a try may wait for another with the same key.
 PATIENCE_SECONDS: Final = 60.0
@@ -39,16 +41,20 @@ class Verbs:
         self.api = client.name
         self._progress = Progress(client)
         self._lookups = Lookups(client, self._site)
+        self._leftovers = Leftovers(client, self._list_in_scope)
         self._lock = threading.Lock()
         # Each as long as somebody has its turn, or waits for it.
         self._keys: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
     def list_vms(self) -> Iterator[VM]:
         """See `Driver`. VMs of all hosts, on or off; controller VMs and templates are in none of the APIs' lists."""
+        return iter([machine.vm for machine in self._list_in_scope()])
+
+    def _list_in_scope(self) -> list[Machine]:
         scope = self._lookups.scope()
         found = (machine for machine in self._client.list_vms(scope) if self._is_in(scope, machine))
         # A VM that is made while the pages are fetched moves others to the next one, where they are a second time.
-        return iter({machine.id: machine.vm for machine in found}.values())
+        return list({machine.id: machine for machine in found}.values())
 
     def prove(self) -> None:
         """See `Driver`. One call."""
@@ -85,6 +91,14 @@ class Verbs:
     def delete_vm(self, vm_id: str, work: Work) -> Operation:
         """See `Driver`. Prism deletes a running VM, too; its disks go with it, that with the user data among them."""
         return Removal(self._client, work).vm(vm_id, self._scope_check(self._client.delete_operation))
+
+    def list_leftovers(self) -> list[LeftoverResource]:
+        """See `Driver`."""
+        return list(self._leftovers.find())
+
+    def remove_leftover(self, leftover: LeftoverResource, work: Work) -> None:
+        """See `Driver`."""
+        self._leftovers.remove(leftover, work)
 
     def poll(self, operation: Operation) -> Operation:
         """See `Driver`."""

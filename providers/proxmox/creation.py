@@ -225,7 +225,7 @@ class Creation:
 
     def _is_unfinished(self, config: Config) -> bool:
         if config.notes != Notes():
-            return bool(config.notes.unfinished_since)
+            return config.notes.is_unfinished
         # Somebody has edited our mark out of the notes.
         return self._template is not None and not self._recipe.is_applied(config, self._iso)
 

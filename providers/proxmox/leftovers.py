@@ -157,13 +157,13 @@ class Leftovers:
         tasks: list[PastTask] | None = None
         for place, config in cluster.configs.items():
             # A template is in use, and a copy of an unfinished VM is somebody's.
-            if not config.notes.unfinished_since or config.notes.vm_id != place.vm_id or config.is_template:
+            if not config.notes.is_unfinished or config.notes.vm_id != place.vm_id or config.is_template:
                 continue
             found = LeftoverResource(
                 kind="vm",
                 id=place.vm_id,
                 name=config.name,
-                created_at=_time(config.notes.unfinished_since),
+                created_at=datetime.fromtimestamp(config.notes.created_at, UTC) if config.notes.created_at else None,
                 detail="VM whose create was not finished",
             )
             reason = self._use(place, config)
@@ -210,11 +210,3 @@ def _is_being_made(config: Config) -> bool:
 
 def _gone(leftover: LeftoverResource, operation: str) -> VMNotFoundError:
     return VMNotFoundError(f"The {leftover.kind} {leftover.id} is gone.", backend=BackendReply("Proxmox", operation))
-
-
-def _time(text: str) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)

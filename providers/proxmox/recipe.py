@@ -87,7 +87,8 @@ class Recipe:
             vm_id=vm_id,
             request_key=self.request_key,
             request_digest=self.spec.request_digest,
-            unfinished_since=self.begun_at.isoformat(timespec="seconds"),
+            created_at=int(self.begun_at.timestamp()),
+            is_unfinished=True,
         )
 
     def new(self, vm_id: str, iso: str) -> Options:

@@ -1,10 +1,11 @@
 """The Nutanix simulator's face: started and stopped, given faults and VMs, and looked into, by tests."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Literal
 
 from providers.sandbox.authority import Authority
-from providers.sandbox.nutanix.accounts import RIGHTS
+from providers.sandbox.nutanix.accounts import RIGHTS, Caller
 from providers.sandbox.nutanix.app import PrismApp
 from providers.sandbox.nutanix.estate import Estate
 from providers.sandbox.nutanix.inventory import CLUSTER
@@ -198,12 +199,24 @@ class NutanixSandbox(Simulator):
             self._works.power.put(machine, Power(state))
             machine.changed()
 
+    def set_description(self, uuid: str, description: str) -> None:
+        """Edit a VM's description, as people do in Prism."""
+        with self._estate.lock:
+            machine = self._machine(uuid)
+            machine.spec = replace(machine.spec, description=description)
+            machine.changed()
+
     def touch(self, uuid: str) -> None:
         """Change a VM behind everybody's back: its ETag and its spec version are others from now on."""
         with self._estate.lock:
             machine = self._machine(uuid)
             machine.spec_version += 1
             machine.changed()
+
+    def clone(self, uuid: str) -> str:
+        """Begin to copy a VM, as people do in Prism; return the copy's uuid."""
+        with self._estate.lock:
+            return self._works.clone(Caller(USER, RIGHTS), self._machine(uuid)).subject
 
     def delete(self, uuid: str) -> None:
         """Delete a VM behind everybody's back."""

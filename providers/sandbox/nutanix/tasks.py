@@ -17,6 +17,7 @@ class Operation(Enum):
     """What a task does."""
 
     CREATE = "create"
+    CLONE = "clone"
     UPDATE = "update"
     DELETE = "delete"
     ON = "on"

@@ -49,6 +49,13 @@ class Works:
             Operation.CREATE, subject, spec.cluster, caller, lambda: self._creating(subject, spec, power_on=power_on)
         )
 
+    def clone(self, caller: Caller, machine: Machine) -> Task:
+        """Make a copy of a VM, with its description."""
+        subject, spec = str(uuid.uuid4()), machine.spec
+        return self._estate.submit(
+            Operation.CLONE, subject, spec.cluster, caller, lambda: self._creating(subject, spec, power_on=False)
+        )
+
     def update(self, caller: Caller, machine: Machine, change: Change) -> Task:
         """Change a VM."""
         return self._submit(Operation.UPDATE, caller, machine, lambda: self._updating(machine, change))

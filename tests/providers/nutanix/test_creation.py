@@ -10,11 +10,13 @@ from providers.errors import (
     BackendTimeoutError,
     BackendUnreachableError,
     ConflictError,
+    Leftover,
     PermissionDeniedError,
     ProviderError,
     UnavailableError,
     UnprocessableError,
 )
+from providers.nutanix.removal import APPEARS_SECONDS
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.nutanix import (
     CONTAINER,
@@ -153,19 +155,48 @@ def test_create_whose_vm_is_deleted_before_its_start_is_a_conflict(prism: Prism)
 
 @pytest.mark.parametrize("operation", [CREATE, START])
 def test_create_whose_answer_is_lost_leaves_nothing(prism: Prism, operation: dict[str, str]) -> None:
-    """The call had its effect, and nobody heard of it."""
+    """The call had its effect, and nobody heard of it; on v4 a create is repeated once."""
     if prism.api == "v3" and operation is START:
         pytest.skip("v3 starts a VM by its making")
-    prism.sandbox.faults.add(Fault(operation[prism.api], cut=Cut.ANSWER, after=True))
+    prism.sandbox.faults.add(Fault(operation[prism.api], times=2, cut=Cut.ANSWER, after=True))
     with pytest.raises(BackendUnreachableError) as caught:
         prism.create()
     assert prism.remains() == []
     assert [leftover.removed for leftover in caught.value.leftovers] == [True]
 
 
+@pytest.mark.parametrize("after", [False, True])
+def test_create_whose_answer_is_lost_once_is_repeated_by_v4(central: Prism, *, after: bool) -> None:
+    """By its request id Prism knows it again, whether it was carried out or not."""
+    central.sandbox.faults.add(Fault(CREATE["v4"], cut=Cut.ANSWER, after=after))
+    vm_id = central.create()
+    assert central.states() == {vm_id: "ON"}
+    assert len(central.sandbox.tasks("create")) == 1
+
+
+@pytest.mark.parametrize("prism", ["v2", "v3"], indirect=True)
+def test_vm_that_appears_late_after_a_lost_answer_is_removed(prism: Prism) -> None:
+    """Its create waits in a queue for longer than a search takes: v2 tells of the queue, v3 of the intent."""
+    prism.sandbox.knobs.queue_seconds = APPEARS_SECONDS + 2.0
+    prism.sandbox.faults.add(Fault(CREATE[prism.api], cut=Cut.ANSWER, after=True))
+    with pytest.raises(BackendUnreachableError) as caught:
+        prism.create(prism.gateway(seconds=60))
+    assert [one.removed for one in caught.value.leftovers] == [True]
+    wait_until(lambda: prism.remains() == [])
+
+
+def test_create_that_was_given_up_and_is_not_found_is_told_as_not_removed(prism: Prism) -> None:
+    """Prism's gateway has timed out: what is behind it may still do it, when nobody looks any more."""
+    prism.sandbox.faults.add(Fault(CREATE[prism.api], times=2, status=504, message="upstream request timeout"))
+    with pytest.raises(ProviderError, match="could not be found out") as caught:
+        prism.create(prism.gateway(seconds=60))
+    assert caught.value.leftovers == (Leftover("vm", "test1", removed=False),)
+    assert "removed again" not in caught.value.detail
+
+
 def test_create_that_never_reached_prism_says_that_nothing_was_made(prism: Prism) -> None:
     """The connection broke before: it is looked for, and not found."""
-    prism.sandbox.faults.add(Fault(CREATE[prism.api], cut=Cut.ANSWER))
+    prism.sandbox.faults.add(Fault(CREATE[prism.api], times=2, cut=Cut.ANSWER))
     with pytest.raises(BackendUnreachableError, match="No VM of this request was found") as caught:
         prism.create()
     assert caught.value.leftovers == ()
@@ -174,7 +205,7 @@ def test_create_that_never_reached_prism_says_that_nothing_was_made(prism: Prism
 
 def test_create_whose_answer_is_nonsense_leaves_nothing(prism: Prism) -> None:
     """A proxy's page in place of the answer: it may have been done."""
-    prism.sandbox.faults.add(Fault(CREATE[prism.api], body=b"<html>Bad gateway</html>"))
+    prism.sandbox.faults.add(Fault(CREATE[prism.api], times=2, body=b"<html>Bad gateway</html>"))
     with pytest.raises(BackendFailureError):
         prism.create()
     assert prism.remains() == []
@@ -209,7 +240,7 @@ def test_create_past_its_deadline_leaves_nothing(prism: Prism) -> None:
 def test_create_that_fails_removes_no_other_vm_of_the_name(prism: Prism) -> None:
     """Names are not unique on Nutanix: what is removed has this create's mark."""
     first = prism.create()
-    prism.sandbox.faults.add(Fault(CREATE[prism.api], cut=Cut.ANSWER, after=True))
+    prism.sandbox.faults.add(Fault(CREATE[prism.api], times=2, cut=Cut.ANSWER, after=True))
     with pytest.raises(BackendUnreachableError):
         prism.create()
     assert list(prism.states()) == [first]
@@ -248,7 +279,7 @@ def test_create_that_failed_looks_everything_up_anew(prism: Prism) -> None:
 def test_list_in_search_of_a_lost_vm_is_one_of_its_name(central: Prism) -> None:
     """Not of a thousand others."""
     central.sandbox.seed(250)
-    central.sandbox.faults.add(Fault(CREATE["v4"], cut=Cut.ANSWER, after=True))
+    central.sandbox.faults.add(Fault(CREATE["v4"], times=2, cut=Cut.ANSWER, after=True))
     with pytest.raises(BackendUnreachableError):
         central.create()
     assert central.operations().count(LIST["v4"]) <= 3

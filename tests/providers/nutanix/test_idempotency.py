@@ -7,15 +7,13 @@ from contextlib import closing
 
 import pytest
 
-from providers.errors import (
-    ConflictError,
-    ProviderError,
-    UnprocessableError,
-)
+from providers.domain import StopMode
+from providers.errors import ProviderError, UnprocessableError
 from providers.gateway import Backends
+from providers.nutanix.creation import REQUESTS
 from providers.sandbox.faults import Fault
-from tests.providers.nutanix.prism import CREATE, GET, LIST, START, TASK, Prism
-from tests.providers.reached import NETWORK
+from tests.providers.nutanix.prism import CREATE, GET, LIST, START, TASK, Prism, spec
+from tests.providers.reached import AT_ONCE, NETWORK
 from tests.support.limits import LIMITS
 from tests.support.threads import at_once
 from tests.support.waiting import wait_until
@@ -46,25 +44,28 @@ def test_create_repeated_at_once_by_two_processes_makes_one_vm_by_v4(central: Pr
         process.close()
 
 
-def test_create_repeated_after_many_deletes_asks_for_a_new_key(central: Prism) -> None:
-    """As long as Prism remembers all the request ids that the key leads to."""
-    for _ in range(5):
+def test_create_repeated_after_many_deletes_makes_the_vm_once_more(central: Prism) -> None:
+    """Prism remembers all the request ids that the key leads to: another one is drawn."""
+    for _ in range(REQUESTS):
         central.gateway().delete_vm(central.create(key=KEY))
-    with pytest.raises(ConflictError, match="new key"):
-        central.create(key=KEY)
-    assert central.remains() == []
+    processes = [Backends(NETWORK, LIMITS) for _ in range(2)]
+    made = at_once(2, lambda number: central.create(central.gateway(backends=processes[number], seconds=60), key=KEY))
+    assert set(made) == set(central.states())
+    assert central.states() == {made[0]: "ON"}
+    for process in processes:
+        process.close()
 
 
-def test_create_repeated_while_another_process_makes_the_vm_is_a_conflict(old_central: Prism) -> None:
-    """v3 shows the intent at once: it is waited for by who has it, and not made again."""
+def test_create_repeated_while_another_process_makes_the_vm_waits_for_it(old_central: Prism) -> None:
+    """v3 shows the intent at once: it is not made again."""
     old_central.sandbox.knobs.task_seconds = 0.6
     with closing(Backends(NETWORK, LIMITS)) as process, ThreadPoolExecutor(1) as pool:
         first = pool.submit(old_central.create, old_central.gateway(backends=process), key=KEY)
         wait_until(lambda: CREATE["v3"] in old_central.operations())
-        with pytest.raises(ConflictError, match="Another request"):
-            old_central.create(key=KEY)
-        vm_id = first.result()
+        vm_id = old_central.create(key=KEY)
+        assert first.result() == vm_id
     assert old_central.states() == {vm_id: "ON"}
+    assert len(old_central.sandbox.tasks("create")) == 1
 
 
 @pytest.mark.parametrize("step", ["clone", "power"])
@@ -105,6 +106,17 @@ def test_create_repeated_that_cannot_start_the_vm_leaves_it(prism: Prism) -> Non
     prism.sandbox.faults.add(Fault(START[prism.api], times=None, status=403, message="No permission."))
     with pytest.raises(ProviderError):
         prism.create(key=KEY)
+    assert prism.states() == {first: "OFF"}
+
+
+def test_create_repeated_and_followed_that_cannot_start_the_vm_leaves_it(prism: Prism) -> None:
+    """Its user has stopped it meanwhile: what it holds is not lost because a retry fails that nobody waits for."""
+    first = prism.create(key=KEY)
+    prism.gateway().stop_vm(first, StopMode.FORCE, 0)
+    prism.sandbox.fail_next_task("power", "It went wrong")
+    ended = prism.finished(prism.gateway().create_vm(spec(key=KEY), AT_ONCE))
+    assert ended.failure is not None
+    assert ended.failure.leftovers == ()
     assert prism.states() == {first: "OFF"}
 
 

@@ -212,7 +212,7 @@ def test_half_made_vm_from_before_the_task_log_is_only_listed(pve: Pve) -> None:
     """Proxmox throws old tasks away."""
     vm_id = unfinished(pve)
     notes = json.loads(pve.sandbox.vm(vm_id).config["description"])
-    notes["cloudvm"]["unfinished_since"] = "2026-01-01T00:00:00+00:00"
+    notes["cloudvm"]["created_at"] = 1_767_225_600
     pve.sandbox.set_config(vm_id, "description", json.dumps(notes))
     refused(pve, the_leftover(pve), "does not reach back")
 

@@ -77,6 +77,22 @@ def test_task_tells_its_vm_once_it_runs(prism: NutanixSandbox, user: Caller) -> 
     wait_until(lambda: user.data("GET", f"{V2}/tasks/{task}")["progress_status"] == "Succeeded")
 
 
+def test_tasks_are_listed_by_entity_and_state(prism: NutanixSandbox, user: Caller) -> None:
+    """Newest first; those that have ended only if they are asked for. A copy has a task of its own kind."""
+    vm, other = v2_made(user), v2_made(user)
+    user.v2_done("POST", f"/vms/{vm}/set_power_state", {"transition": "ON"})
+    wanted = {"entity_list": [{"entity_id": vm, "entity_type": "VM"}]}
+    listed = user.data("POST", f"{V2}/tasks/list", {**wanted, "include_completed": True})["entities"]
+    assert [task["operation_type"] for task in listed] == ["VmChangePowerState", "VmCreate"]
+    assert user.data("POST", f"{V2}/tasks/list", wanted)["entities"] == []
+    assert len(user.data("POST", f"{V2}/tasks/list", {"include_completed": True, "count": 2})["entities"]) == 2
+    prism.knobs.queue_seconds = 30.0
+    copy = prism.clone(other)
+    (queued,) = user.data("POST", f"{V2}/tasks/list", {})["entities"]
+    assert (queued["operation_type"], queued["entity_list"][0]["entity_id"]) == ("VmClone", copy)
+    assert user.call("POST", f"{V2}/tasks/list", {"entities": []}).status_code == 400
+
+
 @pytest.mark.parametrize("path", [f"/vms/{UNKNOWN}", f"/tasks/{UNKNOWN}", f"/images/{UNKNOWN}", "/vms/nonsense"])
 def test_show_of_what_is_not_there_is_a_500_with_its_own_code(prism: NutanixSandbox, user: Caller, path: str) -> None:
     """Or a 404, on releases that know better."""

@@ -1,6 +1,7 @@
 """The simulated Prism Central by v3: intents, spec versions, lists by parts, errors with their reasons."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -131,6 +132,15 @@ def test_restart_starts_the_guest_again(prism: NutanixSandbox, user: Caller, pat
     wait_until(lambda: prism.vm(vm).boots == boots)
 
 
+def test_version_of_a_vm_tells_whether_it_was_changed(prism: NutanixSandbox, user: Caller) -> None:
+    """1 after its creation, as recorded; more after a start by whichever API, also when it is off again."""
+    vm = v3_made(user, v3_vm(power_state="OFF"))
+    assert user.data("GET", f"{V3}/vms/{vm}")["metadata"]["entity_version"] == "1"
+    prism.set_state(vm, "ON")
+    prism.set_state(vm, "OFF")
+    assert user.data("GET", f"{V3}/vms/{vm}")["metadata"]["entity_version"] == "3"
+
+
 def test_create_that_fails_leaves_an_intent_in_error(prism: NutanixSandbox, user: Caller) -> None:
     """It is listed and shown until it is deleted."""
     prism.fail_next_task("clone", "kNfsError")
@@ -138,6 +148,8 @@ def test_create_that_fails_leaves_an_intent_in_error(prism: NutanixSandbox, user
     assert (task["status"], task["error_detail"]) == ("FAILED", "kNfsError")
     (listed,) = user.data("POST", f"{V3}/vms/list", {})["entities"]
     assert (listed["status"]["state"], listed["status"]["message_list"][0]["message"]) == ("ERROR", "kNfsError")
+    asked_at = datetime.fromisoformat(listed["metadata"]["creation_time"])
+    assert abs(datetime.now(UTC) - asked_at) < timedelta(minutes=10)
     vm = listed["metadata"]["uuid"]
     assert (prism.vms(), prism.unmade()) == ((), (vm,))
     assert user.v3_done("DELETE", f"/vms/{vm}")["status"] == "SUCCEEDED"

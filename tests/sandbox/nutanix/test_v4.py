@@ -356,6 +356,20 @@ def test_task_is_found_by_its_whole_id_only(prism: NutanixSandbox, user: Caller)
     assert user.call("GET", f"{TASKS}/ZXJnb24%3D%3A{bare}").ok
 
 
+def test_tasks_are_listed_by_the_entity_that_they_affect(prism: NutanixSandbox, user: Caller) -> None:
+    """Newest first, with their operation. A copy has a task of its own kind."""
+    vm = v4_made(user)
+    v4_made(user)
+    user.act(vm, "power-on")
+    condition = f"entitiesAffected/any(a:a/extId eq '{vm}')"
+    listed = user.data("GET", TASKS, _filter=condition)["data"]
+    assert [task["operation"] for task in listed] == ["PowerOnVm", "CreateVm"]
+    copy = prism.clone(vm)
+    (cloning,) = user.data("GET", TASKS, _filter=f"entitiesAffected/any(one:one/extId eq '{copy}')")["data"]
+    assert cloning["operation"] == "CloneVm"
+    assert user.call("GET", TASKS, _filter="entitiesAffected/any(a:a/rel eq 'x')").status_code == 400
+
+
 def test_things_are_listed_and_shown(user: Caller) -> None:
     """Images, subnets, storage containers, hosts, and clusters, of which one is the Central itself."""
     (image,) = user.data("GET", f"{VMM}/content/images", _filter=f"name eq '{IMAGE_NAME}'")["data"]

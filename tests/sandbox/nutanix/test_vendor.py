@@ -159,6 +159,13 @@ def test_v2_bodies_are_taken_as_the_vendor_describes_them(kind: Any, definition:
 
 
 @needs_specs
+def test_v2_list_of_tasks_is_asked_for_as_the_vendor_describes_it() -> None:
+    """It has a description of its own."""
+    definitions = v2_spec("tasks")["definitions"]
+    assert set(misfits(v2_bodies.TASKS, definitions["Create.dto.ergon.taskrequestdto"], definitions)) == set()
+
+
+@needs_specs
 def test_v2_answers_are_as_the_vendor_describes_them(element: NutanixSandbox, on_element: Caller) -> None:
     """VMs with all parts, tasks that ended well and not, and the things."""
     vm = v2_made(on_element)
@@ -171,6 +178,8 @@ def test_v2_answers_are_as_the_vendor_describes_them(element: NutanixSandbox, on
         unlike(v2_spec("vms"), "GET", "/vms/{uuid}", on_element.data("GET", f"{V2}/vms/{vm}", **parts)) <= LATER_IN_V2
     )
     assert unlike(v2_spec("tasks"), "GET", "/tasks/{uuid}", failed) == set()
+    tasks = on_element.data("POST", f"{V2}/tasks/list", {"include_completed": True})
+    assert unlike(v2_spec("tasks"), "POST", "/tasks/list", tasks) == set()
     assert unlike(v2_spec("vms"), "POST", "/vms", on_element.data("POST", f"{V2}/vms", v2_vm())) == set()
     for name in ("images", "networks", "storage_containers", "hosts", "cluster"):
         answer = on_element.data("GET", f"{V2}/{name}")

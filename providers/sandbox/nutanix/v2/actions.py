@@ -34,6 +34,7 @@ def routes(estate: Estate, works: Works) -> Sequence[Route]:
         route("v2.0 PUT /vms/{uuid}", "update", vms.update, bodies.UPDATE),
         route("v2.0 DELETE /vms/{uuid}", "delete", vms.delete),
         route("v2.0 POST /vms/{uuid}/set_power_state", "power", vms.set_power_state, bodies.POWER),
+        route("v2.0 POST /tasks/list", "view", vms.tasks, bodies.TASKS),
         route("v2.0 GET /tasks/{uuid}", "view", vms.task),
         route("v2.0 GET /images", "view", things.images, is_list=True),
         route("v2.0 GET /images/{uuid}", "view", things.image),
@@ -92,6 +93,17 @@ class _Vms:
         if host is not None and host not in self._estate.inventory.hosts:
             raise NoSuchEntityError("host", host)
         return _accepted(self._works.switch(request.caller, machine, operation, host=host))
+
+    def tasks(self, request: Request) -> Response:
+        """Tasks, newest first: those under way, or all; of some entities, or of all."""
+        wanted = {entity.get("entity_id") for entity in request.body.get("entity_list") or []}
+        found = [showing.task(task) for task in reversed(self._estate.tasks.all.values()) if self._wants(task, request)]
+        of_wanted = [one for one in found if not wanted or wanted & showing.entity_ids(one)]
+        return answer(showing.listed(of_wanted[: request.body.get("count") or None]))
+
+    @staticmethod
+    def _wants(task: Task, request: Request) -> bool:
+        return bool(request.body.get("include_completed")) or not task.is_over
 
     def task(self, request: Request) -> Response:
         """One task."""

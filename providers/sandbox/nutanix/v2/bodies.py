@@ -91,6 +91,17 @@ POWER = Fields(
     required=("transition",),
 )
 
+TASKS = Fields(
+    {
+        "cluster_uuid_list": Many(Text()),
+        "count": Integer(0),
+        "cut_off_time_usecs": Integer(0),
+        "entity_list": Many(Fields({"entity_id": Text(), "entity_name": Text(), "entity_type": Text()})),
+        "include_completed": Boolean(),
+        "include_subtasks_info": Boolean(),
+        "operation_type_list": Many(Text()),
+    }
+)
 
 # What is kept as it was set.
 SETTINGS = ("ha_priority", "memory_reservation_mb", "vcpu_reservation_hz", "vm_features")

@@ -10,6 +10,7 @@ from providers.sandbox.nutanix.v2.bodies import SETTINGS
 
 OPERATION_TYPES: Mapping[Operation, str] = {
     Operation.CREATE: "VmCreate",
+    Operation.CLONE: "VmClone",
     Operation.UPDATE: "VmUpdate",
     Operation.DELETE: "VmDelete",
 }
@@ -75,6 +76,11 @@ def task(shown: Task) -> Mapping[str, object]:
         "cluster_uuid": shown.cluster,
         "display_name": None,
     }
+
+
+def entity_ids(shown: Mapping[str, Any]) -> set[str]:
+    """Return the ids of the entities that a shown task is about."""
+    return {entity["entity_id"] for entity in shown["entity_list"] or ()}
 
 
 def image(shown: Image, *, with_size: bool) -> Mapping[str, object]:

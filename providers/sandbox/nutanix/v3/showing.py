@@ -73,8 +73,10 @@ def unmade_vm(machine_id: str, estate: Estate) -> Mapping[str, object]:
     intent = estate.intents[machine_id]
     shared = {name: intent.spec[name] for name in ("name", "description", "cluster_reference") if name in intent.spec}
     resources = {name: value for name, value in intent.spec["resources"].items() if name != "guest_customization"}
+    first = estate.tasks.all[intent.tasks[0]]
+    times = {"creation_time": moment(first.created), "last_update_time": moment(first.completed or first.created)}
     return {
-        "metadata": metadata("vm", machine_id, intent.owner),
+        "metadata": metadata("vm", machine_id, intent.owner, **times),
         "spec": {**shared, "resources": resources},
         "status": {**shared, **state(machine_id, estate), "resources": {}},
         "api_version": API_VERSION,

@@ -47,6 +47,7 @@ VMS = Collection(
     ),
     frozenset({"name", "memorySizeBytes", "numSockets", "numCoresPerSocket", "numThreadsPerCore"}),
 )
+TASKS = Collection(frozenset({"extId", "operation", "entitiesAffected/extId"}), frozenset({"createdTime"}))
 IMAGES = Collection(frozenset({"extId", "name", "type", "sizeBytes"}))
 SUBNETS = Collection(frozenset({"extId", "name", "networkId", "subnetType", "clusterReference", "clusterName"}))
 CLUSTERS = Collection(frozenset({"extId", "name"}))
@@ -74,6 +75,7 @@ def routes(estate: Estate, works: Works) -> Sequence[Route]:
         route(f"v4 GET {VM}", "view", vms.get),
         route(f"v4 DELETE {VM}", "delete", vms.delete),
         *actions,
+        route("v4 GET /config/tasks", "view", vms.tasks, is_list=True),
         route("v4 GET /config/tasks/{extId}", "view", vms.task),
         route("v4 GET /content/images", "view", rest.images, is_list=True),
         route("v4 GET /content/images/{extId}", "view", rest.image),
@@ -127,6 +129,10 @@ class _Vms:
             return self._once(request, submit)
 
         return switch
+
+    def tasks(self, request: Request) -> Response:
+        """Tasks, newest first."""
+        return listed(request, list(reversed(self._estate.tasks.all.values())), showing.task, TASKS)
 
     def task(self, request: Request) -> Response:
         """One task."""

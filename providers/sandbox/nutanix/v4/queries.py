@@ -15,6 +15,7 @@ DEFAULT_LIMIT = 50
 GREATEST_LIMIT = 100
 EQUALS = re.compile(r"(?P<field>[\w/]+) eq (?P<value>'(?:[^']|'')*'|[\w.]*'\w+'|true|false|-?\d+)")
 STARTS = re.compile(r"startswith\((?P<field>[\w/]+), ?(?P<value>'(?:[^']|'')*')\)")
+ANY = re.compile(r"(?P<list>\w+)/any\((?P<one>\w+): ?(?P=one)/(?P<field>\w+) eq (?P<value>'(?:[^']|'')*')\)")
 # What is always there, whatever is selected.
 KEPT = ("$objectType", "$reserved")
 
@@ -70,6 +71,8 @@ def _tests(expression: str, offers: Collection) -> Sequence[Callable[[Shown], bo
 
 def _test(term: str, offers: Collection) -> Callable[[Shown], bool]:
     equals, starts = EQUALS.fullmatch(term), STARTS.fullmatch(term)
+    if some := ANY.fullmatch(term):
+        return _any_test(some["list"], some["field"], _value(some["value"]), offers)
     found = equals or starts
     if found is None:
         raise _wrong("$filter", f"{term!r} is not understood")
@@ -79,6 +82,13 @@ def _test(term: str, offers: Collection) -> Callable[[Shown], bool]:
     if equals:
         return lambda value: _at(value, field) == wanted
     return lambda value: str(_at(value, field)).startswith(str(wanted))
+
+
+def _any_test(name: str, field: str, wanted: object, offers: Collection) -> Callable[[Shown], bool]:
+    """Test whether one of an entity's parts has the wanted value."""
+    if f"{name}/{field}" not in offers.filters:
+        raise _wrong("$filter", f"{name}/{field} cannot be filtered by")
+    return lambda value: any(part.get(field) == wanted for part in value.get(name, ()))
 
 
 def _value(text: str) -> object:

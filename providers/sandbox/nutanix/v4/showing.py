@@ -19,6 +19,7 @@ TASK_PREFIX = "ZXJnb24="
 VM_RELATION = "vmm:ahv:config:vm"
 OPERATIONS: Mapping[Operation, tuple[str, str]] = {
     Operation.CREATE: ("CreateVm", "Create VM"),
+    Operation.CLONE: ("CloneVm", "Clone VM"),
     Operation.UPDATE: ("UpdateVm", "Update VM"),
     Operation.DELETE: ("DeleteVm", "Delete VM"),
     Operation.ON: ("PowerOnVm", "Power on VM"),
