@@ -28,6 +28,7 @@ from providers.errors import (
     BackendUnreachableError,
     ProviderError,
 )
+from providers.excerpts import sentence
 
 # What urllib3 and OpenSSL put around their words.
 _INTERNALS = re.compile(r"<[^>]*>[:,]?\s*|\w+\(host=[^)]*\)[:,]?\s*|\s*\(_ssl\.c:\d+\)")
@@ -156,5 +157,4 @@ def _below(error: Exception) -> Exception:
 
 
 def _sentence(error: Exception) -> str:
-    text = _INTERNALS.sub("", str(error) or type(error).__name__).strip()[:_LONGEST_REASON]
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return sentence(str(error) or type(error).__name__, _LONGEST_REASON, noise=_INTERNALS)

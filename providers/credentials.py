@@ -2,16 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NoReturn
+
+from providers.redaction import MASK
 
 
-@dataclass(frozen=True)
+class Secret:
+    """A text that only `reveal` shows: not `repr`, `str` or `format`, and neither `vars` nor `pickle`."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        return self._text == other._text if isinstance(other, Secret) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __format__(self, format_spec: str) -> str:
+        return MASK
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Secret:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("A secret cannot be pickled.")
+
+
+@dataclass(frozen=True, init=False)
 class Credentials:
-    """An access key and its secret, in whatever sense the named cloud gives the words.
+    """An access key and its secret. The cloud of the environment defines what they are.
 
     `secret` is everything after the first colon of the token: an AWS driver may find a session token in it.
-    Neither `repr` nor `str` shows the secret.
+    It is a property, not a field: `vars`, `asdict`, `repr` and `pickle` do not show it.
     """
 
     access_key: str
-    secret: str = field(repr=False)
+    _secret: Secret
+
+    def __init__(self, access_key: str, secret: str) -> None:
+        object.__setattr__(self, "access_key", access_key)
+        object.__setattr__(self, "_secret", Secret(secret))
+
+    @property
+    def secret(self) -> str:
+        """The secret in plain text."""
+        return self._secret.reveal()

@@ -32,6 +32,7 @@ from providers.errors import (
     UnavailableError,
 )
 from providers.network import Network
+from providers.redaction import cookie_secrets, header_secrets
 
 _REPEATABLE = {"GET", "HEAD"}
 
@@ -101,6 +102,9 @@ class HTTPSession(requests.Session):
 
     def _exchange(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
         operation, begun = self._operation_of(request), time.perf_counter()
+        redact = trace.current().redact
+        # Tickets, cookies and tokens that a log-in has given are secrets as well, also those of an earlier request.
+        redact.add(*header_secrets(request.headers))
         try:
             response = self._answered(request, options)
         except UnavailableError as error:
@@ -112,6 +116,7 @@ class HTTPSession(requests.Session):
             failure, outcome = meaning_of(error, cloud=self._cloud, place=place, operation=operation)
             trace.current().call(operation, begun, outcome=outcome)
             raise failure from error
+        redact.add(*cookie_secrets(cookie.value or "" for cookie in response.cookies))
         trace.current().call(operation, begun, outcome=str(response.status_code))
         if 300 <= response.status_code < 400:
             raise self._redirected(response, operation)

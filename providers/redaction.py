@@ -1,32 +1,46 @@
-"""Secrets are taken out of texts by their value, at the few places where texts leave the process."""
+"""Mask secrets in texts by their value."""
 
 from __future__ import annotations
 
 import base64
 import html
 import json
+import threading
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 MASK = "***"
 
 # A shorter value would mask harmless words all over a text and could be guessed from them.
 SHORTEST_SECRET = 4
+# A shorter cookie is no session's, but a load balancer's or a language.
+SHORTEST_COOKIE = 16
 
 
 class Redactor:
-    """Masks the secrets that it was given, in the forms in which backends and libraries echo them."""
+    """Masks the secrets that it was given, in the forms in which backends and libraries echo them.
+
+    Threads of one request share it.
+    """
 
     def __init__(self) -> None:
-        self._forms: set[str] = set()
+        self._lock = threading.Lock()
+        self._secrets: set[str] = set()
+        self._forms: frozenset[str] = frozenset()
 
     def add(self, *secrets: str) -> None:
-        """From now on, mask these values too."""
-        self.add_plain(form for secret in secrets if len(secret) >= SHORTEST_SECRET for form in _forms(secret))
+        """Mask these values too from now on."""
+        with self._lock:
+            new = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET} - self._secrets
+            self._secrets |= new
+        if new:
+            self.add_plain(form for secret in new for form in _forms(secret))
 
     def add_plain(self, texts: Iterable[str]) -> None:
-        """From now on, mask these texts too, as they stand."""
-        self._forms.update(text for text in texts if text)
+        """Mask these texts too from now on, as they stand."""
+        new = frozenset(text for text in texts if text)
+        with self._lock:
+            self._forms |= new
 
     def __call__(self, text: str) -> str:
         """The text with every known secret masked, also where two of them overlap."""
@@ -47,11 +61,40 @@ def _spans(form: str, text: str) -> Iterator[tuple[int, int]]:
         begin = text.find(form, begin + 1)
 
 
+def header_secrets(headers: Mapping[str, str | bytes]) -> Iterator[str]:
+    """Return the credentials in the headers of a request."""
+    authorization, cookies = (_text(headers.get(name, "")) for name in ("Authorization", "Cookie"))
+    yield authorization
+    yield authorization.partition(" ")[2]
+    # The signature of an AWS request is good for some minutes.
+    yield authorization.rpartition("Signature=")[2]
+    yield from cookie_secrets(pair.partition("=")[2] for pair in cookies.split("; "))
+
+
+def cookie_secrets(values: Iterable[str]) -> Iterator[str]:
+    """Return those of some cookies' values that may be a session's, as they are and decoded."""
+    for value in values:
+        if len(value) >= SHORTEST_COOKIE:
+            yield value.strip('"')
+            yield urllib.parse.unquote(value.strip('"'))
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
 def _forms(secret: str) -> Iterable[str]:
     raw = secret.encode()
     encoded = base64.b64encode(raw).decode()
     yield secret
+    # Backends and libraries trim and fold blanks, and read a header's UTF-8 as Latin-1.
+    folded = " ".join(secret.split())
+    if len(folded) >= SHORTEST_SECRET:
+        yield folded
+    yield raw.decode("latin-1")
     yield repr(secret)[1:-1]
+    # A text with both kinds of quotes has the single ones escaped.
+    yield repr(f"{secret}\"'")[1:-4]
     yield repr(raw)[2:-1]
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]

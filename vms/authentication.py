@@ -6,6 +6,7 @@ import base64
 import binascii
 from typing import TYPE_CHECKING, Protocol, cast
 
+from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rest_framework.views import APIView
 
 LONGEST_HEADER = 8 * 1024
+_SCHEMES = frozenset({"bearer", "basic"})
 
 
 class CloudTokenAuthentication(BaseAuthentication):
@@ -94,15 +96,15 @@ class HasCredentials(BasePermission):
 
 
 def parse_header(header: str) -> Credentials:
-    """The credentials in an `Authorization` header; from here on they are masked in everything that leaves us.
+    """Return the credentials in an `Authorization` header.
 
     Raises:
         Problem: `credentials_malformed`, saying what is wrong without quoting it.
 
     """
+    _register_header(header)
     scheme, _, token = header.partition(" ")
     token = token.strip()
-    trace.current().redact.add(token)
     if len(header) > LONGEST_HEADER:
         raise _malformed(f"is longer than {LONGEST_HEADER:,} bytes")
     if scheme.lower() != "bearer":
@@ -112,6 +114,39 @@ def parse_header(header: str) -> Credentials:
     if "," in token:
         raise _malformed("was sent more than once, or holds a comma")
     return _parse_token(token)
+
+
+def register_secrets(request: HttpRequest) -> None:
+    """Mask the credentials that a request brings, in all texts about it, whether they are ever used or not."""
+    _register_header(request.META.get("HTTP_AUTHORIZATION", ""))
+    trace.current().redact.add(*cookies.sealed(request))
+
+
+def _register_header(header: str) -> None:
+    """Mask the credentials in an `Authorization` header, also in one that is malformed."""
+    for token in header.replace(",", " ").split():
+        if token.lower() not in _SCHEMES:
+            trace.current().redact.add(token, *_secrets_in(_decoded(token)))
+
+
+def _decoded(token: str) -> str:
+    """Return what may be in a token, also in one that is malformed."""
+    try:
+        raw = base64.b64decode(token + "==", altchars="-_")
+    except ValueError:
+        return ""
+    return _without_line_break(raw.decode(errors="replace"))
+
+
+def _secrets_in(text: str) -> list[str]:
+    """Return what is secret in the text of a token: `key:secret`, the secret, and its parts."""
+    secret = text.partition(":")[2]
+    return [text, secret, *secret.split(":")]
+
+
+def _without_line_break(text: str) -> str:
+    """Return a token's text without the line break that `echo` adds; anything more belongs to the secret."""
+    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 
 
 def typed_credentials(access_key: str, secret: str) -> Credentials:
@@ -136,7 +171,7 @@ def typed_credentials(access_key: str, secret: str) -> Credentials:
 
 def _mask(credentials: Credentials) -> None:
     text = f"{credentials.access_key}:{credentials.secret}"
-    trace.current().redact.add(text, credentials.secret, *credentials.secret.split(":"))
+    trace.current().redact.add(credentials.secret, *_secrets_in(text))
 
 
 def _parse_token(token: str) -> Credentials:
@@ -147,10 +182,8 @@ def _parse_token(token: str) -> Credentials:
         raise _malformed(
             "has no token in base64 of UTF-8 text; make it with `echo 'key:secret' | base64 -w 0`"
         ) from None
-    # `echo` ends its text with one line break; anything more belongs to the secret.
-    text = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
+    text = _without_line_break(text)
     access_key, colon, secret = text.partition(":")
-    trace.current().redact.add(text, secret, *secret.split(":"))
     if not colon:
         raise _malformed("has a token without a colon; it must be base64 of `<access key>:<secret>`")
     if not access_key or not secret:

@@ -40,13 +40,21 @@ class CookieTooLargeError(ValueError):
     """The credentials do not fit into a cookie; the text says why."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class SignedIn(Credentials):
-    """Credentials out of a cookie; `expires` is the Unix time until which it counts, `since` that of the sign-in."""
+    """Credentials from a cookie, which is valid from `since` until `expires` (Unix time)."""
 
-    environment: str = ""
-    expires: float = 0.0
-    since: float = 0.0
+    environment: str
+    expires: float
+    since: float
+
+    def __init__(
+        self, access_key: str, secret: str, environment: str = "", expires: float = 0.0, since: float = 0.0
+    ) -> None:
+        super().__init__(access_key, secret)
+        object.__setattr__(self, "environment", environment)
+        object.__setattr__(self, "expires", expires)
+        object.__setattr__(self, "since", since)
 
     @property
     def due(self) -> bool:
@@ -92,6 +100,11 @@ def read(request: HttpRequest, environment: str) -> SignedIn | None:
     value = request.COOKIES.get(name)
     found = None if value is None else unseal(name, environment, value)
     return None if found is None or found.since <= _signed_out(request, environment) else found
+
+
+def sealed(request: HttpRequest) -> list[str]:
+    """Return the values of the request's sign-in cookies, good or not."""
+    return [value for name, value in request.COOKIES.items() if _STEM in name]
 
 
 def brought(request: HttpRequest) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from typing import TypedDict
@@ -74,10 +75,11 @@ def _user_data(text: str | None, environment: Environment) -> bytes | None:
         problem = f"cloud_init {error} ({environment.cloud.name})."
         raise Problem(ErrorCode.INVALID_REQUEST, problem, (FieldFault("cloud_init", str(error)),)) from None
     decoded = data.decode(errors="replace")
-    trace.current().redact.add(decoded)
-    trace.current().redact.add_plain(
-        line.strip() for line in decoded.splitlines() if len(line.strip()) >= SHORTEST_SECRET_LINE
-    )
+    redact = trace.current().redact
+    # In base64 also as drivers send it: the caller's may have line breaks.
+    redact.add(decoded, base64.b64encode(data).decode())
+    lines = (line.strip() for line in (*decoded.splitlines(), *text.splitlines()))
+    redact.add_plain(line for line in lines if len(line) >= SHORTEST_SECRET_LINE)
     return data
 
 

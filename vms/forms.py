@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from providers import trace
 from providers.domain import Environment
 from providers.errors import ErrorCode, FieldFault
+from providers.excerpts import excerpt
 from vms import csrf, pages
 from vms.problems import Problem
 from vms.service import current_service
@@ -106,7 +107,7 @@ def _tags(text: str) -> dict[str, str]:
     for line in filter(None, map(str.strip, text.splitlines())):
         key, equals, value = line.partition("=")
         if not equals or key.strip() in tags:
-            problem = f"the line {line[:80]!r} must be key=value, with a key of its own"
+            problem = f"the line {excerpt(line, 80)!r} must be key=value, with a key of its own"
             raise Problem(ErrorCode.INVALID_REQUEST, f"Tags: {problem}.", (FieldFault("tags", problem),))
         tags[key.strip()] = value.strip()
     return tags

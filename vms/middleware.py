@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 
 from providers.errors import ErrorCode
 from providers.trace import Trace, tracing
-from vms.authentication import LONGEST_HEADER
+from vms.authentication import LONGEST_HEADER, register_secrets
 from vms.catalogue import TEXTS
 from vms.pages import Page, problem_page
 from vms.problems import MEDIA_TYPE, Problem, problem_response, unexpected
@@ -41,7 +41,9 @@ class RequestMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer a request, with its trace as the current one."""
-        with tracing(Trace(_request_id(request))) as trace:
+        with tracing(Trace("-")) as trace:
+            register_secrets(request)
+            trace.request_id = _request_id(request, trace)
             if _came_by_tls(request):
                 request.META["wsgi.url_scheme"] = "https"
             with pinned_service():
@@ -76,10 +78,11 @@ class GuardMiddleware:
         return response
 
 
-def _request_id(request: HttpRequest) -> str:
-    """The caller's own id, where it is one that can be logged and echoed safely; else a new one."""
+def _request_id(request: HttpRequest, trace: Trace) -> str:
+    """Return the caller's own id if it can be logged and echoed safely, else a new one."""
     given = request.headers.get("X-Request-ID", "")
-    return given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    is_safe = REQUEST_ID.fullmatch(given) and trace.redact(given) == given
+    return given if is_safe else secrets.token_hex(8)
 
 
 def _objections(request: HttpRequest) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from django.conf import settings
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
+from providers.excerpts import excerpt
 from vms.files.reading import DuplicateKeyError, without_duplicates
 
 DEEPEST = 8
@@ -53,7 +54,7 @@ class StrictJSONParser(BaseParser):
                 f"The body is not JSON: {error.msg} at line {error.lineno} column {error.colno}."
             ) from None
         except DuplicateKeyError as error:
-            raise ParseError(f"The key {error.key[:80]!r} stands twice in one object of the body.") from None
+            raise ParseError(f"The key {excerpt(error.key, 80)!r} stands twice in one object of the body.") from None
         except UnicodeDecodeError:
             raise ParseError("The body is not UTF-8 text.") from None
         except RecursionError:

@@ -190,8 +190,9 @@ def _field_faults(detail: object, path: str = "") -> tuple[FieldFault, ...]:
         return tuple(fault for inner, value in nested for fault in _field_faults(value, inner))
     if isinstance(detail, list):
         return tuple(fault for value in detail for fault in _field_faults(value, path))
-    field = trace.current().redact(path.removeprefix("non_field_errors") or "body")
-    return (FieldFault(field[:LONGEST_FIELD], str(detail)),)
+    redact = trace.current().redact
+    field = redact(path.removeprefix("non_field_errors") or "body")
+    return (FieldFault(field[:LONGEST_FIELD], redact(str(detail))),)
 
 
 def _document(

@@ -15,6 +15,7 @@ from providers.credentials import Credentials
 from providers.deadline import Deadline
 from providers.domain import Environment, MachineType
 from providers.errors import ErrorCode
+from providers.excerpts import excerpt
 from providers.gateway import Backends, Gateway
 from vms.attempts import Attempts
 from vms.problems import Problem
@@ -40,7 +41,7 @@ class Service:
         if found is None:
             raise Problem(
                 ErrorCode.ENVIRONMENT_NOT_FOUND,
-                f"There is no environment {name[:80]!r}. `GET /environment` lists those that are configured.",
+                f"There is no environment {excerpt(name, 80)!r}. `GET /environment` lists those that are configured.",
                 status=status,
             )
         return found
@@ -56,7 +57,7 @@ class Service:
         if found is None:
             raise Problem(
                 ErrorCode.MACHINETYPE_NOT_FOUND,
-                f"There is no machine type {name[:80]!r}. `GET /machinetype` lists those that are configured.",
+                f"There is no machine type {excerpt(name, 80)!r}. `GET /machinetype` lists those that are configured.",
                 status=status,
             )
         return found

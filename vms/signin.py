@@ -40,8 +40,9 @@ class SignInPage(PublicEndpoint):
         asked = request._request  # noqa: SLF001 - as above
         csrf.enforce(asked)
         _refuse_open_lines(asked)
-        environment = self.service.environment(asked.POST.get("environment", ""))
+        # First, as all later errors are told without the secret then.
         credentials = typed_credentials(asked.POST.get("access_key", ""), asked.POST.get("secret", ""))
+        environment = self.service.environment(asked.POST.get("environment", ""))
         carried = _carried(asked.POST)
         self._prove(environment, credentials)
         back = _local(asked.POST.get("next", ""), asked)

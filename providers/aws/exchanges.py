@@ -36,6 +36,7 @@ from providers.cutoff import TooLongError
 from providers.deadline import exchange_seconds, reconnect_delay_seconds
 from providers.errors import BackendFailureError, BackendReply, UnavailableError
 from providers.network import Network
+from providers.redaction import header_secrets
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
@@ -105,6 +106,7 @@ class Exchanges:
         if event_name.endswith(".DescribeInstances"):
             # botocore never asks for it. After signing: a header that is not signed may be changed under way.
             request.headers["Accept-Encoding"] = "gzip"
+        trace.current().redact.add(*header_secrets(dict(request.headers)))
         self._attempt.begun = time.perf_counter()
         self._attempt.exchange = self._cutoff.begin(exchange_seconds(self._silence_seconds))
 

@@ -32,6 +32,7 @@ from providers.errors import (
     ThrottledError,
     UnprocessableError,
 )
+from providers.excerpts import sentence
 from providers.headers import whole_number
 
 VENDOR_ERRORS: Final[tuple[type[Exception], ...]] = (BotoCoreError, ClientError, ResponseParserError)
@@ -174,7 +175,7 @@ def _broken(error: Exception, origin: Origin) -> tuple[type[ProviderError], str]
     # Only what lies below is quoted, and only if it is about the connection: a parser's error quotes the answer,
     # a validator's the request, and http.client's about a header the session token in it.
     quoted = below if isinstance(below, OSError | HTTPError) else type(below or error).__name__
-    reason = _sentence(_INTERNALS.sub("", str(quoted)))
+    reason = sentence(str(quoted), _LONGEST_MESSAGE, noise=_INTERNALS)
     if isinstance(below, FileNotFoundError | PermissionError):
         return BackendTLSError, f"The file of trusted certificate authorities cannot be read: {reason}"
     raised = HTTPClientError if hung_up_in_tls(error) else type(error)
@@ -206,5 +207,4 @@ def _told_elsewhere(operation: str) -> bool:
 
 
 def _sentence(text: str) -> str:
-    text = _NOISE.sub("", text).strip()[:_LONGEST_MESSAGE]
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return sentence(text, _LONGEST_MESSAGE, noise=_NOISE)

@@ -14,7 +14,6 @@ import requests
 from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.rest import HttpResponse
 
-from providers import trace
 from providers.azure.codes import ADVICE, ADVICE_BY_CODE, BY_STATUS, ERROR_CODES, LOG_IN_CODES, VAGUE
 from providers.azure.naming import CREATE, DISKS, LIST, LIST_ALL, NICS, operation_named
 from providers.errors import (
@@ -27,6 +26,7 @@ from providers.errors import (
     UnprocessableError,
     VMNotFoundError,
 )
+from providers.excerpts import excerpt, sentence
 from providers.headers import whole_number
 
 VENDOR_ERRORS: Final[tuple[type[Exception], ...]] = (AzureError,)
@@ -203,7 +203,7 @@ def _parts(error: dict[str, Any], depth: int = 0) -> Iterator[tuple[str, str]]:
     if text.startswith("{"):
         inner.append(_parsed(text))
         text = ""
-    yield str(error.get("code") or ""), _NOISE.sub("", text).strip()
+    yield str(error.get("code") or ""), excerpt(text, _LONGEST_MESSAGE, noise=_NOISE, fold_blanks=True)
     for one in inner:
         if isinstance(one, dict) and depth < 4:
             yield from _parts(one.get("error", one) if isinstance(one.get("error"), dict) else one, depth + 1)
@@ -225,6 +225,4 @@ def _odd(error: Exception) -> str:
 
 
 def _sentence(text: str) -> str:
-    # A secret of which only the beginning was left would not be known again later.
-    text = trace.current().redact(" ".join(_NOISE.sub("", text).split()))[:_LONGEST_MESSAGE]
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+    return sentence(text, _LONGEST_MESSAGE, noise=_NOISE, fold_blanks=True)

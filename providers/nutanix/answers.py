@@ -17,6 +17,7 @@ import orjson
 import requests
 
 from providers.errors import BackendFailureError, BackendReply
+from providers.excerpts import excerpt
 from providers.headers import whole_number
 from providers.nutanix.naming import operation_of
 from providers.nutanix.records import LONGEST_MESSAGE
@@ -118,9 +119,9 @@ def refusal_of(response: requests.Response, content: Any) -> Refusal:
         operation=operation_of(response.request),
         host=_host(response),
         status=response.status_code,
-        message=message.strip()[:LONGEST_MESSAGE],
-        code=code[:LONGEST_MESSAGE],
-        group=group[:LONGEST_MESSAGE],
+        message=excerpt(message, LONGEST_MESSAGE),
+        code=excerpt(code, LONGEST_MESSAGE),
+        group=excerpt(group, LONGEST_MESSAGE),
         product=response.headers.get("X-Ntnx-Product", ""),
         retry_after_seconds=_seconds(response.headers.get("Retry-After", "")),
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from providers.errors import BackendFailureError, BackendReply, ProviderError, UnprocessableError, VMNotFoundError
+from providers.excerpts import sentence
 from providers.nutanix.answers import PrismError, Refusal
 from providers.nutanix.codes import ADVICE, BY_STATUS, ERROR_TEXTS, MAYBE_DONE, NOT_SPOKEN, PLAIN
-from providers.nutanix.records import TaskState
+from providers.nutanix.records import LONGEST_MESSAGE, TaskState
 from providers.nutanix.session import NotSpokenError
 
 VENDOR_ERRORS: Final[tuple[type[Exception], ...]] = (PrismError,)
@@ -55,7 +56,7 @@ def is_not_spoken(error: Exception) -> bool:
 def task_failure(operation: str, vm_id: str, task: TaskState) -> ProviderError:
     """Why a task failed."""
     kind = _about(operation, _by_text(f"{task.code} {task.message}") or BackendFailureError)
-    why = _sentence(task.message or "Prism does not say why")
+    why = sentence(task.message or "Prism does not say why", LONGEST_MESSAGE)
     about = f" for VM {vm_id}" if vm_id else ""
     detail = f"Nutanix accepted {operation}{about}, and its task failed: {why} {ADVICE.get(kind, '')}"
     return kind(detail.strip(), backend=BackendReply("Nutanix", operation, task.code or None))
@@ -101,7 +102,7 @@ def _detail(refusal: Refusal, kind: type[ProviderError]) -> str:
             "does not speak this API. Give another `api_version` in the environment (v2 for a Prism Element, v4 for a "
             "Prism Central, v3 for one before pc.2024.3), or leave it out to have it found out."
         )
-    said = _sentence(refusal.message or f"HTTP {refusal.status}")
+    said = sentence(refusal.message or f"HTTP {refusal.status}", LONGEST_MESSAGE)
     # Of what stands in every Prism nothing is missing; this is another server, or one before it.
     is_elsewhere = refusal.status == 404 and "{" not in refusal.operation
     parts = (
@@ -110,8 +111,3 @@ def _detail(refusal: Refusal, kind: type[ProviderError]) -> str:
         "Check the environment's url." if is_elsewhere else ADVICE.get(kind, ""),
     )
     return " ".join(part for part in parts if part)
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from providers import notes
 from providers.domain import VM, VMStatus
+from providers.excerpts import excerpt
 from providers.notes import Notes
 
 # `power_state` of v2.0's get.dto.uhura.VmConfigDTO, which has the words of the other two and more.
@@ -144,8 +145,8 @@ class TaskState:
     message: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "code", self.code[:LONGEST_MESSAGE])
-        object.__setattr__(self, "message", self.message[:LONGEST_MESSAGE])
+        object.__setattr__(self, "code", excerpt(self.code, LONGEST_MESSAGE))
+        object.__setattr__(self, "message", excerpt(self.message, LONGEST_MESSAGE))
 
 
 @dataclass(frozen=True)

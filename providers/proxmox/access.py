@@ -9,12 +9,13 @@ import re
 import threading
 import urllib.parse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import requests
 
-from providers.credentials import Credentials
+from providers import trace
+from providers.credentials import Credentials, Secret
 from providers.deadline import unhurried
 from providers.errors import CredentialsRejectedError
 
@@ -29,8 +30,8 @@ _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
 class Ticket:
     """What a log-in gives: a cookie, and the token that requests which change something carry as well."""
 
-    cookie: str = field(repr=False)
-    csrf: str = field(repr=False)
+    cookie: Secret
+    csrf: Secret
 
 
 def read_ticket(answer: Mapping[str, Any]) -> Ticket:
@@ -38,7 +39,7 @@ def read_ticket(answer: Mapping[str, Any]) -> Ticket:
     cookie, csrf = answer["ticket"], answer["CSRFPreventionToken"]
     if not (isinstance(cookie, str) and cookie and isinstance(csrf, str)):
         raise TypeError
-    return Ticket(cookie, csrf)
+    return Ticket(Secret(cookie), Secret(csrf))
 
 
 class Access(Protocol):
@@ -82,9 +83,11 @@ class TicketAccess:
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """The request with the ticket."""
         ticket = self._ticket
+        # Also where the CSRF token is not sent: the ticket may be of an earlier request.
+        trace.current().redact.add(ticket.cookie.reveal(), ticket.csrf.reveal())
         request.headers["Cookie"] = _cookie(ticket)
         if request.method != "GET":
-            request.headers["CSRFPreventionToken"] = ticket.csrf
+            request.headers["CSRFPreventionToken"] = ticket.csrf.reveal()
         return request
 
     def renewed(self, refused: requests.PreparedRequest) -> bool:
@@ -128,4 +131,4 @@ def check_form(credentials: Credentials) -> bool:
 
 
 def _cookie(ticket: Ticket) -> str:
-    return f"PVEAuthCookie={urllib.parse.quote(ticket.cookie, safe='')}"
+    return f"PVEAuthCookie={urllib.parse.quote(ticket.cookie.reveal(), safe='')}"

@@ -16,10 +16,11 @@ import orjson
 import requests
 
 from providers.errors import BackendFailureError, BackendReply
+from providers.excerpts import excerpt
 from providers.headers import whole_number
 from providers.proxmox.naming import operation_of
 
-_LONGEST_MESSAGE: Final = 500
+LONGEST_MESSAGE: Final = 500
 _UPID: Final = re.compile(r"UPID:[^:/\s]+(:[0-9A-Fa-f]+){3}:[^:\s]+:[^:\s]*:[^:\s]+:")
 
 T = TypeVar("T")
@@ -65,12 +66,11 @@ class Answers:
         """What an answer with an error says."""
         content = _json(response)
         said = content if isinstance(content, dict) else {}
-        errors = said.get("errors")
         return Refusal(
             operation=operation_of(response.request),
             host=_host(response),
-            message=str(said.get("message") or _reason(response)).strip()[:_LONGEST_MESSAGE],
-            parameters={key: str(value).strip() for key, value in errors.items()} if isinstance(errors, dict) else {},
+            message=excerpt(str(said.get("message") or _reason(response)), LONGEST_MESSAGE),
+            parameters=_parameters(said.get("errors")),
             retry_after_seconds=whole_number(response.headers.get("Retry-After", "")),
         )
 
@@ -105,6 +105,13 @@ def nonsense(operation: str) -> BackendFailureError:
         f"Proxmox VE answered {operation} with something that has not the form of its answers.",
         backend=BackendReply("Proxmox", operation, status=200),
     )
+
+
+def _parameters(errors: object) -> dict[str, str]:
+    """Return what is wrong with each parameter."""
+    if not isinstance(errors, dict):
+        return {}
+    return {excerpt(name, LONGEST_MESSAGE): excerpt(str(said), LONGEST_MESSAGE) for name, said in errors.items()}
 
 
 def _json(response: requests.Response) -> Any:

@@ -15,7 +15,8 @@ from providers.errors import (
     ProviderError,
     UnprocessableError,
 )
-from providers.proxmox.answers import Refusal
+from providers.excerpts import excerpt, sentence
+from providers.proxmox.answers import LONGEST_MESSAGE, Refusal
 from providers.proxmox.codes import ADVICE, BY_STATUS, ERROR_TEXTS, MAYBE_DONE
 
 VENDOR_ERRORS: Final[tuple[type[Exception], ...]] = (ResourceException,)
@@ -55,10 +56,11 @@ def translate(error: Exception) -> ProviderError:
 
 def task_failure(operation: str, subject: str, exit_status: str, log: Iterable[str] = ()) -> ProviderError:
     """Why a task about a VM or a volume failed; `log` is what it has said, where that tells more."""
-    said = [line.strip()[:_LONGEST_LINE] for line in log if line.strip() and not _is_noise(line, exit_status)]
+    said = [excerpt(line, _LONGEST_LINE) for line in log if line.strip() and not _is_noise(line, exit_status)]
     said = said[-_LINES_SHOWN:]
+    exit_status = excerpt(exit_status, LONGEST_MESSAGE)
     kind, words = _meaning(" ".join([exit_status, *said]), status=None)
-    why = _sentence("; ".join([exit_status, *said]))
+    why = sentence("; ".join([exit_status, *said]), (1 + _LINES_SHOWN) * LONGEST_MESSAGE)
     named = subject if ":" in subject else f"VM {subject}"
     if kind is BackendTimeoutError:
         return BackendTimeoutError(
@@ -83,8 +85,8 @@ def _meaning(text: str, status: int | None) -> tuple[type[ProviderError], str]:
 
 
 def _detail(refusal: Refusal, status: int, kind: type[ProviderError]) -> str:
-    said = _sentence(refusal.message or f"HTTP {status}")
-    wrong = " ".join(f"{name}: {_sentence(text)}" for name, text in refusal.parameters.items())
+    said = sentence(refusal.message or f"HTTP {status}", LONGEST_MESSAGE)
+    wrong = " ".join(f"{name}: {sentence(text, LONGEST_MESSAGE)}" for name, text in refusal.parameters.items())
     # Proxmox itself knows every path that is asked for; another server, or one before it, does not.
     advice = "Check the environment's url." if (status, kind) == (404, UnprocessableError) else ADVICE.get(kind, "")
     parts = (f"Proxmox VE at {refusal.host} refused {refusal.operation} ({status}):", said, wrong, advice)
@@ -93,8 +95,3 @@ def _detail(refusal: Refusal, status: int, kind: type[ProviderError]) -> str:
 
 def _is_noise(line: str, exit_status: str) -> bool:
     return exit_status in line or any(word in line for word in _NOISE)
-
-
-def _sentence(text: str) -> str:
-    text = text.strip()
-    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
 from pyVmomi import vim, vmodl
 
 from providers.errors import BackendReply, ProviderError, UnprocessableError, VMNotFoundError
+from providers.excerpts import excerpt, sentence
 from providers.vsphere.codes import ADVICE, ERROR_CODES
 from providers.vsphere.properties import Ref, moref
 from providers.vsphere.soap import CLOUD_NAME, FaultError
@@ -26,7 +26,6 @@ _MAKING: Final = frozenset(
         "CreateVM_Task",
     }
 )
-_BLANKS = re.compile(r"\s+")
 
 T = TypeVar("T")
 
@@ -71,7 +70,7 @@ def _said(fault: vmodl.MethodFault) -> str:
     # pyvmomi puts the server's text for a person into `msg`, on every fault.
     texts = [str(getattr(fault, "msg", "") or ""), *(part.message or "" for part in fault.faultMessage or [])]
     texts.append(_named(fault))
-    unique = dict.fromkeys(_sentence(text) for text in texts if text.strip())
+    unique = dict.fromkeys(sentence(text, _LONGEST_MESSAGE, fold_blanks=True) for text in texts if text.strip())
     return " ".join(unique)
 
 
@@ -84,7 +83,8 @@ def _named(fault: vmodl.MethodFault) -> str:
     if isinstance(fault, vim.fault.InvalidPowerState):
         return f"It is {fault.existingState} and would have to be {fault.requestedState}"
     if isinstance(fault, vim.fault.DuplicateName):
-        return f"The name {fault.name!r} is taken in this folder" if fault.name else ""
+        name = excerpt(fault.name or "", _LONGEST_MESSAGE)
+        return f"The name {name!r} is taken in this folder" if name else ""
     if isinstance(fault, vim.fault.FileFault):
         return f"File: {fault.file}" if fault.file else ""
     if isinstance(fault, vmodl.fault.InvalidArgument):
@@ -92,8 +92,3 @@ def _named(fault: vmodl.MethodFault) -> str:
         return f"At fault is {at_fault}" if at_fault else ""
     reason = getattr(fault, "reason", None)
     return reason if isinstance(reason, str) else ""
-
-
-def _sentence(text: str) -> str:
-    text = _BLANKS.sub(" ", text).strip()[:_LONGEST_MESSAGE]
-    return text if text.endswith((".", "!", "?")) else f"{text}."

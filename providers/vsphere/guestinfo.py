@@ -10,6 +10,7 @@ import gzip
 import json
 from collections.abc import Mapping
 
+from providers import trace
 from providers.errors import FieldFault, InvalidRequestError
 
 # What a variable may hold, encoded.
@@ -46,7 +47,9 @@ def variables(instance_id: str, host_name: str, user_data: bytes | None) -> Mapp
     metadata = json.dumps({"instance-id": instance_id, "local-hostname": host_name}).encode()
     found = {"guestinfo.metadata": encoded(metadata), "guestinfo.metadata.encoding": _ENCODING}
     if user_data:
-        found |= {"guestinfo.userdata": encoded(user_data), "guestinfo.userdata.encoding": _ENCODING}
+        text = encoded(user_data)
+        trace.current().redact.add(text)
+        found |= {"guestinfo.userdata": text, "guestinfo.userdata.encoding": _ENCODING}
     return found
 
 

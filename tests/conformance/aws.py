@@ -57,8 +57,8 @@ class AwsHarness(SimulatedHarness[aws.AwsSandbox]):
     def deafen(self) -> None:
         self.sandbox.ignore_stop()
 
-    def fail_boot(self) -> None:
-        self.sandbox.fail_next_boot()
+    def fail_boot(self, message: str = "Internal error on launch") -> None:
+        self.sandbox.fail_next_boot(message=message)
 
     def leave_behind(self, api: Api) -> None:
         # EC2 itself terminates an instance that fails to boot.
@@ -72,6 +72,10 @@ class AwsHarness(SimulatedHarness[aws.AwsSandbox]):
 
     def change_secret(self, secret: str) -> None:
         raise NotImplementedError("an access key has one secret for life")
+
+    def admit(self, secret: str) -> str:
+        self.sandbox.add_access_key("another@sandbox", secret)
+        return "another@sandbox"
 
     @property
     def environment(self) -> dict[str, object]:

@@ -60,8 +60,8 @@ class AzureHarness(SimulatedHarness[azure.AzureSandbox]):
         for vm in self.sandbox.vms():
             self.sandbox.ignore_shutdown(vm.name)
 
-    def fail_boot(self) -> None:
-        self.sandbox.fail_next_operation(CREATE, "OSProvisioningTimedOut", "OS provisioning did not finish.")
+    def fail_boot(self, message: str = "OS provisioning did not finish.") -> None:
+        self.sandbox.fail_next_operation(CREATE, "OSProvisioningTimedOut", message)
 
     @property
     def removal_operations(self) -> frozenset[str]:
@@ -83,6 +83,9 @@ class AzureHarness(SimulatedHarness[azure.AzureSandbox]):
     def change_secret(self, secret: str) -> None:
         self.sandbox.add_principal(self.access_key, secret)
         self.sandbox.expire_tokens()
+
+    def issued_secrets(self) -> list[str]:
+        return list(self.sandbox.access_tokens())
 
     def rejected_log_ins(self) -> int:
         return self.sandbox.failed_token_requests

@@ -20,6 +20,7 @@ from tests.conformance.vcsim import EsxiHarness, VcenterHarness
 from tests.conformance.vsphere import EsxiSandboxHarness, VSphereHarness
 from tests.support.api import Api, bearer
 from tests.support.impostor import Impostor, running_impostor
+from tests.support.log_lines import recorded_lines
 from vms.service import current_service
 
 # Other people's simulators are asked in addition to our own, and take their time.
@@ -132,3 +133,10 @@ def warm(api: Api, backend: Harness) -> Api:
 def impatient(settings: Settings, backend: Harness) -> None:
     """A service that waits two seconds for a silent backend."""
     settings.CLOUDVM_NETWORK = replace(NETWORK, read_timeout_seconds=2.0)
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """Every line that is logged at DEBUG or above."""
+    with recorded_lines() as recorded:
+        yield recorded.lines

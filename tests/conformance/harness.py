@@ -148,9 +148,22 @@ class Harness(ABC):
     def rejected_log_ins(self) -> int:
         """How many log-ins were refused so far."""
 
+    def admit(self, secret: str) -> str:
+        """Let a caller in with this secret, and return the access key."""
+        self.change_secret(secret)
+        return self.access_key
+
+    def issued_secrets(self) -> list[str]:
+        """Return what log-ins have given so far: tickets, cookies and tokens."""
+        return []
+
     @abstractmethod
-    def echo_in_errors(self, text: str) -> None:
-        """Let every call be refused with an error that quotes this text."""
+    def echo_in_errors(self, text: str, operation: str = "*") -> None:
+        """Let every call (of one operation) be refused with an error that quotes this text."""
+
+    @abstractmethod
+    def fail_boot(self, message: str = "") -> None:
+        """Let the next VM that is made fail before it runs, with this message."""
 
     @abstractmethod
     def operations(self) -> list[str]:

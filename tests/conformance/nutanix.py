@@ -45,8 +45,8 @@ class NutanixHarness(SimulatedHarness[nutanix.NutanixSandbox]):
         for vm in self.sandbox.vms():
             self.sandbox.ignore_shutdown(vm.uuid)
 
-    def fail_boot(self) -> None:
-        self.sandbox.fail_next_task("power", "InternalException: qemu-kvm exited with code 1")
+    def fail_boot(self, message: str = "InternalException: qemu-kvm exited with code 1") -> None:
+        self.sandbox.fail_next_task("power", message)
 
     def slow_down(self, task_seconds: float) -> None:
         self.sandbox.knobs.task_seconds = task_seconds
@@ -57,6 +57,9 @@ class NutanixHarness(SimulatedHarness[nutanix.NutanixSandbox]):
     def change_secret(self, secret: str) -> None:
         self.sandbox.add_user(self.access_key, secret)
         self.sandbox.drop_sessions()
+
+    def issued_secrets(self) -> list[str]:
+        return list(self.sandbox.session_cookies())
 
     def rejected_log_ins(self) -> int:
         return self.sandbox.failed_logins

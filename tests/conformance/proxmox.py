@@ -54,8 +54,8 @@ class ProxmoxHarness(SimulatedHarness[proxmox.ProxmoxSandbox]):
         for vm in self.sandbox.vms():
             self.sandbox.ignore_shutdown(vm.id)
 
-    def fail_boot(self) -> None:
-        self.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")
+    def fail_boot(self, message: str = "start failed: QEMU exited with code 1") -> None:
+        self.sandbox.end_next_task("qmstart", message)
 
     def slow_down(self, task_seconds: float) -> None:
         self.sandbox.knobs.task_seconds = task_seconds
@@ -67,6 +67,9 @@ class ProxmoxHarness(SimulatedHarness[proxmox.ProxmoxSandbox]):
     def change_secret(self, secret: str) -> None:
         self.sandbox.add_user(self.access_key, secret)
         self.sandbox.expire_tickets()
+
+    def issued_secrets(self) -> list[str]:
+        return [*self.sandbox.tickets(), *self.sandbox.csrf_tokens()]
 
     def rejected_log_ins(self) -> int:
         return sum(call.operation == LOG_IN and call.status == 401 for call in self.sandbox.calls.list())

@@ -50,10 +50,6 @@ class SimulatedHarness(Harness, Generic[S]):
         """Let no guest react to being asked to stop."""
 
     @abstractmethod
-    def fail_boot(self) -> None:
-        """Let the next VM that is made fail before it runs."""
-
-    @abstractmethod
     def slow_down(self, task_seconds: float) -> None:
         """Let accepted work take this time."""
 
@@ -104,8 +100,8 @@ class SimulatedHarness(Harness, Generic[S]):
     def retry_after(self, seconds: int) -> None:
         self._retry_after = seconds
 
-    def echo_in_errors(self, text: str) -> None:
-        self.sandbox.faults.add(replace(self.echo, times=None, message=text))
+    def echo_in_errors(self, text: str, operation: str = "*") -> None:
+        self.sandbox.faults.add(replace(self.echo, operation=operation, times=None, message=text))
 
     def operations(self) -> list[str]:
         return [call.operation for call in self.sandbox.calls.list()]

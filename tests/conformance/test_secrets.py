@@ -1,42 +1,15 @@
 """No secret leaves by a log line, a body or a header, at any level of logging, whatever goes wrong."""
 
 import base64
-import logging
-from collections.abc import Iterator
 
 import pytest
 
 from providers.redaction import MASK
 from tests.conformance.harness import Harness, Trouble
 from tests.support.api import Answer, Api, bearer
-from vms.logs import JSONFormatter, TextFormatter
 
 CANARY = "canary-p4ssw0rd"
 CLOUD_INIT = f"#cloud-config\npassword: {CANARY}-in-cloud-init\n"
-
-
-class Lines(logging.Handler):
-    """Keeps what the service's own handlers would print, in both formats."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.DEBUG)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines += [JSONFormatter().format(record), TextFormatter().format(record)]
-
-
-@pytest.fixture
-def lines() -> Iterator[list[str]]:
-    """Every line that is logged at DEBUG or above."""
-    handler = Lines()
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield handler.lines
-    root.removeHandler(handler)
-    root.setLevel(level)
 
 
 def forms(secret: str) -> list[str]:

@@ -63,8 +63,8 @@ class VSphereHarness(SimulatedHarness[vsphere.VSphereSandbox]):
         for vm in self.sandbox.vms():
             self.sandbox.ignore_shutdown(vm.instance_uuid)
 
-    def fail_boot(self) -> None:
-        self.sandbox.fail_next_task(self.boot, "GenericVmConfigFault", "Failed to start the machine.")
+    def fail_boot(self, message: str = "Failed to start the machine.") -> None:
+        self.sandbox.fail_next_task(self.boot, "GenericVmConfigFault", message)
 
     def slow_down(self, task_seconds: float) -> None:
         self.sandbox.knobs.task_seconds = task_seconds
@@ -75,6 +75,9 @@ class VSphereHarness(SimulatedHarness[vsphere.VSphereSandbox]):
     def change_secret(self, secret: str) -> None:
         self.sandbox.add_user(self.access_key, secret)
         self.sandbox.drop_sessions()
+
+    def issued_secrets(self) -> list[str]:
+        return list(self.sandbox.session_cookies())
 
     def rejected_log_ins(self) -> int:
         return self.sandbox.failed_logins

@@ -3,14 +3,25 @@
 import base64
 import html
 import json
+import threading
 import time
 import urllib.parse
 
 import pytest
 
-from providers.redaction import MASK, Redactor
+from providers.redaction import MASK, Redactor, header_secrets
 
-SECRETS = ["plain-secret", "sl/as+h==", "quo\"te'back\\slash", 'ünïcödé"✓', "a&b<c>d", "tab\tnew\nline", "per%cent"]
+SECRETS = [
+    "plain-secret",
+    " two  blanks ",
+    "it's",
+    "sl/as+h==",
+    "quo\"te'back\\slash",
+    'ünïcödé"✓',
+    "a&b<c>d",
+    "tab\tnew\nline",
+    "per%cent",
+]
 
 
 def redactor(*secrets: str) -> Redactor:
@@ -38,6 +49,9 @@ def test_redact_masks_a_secret_in_every_form_in_which_it_is_echoed(secret: str) 
         base64.b64encode(raw).decode().rstrip("="),
         base64.urlsafe_b64encode(raw).decode(),
         html.escape(secret),
+        " ".join(f" {secret} ".split()),
+        raw.decode("latin-1"),
+        repr(f"{secret}\"'").removesuffix("\"\\''"),
     ):
         masked = redact(f"before {form} after {form}")
         assert form.strip("'\"b=") not in masked, form
@@ -74,6 +88,39 @@ def test_redact_without_secrets_leaves_the_text() -> None:
     text = "GET /vm 200"
     assert redactor()(text) is text
     assert redactor("some-secret")(text) is text
+
+
+def test_redact_while_another_thread_adds_secrets_masks_what_it_was_given() -> None:
+    """The threads of a request share its redactor."""
+    redact = redactor("first-secret")
+    adding = threading.Thread(target=lambda: list(map(redact.add, (f"secret-{number}" for number in range(2000)))))
+    adding.start()
+    while adding.is_alive():
+        assert redact("a first-secret") == f"a {MASK}"
+    adding.join()
+    assert redact("secret-0 secret-1999") == f"{MASK} {MASK}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "secrets"),
+    [
+        ({"Authorization": "Bearer abc.def"}, {"Bearer abc.def", "abc.def"}),
+        ({"Authorization": b"Basic YTpi"}, {"Basic YTpi", "YTpi"}),
+        ({"Authorization": "AWS4-HMAC-SHA256 Credential=k/20261129, Signature=0a1b"}, {"0a1b"}),
+        (
+            {"Cookie": "PVEAuthCookie=PVE%3Aa%40pam%3A%3Axyz%3D%3D"},
+            {"PVE%3Aa%40pam%3A%3Axyz%3D%3D", "PVE:a@pam::xyz=="},
+        ),
+        ({"Cookie": 'lang=english; vmware_soap_session="52ab-cdef-0123-4567"'}, {"52ab-cdef-0123-4567"}),
+        ({"Cookie": "lang=english"}, set()),
+        ({"Accept": "application/json"}, set()),
+    ],
+)
+def test_header_secrets_are_what_proves_a_caller(headers: dict[str, str | bytes], secrets: set[str]) -> None:
+    """Tokens with and without their scheme, the signature of an AWS request, each cookie as sent and decoded."""
+    found = set(header_secrets(headers)) - {""}
+    assert secrets <= found
+    assert bool(found) is bool(secrets)
 
 
 def test_redact_with_thousands_of_forms_is_quick() -> None:

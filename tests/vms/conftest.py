@@ -11,6 +11,7 @@ from pytest_django import Settings
 from tests.conformance.proxmox import ProxmoxHarness
 from tests.support.api import Api, bearer
 from tests.support.browser import Browser
+from tests.support.log_lines import Lines, recorded_lines
 from vms.service import current_service
 
 ENVIRONMENTS: list[dict[str, Any]] = [
@@ -104,3 +105,10 @@ def signed_in(browser: Browser, cloud: ProxmoxHarness) -> Browser:
     """A browser that is signed in to `main`."""
     assert browser.sign_in("main", cloud.access_key, cloud.secret).leads_to == "/vm?environment=main"
     return browser
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """Every line that is logged at DEBUG or above."""
+    with recorded_lines() as recorded:
+        yield recorded

@@ -69,12 +69,17 @@ class AwsSandbox(Simulator):
         super().__init__()
         self._ec2 = Ec2(f"{secrets.randbelow(10**12):012}", transition_seconds)
         self._usual_transition_seconds = transition_seconds
-        self.be_served(Ec2App(self._ec2, KEYS, self.faults, self.calls), authority, port)
+        self._keys = dict(KEYS)
+        self.be_served(Ec2App(self._ec2, self._keys, self.faults, self.calls), authority, port)
 
     def stop(self) -> None:
         """End every connection and thread; calls that are being delayed are dropped."""
         super().stop()
         self._ec2.close()
+
+    def add_access_key(self, access_key: str, secret: str) -> None:
+        """Add an access key of the same account, until the next reset."""
+        self._keys[access_key] = AccessKey(secret)
 
     @property
     def transition_seconds(self) -> float:
@@ -93,6 +98,8 @@ class AwsSandbox(Simulator):
     def reset(self) -> None:
         """Everything as at the start: no instance, no fault, no knob turned, no call counted."""
         self.faults.clear()
+        for access_key in self._keys.keys() - KEYS.keys():
+            del self._keys[access_key]
         self._ec2.reset()
         self.transition_seconds = self._usual_transition_seconds
         self.calls.clear()

@@ -87,6 +87,11 @@ class AzureSandbox(Simulator):
         with self._cloud.lock:
             self._cloud.entra.principals[client_id.lower()].grants.append(Grant(frozenset(actions), scope))
 
+    def access_tokens(self) -> tuple[str, ...]:
+        """Return the access tokens given, oldest first."""
+        with self._cloud.lock:
+            return tuple(self._cloud.entra.tokens)
+
     def expire_tokens(self) -> None:
         """Let every token given so far be too old."""
         with self._cloud.lock:

@@ -60,6 +60,11 @@ class Accounts:
         with self._lock:
             self._sessions.clear()
 
+    def cookies(self) -> tuple[str, ...]:
+        """Return the cookies of all sessions, oldest first."""
+        with self._lock:
+            return tuple(self._sessions)
+
     def by_cookie(self, cookie: str | None) -> Caller | None:
         """Whose session this is."""
         with self._lock:

@@ -95,6 +95,10 @@ class NutanixSandbox(Simulator):
         """How many log-ins have failed."""
         return self._estate.accounts.failed_logins
 
+    def session_cookies(self) -> tuple[str, ...]:
+        """Return the cookies of the sessions that are open."""
+        return self._estate.accounts.cookies()
+
     def drop_sessions(self) -> None:
         """Let every session cookie given so far be good no more."""
         self._estate.accounts.drop_sessions()

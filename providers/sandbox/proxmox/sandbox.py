@@ -143,6 +143,11 @@ class ProxmoxSandbox(Simulator):
         with self._cluster.lock:
             return tuple(self._cluster.accounts.tickets)
 
+    def csrf_tokens(self) -> tuple[str, ...]:
+        """Return the CSRF tokens of these tickets."""
+        with self._cluster.lock:
+            return tuple(ticket.csrf for ticket in self._cluster.accounts.tickets.values())
+
     # What there is.
 
     def seed(

@@ -105,6 +105,11 @@ class VSphereSandbox(Simulator, Arranging):
         with self._world.lock:
             return tuple(session.user.name for session in self._world.accounts)
 
+    def session_cookies(self) -> tuple[str, ...]:
+        """Return the cookies of the sessions that are open, oldest first."""
+        with self._world.lock:
+            return tuple(self._world.accounts.sessions)
+
     def drop_sessions(self) -> None:
         """End every session, as a restart of the server or an idle timeout does."""
         with self._world.lock:

@@ -18,10 +18,11 @@ from providers.sandbox import azure
 from providers.sandbox.authority import Authority
 from providers.sandbox.azure import AzureSandbox
 from providers.sandbox.faults import Fault
-from tests.conformance.test_secrets import Lines, assert_hidden
+from tests.conformance.test_secrets import assert_hidden
 from tests.providers.azure.recorder import Record
 from tests.providers.azure.simulated import CREATE, GROUP, objects, operations
 from tests.support.api import Answer, Api, bearer
+from tests.support.log_lines import Lines
 from vms.service import current_service
 
 PASSWORD = "canary-P4ssw0rd"
