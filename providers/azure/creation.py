@@ -105,16 +105,17 @@ class Creation:
 
         """
         self._check_ours(found)
-        if found.provisioning == "Deleting":
-            raise ConflictError(
-                f"VM {found.name}, which this Idempotency-Key has made, is being deleted: repeat the request when it "
-                "is gone."
-            )
         ready = Operation(Verb.CREATE, found.name, str(Step(CREATE)))
-        if self._recipe.spec.start and found.provisioning != "Failed":
+        if self._recipe.spec.start and found.provisioning not in {"Failed", "Deleting"}:
             return ready
         # The list tells neither power states nor times.
-        machine = self._client.machine(found.name)
+        machine = self._client.machine_or_none(found.name)
+        if machine is None or machine.provisioning == "Deleting":
+            raise ConflictError(
+                f"VM {found.name}, which this Idempotency-Key has made, is being deleted: repeat the request when it "
+                "is gone.",
+                backend=BackendReply("Azure", CREATE),
+            )
         if machine.failed_at_boot:
             raise ConflictError(
                 f"The guest of VM {found.name}, which this Idempotency-Key has made, did not report "

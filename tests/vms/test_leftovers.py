@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,6 +101,27 @@ def test_nothing_left_behind_is_told(stage: Stage) -> None:
     done = stage.run("--environment", "main", "--remove", "--older-than", "0")
     assert (done.returncode, done.stdout, done.stderr) == (0, "0 leftovers.\n", "")
     assert len(stage.sandbox.vms()) == 1
+
+
+def test_old_leftovers_are_removed(stage: Stage) -> None:
+    """The young one stays, and the one that somebody uses."""
+    now = int(time.time())
+    names = [f"web-nic-{now - hours * 3600:08x}0000000a" for hours in (50, 3, 0)]
+    for name in names:
+        stage.sandbox.add_network_interface(name)
+    stage.sandbox.tag_network_interface(names[1], {"owner": "me"})
+    done = stage.run("--environment", "main", "--remove")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    heading, removed, kept, *results = done.stdout.splitlines()
+    assert heading.split() == ["KIND", "ID", "NAME", "AGE", "REMOVABLE", "WHY"]
+    assert removed.split()[:5] == ["nic", names[0], names[0], "2d", "yes"]
+    assert kept.split()[:5] == ["nic", names[1], names[1], "3h", "no"]
+    assert results == [
+        "2 leftovers; 1 other is younger than 1h or of unknown age. `--older-than 0` includes all.",
+        f"Removed nic {names[0]}.",
+        f"Kept nic {names[1]}: it may be in use. Delete it yourself if it is not.",
+    ]
+    assert [nic.name for nic in stage.sandbox.network_interfaces()] == names[1:]
 
 
 def test_missing_token_is_asked_for(stage: Stage) -> None:

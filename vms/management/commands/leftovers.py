@@ -7,22 +7,25 @@ import os
 import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from providers import trace
 from providers.credentials import Credentials
-from providers.domain import Environment, LeftoverResource
+from providers.domain import LeftoverResource
 from providers.errors import CredentialsRejectedError, ErrorCode, ProviderError
-from vms import checks, service
+from providers.gateway import Backends, Gateway
+from vms import checks
 from vms.authentication import parse_header
 from vms.problems import Problem
 from vms.registries import RegistryError
+from vms.service import Service, read_registries
 
 TOKEN_VARIABLE: Final = "CLOUDVM_TOKEN"  # noqa: S105 - the name of a variable
 _UNITS: Final = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1), "s": timedelta(seconds=1)}
@@ -57,7 +60,7 @@ class Command(BaseCommand):
         "List what failed or interrupted creates left behind in an environment and no VM uses. "
         f"The variable {TOKEN_VARIABLE} holds the token: the same text as behind `Bearer`."
     )
-    # `service.start_service` makes those that matter; the secret key is not needed.
+    # It makes those that matter itself; the secret key is not needed.
     requires_system_checks: tuple[str, ...] = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -80,39 +83,40 @@ class Command(BaseCommand):
             CommandError: with one line for each fault; secrets are masked.
 
         """
-        # The output says what happened. `--verbosity 2` also shows the log, as `serve` writes it.
-        if options["verbosity"] < 2:
-            logging.getLogger("cloudvm").setLevel(logging.ERROR)
-        with trace.tracing(trace.Trace("leftovers")), _errors_in_one_line():
+        older_than: Age = options["older_than"]
+        with _quiet(options["verbosity"]), trace.tracing(trace.Trace("leftovers")), _errors_in_one_line():
             _check_network()
             credentials = _credentials()
-            environment = service.start_service().environment(options["environment"])
-            try:
-                failed = self._run(environment, credentials, options["older_than"], remove=options["remove"])
-            finally:
-                service.current_service().backends.close()
+            with closing(Backends(settings.CLOUDVM_NETWORK, settings.CLOUDVM_LIMITS)) as backends:
+                service = Service(read_registries(), backends)
+                environment = service.environment(options["environment"])
+                failed = self._run(
+                    lambda: service.gateway_of(environment, credentials), older_than, remove=options["remove"]
+                )
         if failed:
             sys.exit(1)
 
-    def _run(self, environment: Environment, credentials: Credentials, older_than: Age, *, remove: bool) -> bool:
-        """List, and remove if asked to. Return whether a removal failed."""
-        # Each call to the cloud has a deadline of its own.
-        found = service.current_service().gateway_of(environment, credentials).list_leftovers()
+    def _run(self, gateway: Callable[[], Gateway], older_than: Age, *, remove: bool) -> bool:
+        """List, and remove if asked to. Return whether a removal failed.
+
+        Each step has a gateway of its own, as a gateway has one deadline.
+        """
+        found = gateway().list_leftovers()
         shown = [leftover for leftover in found if _is_old(leftover, older_than)]
         self._write(*_table(shown), _summary(shown, len(found) - len(shown), older_than))
         if not remove:
             return False
-        results = [self._remove(environment, credentials, leftover) for leftover in shown]
+        results = [self._remove(gateway(), leftover) for leftover in shown]
         return not all(results)
 
-    def _remove(self, environment: Environment, credentials: Credentials, leftover: LeftoverResource) -> bool:
+    def _remove(self, gateway: Gateway, leftover: LeftoverResource) -> bool:
         """Remove one leftover and tell the result. Return False if the removal failed."""
         subject = f"{leftover.kind} {leftover.id}"
         if not leftover.is_removable:
             self._write(f"Kept {subject}: it may be in use. Delete it yourself if it is not.")
             return True
         try:
-            service.current_service().gateway_of(environment, credentials).remove_leftover(leftover)
+            gateway.remove_leftover(leftover)
         except CredentialsRejectedError:
             # Another attempt could lock the account.
             raise
@@ -126,6 +130,19 @@ class Command(BaseCommand):
         for line in lines:
             self.stdout.write(_printable(line))
         self.stdout.flush()
+
+
+@contextmanager
+def _quiet(verbosity: int) -> Iterator[None]:
+    """Leave out the log, unless more than usual is asked for: the output says what happened."""
+    logger = logging.getLogger("cloudvm")
+    level = logger.level
+    if verbosity < 2:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextmanager
