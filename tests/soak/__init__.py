@@ -1,0 +1,1 @@
+"""A soak test: what clients were told, against what the clouds hold."""
