@@ -204,7 +204,6 @@ class Client:
             content = response.read()
         finally:
             connection.close()
-        answer = Answer(response.status, response.headers["Location"], json.loads(content) if content else None)
-        assert answer.status != 500, content
-        assert answer.status < 400 or response.headers["Content-Type"] == "application/problem+json"
-        return answer
+        if response.status == 500:
+            self.violations.append(f"internal error: {method} {path}: {content.decode()}")
+        return Answer(response.status, response.headers["Location"], json.loads(content) if content else None)
