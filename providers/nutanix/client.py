@@ -87,6 +87,9 @@ class PrismClient(ABC):
     def is_untouched(self, machine: Machine) -> bool:
         """Whether Prism shows that nothing has been done to a VM since its creation, so that it has never run."""
 
+    def claim(self, machine: Machine) -> None:  # noqa: B027 # only v3 needs it
+        """Mark a VM that another try with the same key still makes, so that that try keeps it."""
+
     def has_creates_under_way(self) -> bool:
         """Whether a VM may still appear whose creation was accepted; False on APIs that show a VM at once."""
         return False

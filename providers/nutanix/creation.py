@@ -61,10 +61,14 @@ class Creation:
             self._check_content(machine)
             self._work.finish(Operation(Verb.CREATE, machine.id, str(Step(SETTLE_INTENT))))
             machine = self._made_before()
+            if machine:
+                return self.complete(machine, is_new=True)
         return self.complete(machine) if machine else self._run_keyed()
 
-    def complete(self, machine: Machine) -> Operation:
+    def complete(self, machine: Machine, *, is_new: bool = False) -> Operation:
         """Start the VM of another try if it is to run and does not. Its removal is up to that try.
+
+        `is_new` says that the other try may still be at work, and look for duplicates.
 
         Raises:
             UnprocessableError: the other try has other content.
@@ -74,8 +78,19 @@ class Creation:
         if machine.status is VMStatus.CREATING:
             raise ConflictError(f"Another request with this Idempotency-Key is making VM {machine.id}; try again.")
         if not self._recipe.spec.start or machine.status is VMStatus.RUNNING:
+            if is_new:
+                self._claim(machine)
             return Operation(Verb.CREATE, machine.id, done=True, vm=machine.vm)
         return self._powered_on(machine.id, machine.vm, is_theirs=True)
+
+    def _claim(self, machine: Machine) -> None:
+        """See that the try that has made the VM does not remove it as a duplicate: this one answers with it."""
+        try:
+            self._client.claim(machine)
+        except FAILURES as error:
+            if is_missing(error):
+                raise deleted_meanwhile(machine.id, failure_of(error)) from error
+            raise
 
     def _check_content(self, machine: Machine) -> None:
         """See that a VM was made for the same content; a description that was edited proves nothing."""

@@ -64,7 +64,8 @@ class Machine:
     """One VM as a Prism describes it; `word` is its power state in the API's own word.
 
     `cluster` is blank on Prism Element, which has but one. Only v3 tells `version`, which each change of the VM
-    raises, and `is_failed_create`: the VM was never made, and what was asked for is still shown.
+    raises, `updates`, how often its specification was changed, and `is_failed_create`: the VM was never made, and what
+    was asked for is still shown.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Machine:
     ip_addresses: tuple[str, ...] = ()
     created_at: datetime | None = None
     version: int | None = None
+    updates: int = 0
     is_failed_create: bool = False
 
     @property

@@ -4,8 +4,9 @@ Neither v2.0 nor v3 documents anything atomic for it: of the `uuid` in v2.0's bo
 does not say what a second use of a uuid of `POST /idempotence_identifiers` comes to. So each try looks for others
 when its own VM is there. Of two tries the later one to look sees both VMs, whichever was made first. A try
 - that sees no other VM keeps its own;
-- whose own VM runs before it has started it keeps it: another try has found it alone, and answered with it;
-- that sees one with a lower uuid, or one that was started, removes its own;
+- whose own VM runs before it has started it, or was updated on v3, keeps it: another try has found it alone, and
+  answered with it;
+- that sees one with a lower uuid, or one that was started or updated so, removes its own;
 - with the lowest uuid waits: the others remove theirs, unless they have looked before this VM was there, and
   stay. Then it is this one that goes.
 So there are never two that stay. A try that finds several before it has made any waits until one is left.
@@ -66,8 +67,8 @@ class Rivals:
         return self._sole() == vm_id
 
     def _is_kept(self, machine: Machine) -> bool:
-        """Whether a try is known to have looked already, and to have found this VM alone: then it has started it."""
-        return not self._client.starts and machine.status is VMStatus.RUNNING
+        """Whether a try is known to have found this VM alone: it has started it, or has updated what v3 starts."""
+        return machine.updates > 0 if self._client.starts else machine.status is VMStatus.RUNNING
 
     def _sole(self, seconds: float = SETTLES_SECONDS) -> str | None:
         """The id of the only VM of the key, as soon as there are no others; None if there is none or time is up."""

@@ -55,16 +55,22 @@ def new_vm(new: NewMachine) -> dict[str, Any]:
     return {"api_version": _API_VERSION, "metadata": {"kind": "vm"}, "spec": spec}
 
 
-def switched(said: Mapping[str, Any], state: str) -> dict[str, Any]:
-    """The body that changes a VM, as it was answered with, into one that is on or off. Its power is cut."""
-    spec, metadata = said["spec"], said["metadata"]
-    resources = spec["resources"]
-    mechanism = {**(resources.get("power_state_mechanism") or {}), "mechanism": "HARD"}
+def unchanged(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of an update that changes nothing but the version of the specification."""
     return {
         "api_version": said.get("api_version") or _API_VERSION,
-        "metadata": {key: value for key, value in metadata.items() if key not in _READ_ONLY},
-        "spec": {**spec, "resources": {**resources, "power_state": state, "power_state_mechanism": mechanism}},
+        "metadata": {key: value for key, value in said["metadata"].items() if key not in _READ_ONLY},
+        "spec": said["spec"],
     }
+
+
+def switched(said: Mapping[str, Any], state: str) -> dict[str, Any]:
+    """The body that changes a VM, as it was answered with, into one that is on or off. Its power is cut."""
+    body = unchanged(said)
+    resources = body["spec"]["resources"]
+    mechanism = {**(resources.get("power_state_mechanism") or {}), "mechanism": "HARD"}
+    power = {"power_state": state, "power_state_mechanism": mechanism}
+    return {**body, "spec": {**body["spec"], "resources": {**resources, **power}}}
 
 
 def machine_of(said: Mapping[str, Any]) -> Machine:
@@ -73,6 +79,7 @@ def machine_of(said: Mapping[str, Any]) -> Machine:
     resources = status.get("resources") or {}
     wanted = {**(spec.get("resources") or {}), **resources}
     memory, version = wanted.get("memory_size_mib"), metadata.get("entity_version")
+    updates = int(metadata.get("spec_version") or 0)
     return Machine(
         id=str(metadata["uuid"]),
         name=str(status.get("name") or spec.get("name") or ""),
@@ -84,8 +91,8 @@ def machine_of(said: Mapping[str, Any]) -> Machine:
         ip_addresses=_addresses(resources),
         created_at=moment_of(metadata.get("creation_time")),
         version=int(version) if version is not None else None,
-        # A failed update has raised the version of the specification.
-        is_failed_create=status.get("state") == "ERROR" and not resources and not metadata.get("spec_version"),
+        updates=updates,
+        is_failed_create=status.get("state") == "ERROR" and not resources and not updates,
     )
 
 

@@ -21,6 +21,7 @@ from providers.nutanix.shapes_v3 import (
     switched,
     task_id,
     task_of,
+    unchanged,
 )
 from providers.nutanix.site import is_uuid
 
@@ -96,6 +97,17 @@ class IntentClient(PrismClient):
     def is_untouched(self, machine: Machine) -> bool:
         """See `PrismClient`. No call: each change of a VM, by whichever API, raises its version."""
         return machine.version == FIRST_VERSION
+
+    def claim(self, machine: Machine) -> None:
+        """See `PrismClient`. The mark is an update: it is there unless somebody else has made one."""
+        if machine.updates:
+            return
+        try:
+            body = self._asked(machine.id).read(unchanged)
+            self._session.ask("PUT", f"{V3}/vms/{quoted(machine.id)}", body)
+        except PrismError as error:
+            if error.status != 409:
+                raise
 
     def images(self, wanted: str) -> list[Image]:
         """See `PrismClient`."""

@@ -111,3 +111,26 @@ def test_create_completed_by_a_third_try_is_kept_by_its_own(element: Prism) -> N
         answered = element.gateway(backends=third).create_vm(spec(key=KEY), AT_ONCE).vm_id
         assert [early.result(), late.result()] == [answered, answered]
     assert element.states() == {answered: "ON"}
+
+
+def test_intent_awaited_by_a_third_try_is_kept_by_its_own(old_central: Prism) -> None:
+    """The third has marked the VM by an update: whatever uuid comes later, that one stays."""
+    old_central.sandbox.faults.add(Fault(CREATE["v3"], delay_seconds=2.5))
+    with (
+        closing(Backends(NETWORK, LIMITS)) as second,
+        closing(Backends(NETWORK, LIMITS)) as third,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        late = pool.submit(old_central.create, key=KEY)
+        wait_until(lambda: LIST["v3"] in old_central.operations())
+        time.sleep(0.2)
+        old_central.sandbox.knobs.task_seconds = 1.0
+        # The first looks of the early one and of the late one at their tasks.
+        old_central.sandbox.faults.add(Fault(TASK["v3"], delay_seconds=4.0))
+        old_central.sandbox.faults.add(Fault(TASK["v3"], delay_seconds=4.0))
+        early = pool.submit(old_central.create, old_central.gateway(backends=second), key=KEY)
+        wait_until(lambda: CREATE["v3"] in old_central.operations())
+        answered = old_central.create(old_central.gateway(backends=third), key=KEY)
+        assert [early.result(), late.result()] == [answered, answered]
+    assert old_central.states() == {answered: "ON"}
+    assert old_central.sandbox.vm(answered).spec_version == 1
