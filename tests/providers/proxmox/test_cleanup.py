@@ -177,7 +177,7 @@ def test_upload_that_arrives_seconds_after_its_time_leaves_nothing(pve: Pve) -> 
     with pytest.raises(BackendTimeoutError) as caught:
         pve.gateway(backends=hasty).create_vm(spec())
     hasty.close()
-    assert pve.sandbox.tasks("imgdel") != ()
+    wait_until(lambda: UPLOAD in pve.operations())
     pve.rest()
     assert pve.made() == ([], [])
     assert [(leftover.kind, leftover.removed) for leftover in caught.value.leftovers] == [("iso", True)]
@@ -187,7 +187,8 @@ def test_upload_whose_task_cannot_be_seen_leaves_nothing(pve: Pve) -> None:
     """It may not be stopped, and is still at work when the clean-up begins."""
     pve.sandbox.knobs.task_seconds = 2.0
     pve.sandbox.faults.add(Fault(TASK, status=403, message="Permission check failed (/nodes/pve, Sys.Audit)", times=2))
-    error = failed(pve)
+    with changing_pace(pve, UPLOAD, 0.02):
+        error = failed(pve)
     assert error.code is ErrorCode.PERMISSION_DENIED
     assert (pve.made(), [leftover.removed for leftover in error.leftovers]) == (([], []), [True])
 
