@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, Self
 
 import pytest
@@ -282,7 +283,10 @@ def test_create_that_fails_at_one_call_and_is_retryable_succeeds_when_repeated(
 ) -> None:
     """`retryable: true` is a promise about the same request with the same key."""
     faults = []
-    for number, operation in enumerate(clean.operations):
+    waiting = backend.waiting_operations
+    for number, (last, operation) in enumerate(pairwise(["", *clean.operations])):
+        if operation == last and operation in waiting:
+            continue
         name = f"{trouble.name}-{number}".lower().replace("_", "-")
         comparison = Comparison(backend)
         backend.trouble(trouble, times=1, skip=number)
