@@ -85,6 +85,7 @@ class Backends:
         """The verbs, for one environment and one caller, until the deadline."""
         running = trace.current()
         running.environment, running.cloud = environment.name, environment.cloud.name
+        running.access_key = credentials.access_key
         return Gateway(self, environment, credentials, deadline)
 
     def evict_others(self, environments: Iterable[Environment]) -> None:

@@ -65,8 +65,10 @@ TEXTS: Mapping[ErrorCode, Text] = MappingProxyType(
             "`GET /vm?environment=…` lists what there is.",
         ),
         ErrorCode.OPERATION_NOT_FOUND: Text(
-            "The operation's token is not one of this service, or is older than a day.",
-            "Look at the VM itself. Behind a load balancer, all replicas need the same CLOUDVM_SECRET_KEY.",
+            "The operation's token is not one of this service, is older than a day, or was made for another access "
+            "key.",
+            "Use the credentials that began the operation, or look at the VM itself. Behind a load balancer, all "
+            "replicas need the same CLOUDVM_SECRET_KEY.",
         ),
         ErrorCode.NOT_FOUND: Text(
             "There is nothing at this URL.",

@@ -80,13 +80,18 @@ class Service:
 
     def gateway(self, environment: Environment, request: Request) -> Gateway:
         """The verbs, with the request's credentials and deadline."""
-        assert isinstance(request.auth, Credentials)  # noqa: S101 - the permission class has let only those in
-        return self.gateway_of(environment, request.auth)
+        return self.gateway_of(environment, credentials_of(request))
 
     def gateway_of(self, environment: Environment, credentials: Credentials) -> Gateway:
         """The verbs, with these credentials and a request's deadline."""
         deadline = Deadline.after(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS)
         return self.backends.gateway(environment, credentials, deadline)
+
+
+def credentials_of(request: Request) -> Credentials:
+    """Return the credentials that authenticated a request."""
+    assert isinstance(request.auth, Credentials)  # noqa: S101 - the permission class has let only those in
+    return request.auth
 
 
 def read_registries() -> Registries:
