@@ -31,9 +31,12 @@ from providers.errors import (
     ProviderError,
     UnavailableError,
 )
+from providers.login_throttle import credentials_accepted
 from providers.network import Network
 
 _REPEATABLE = {"GET", "HEAD"}
+# Headers that carry credentials, or what a log-in has given for them.
+_PROOFS = {"Authorization", "Cookie"}
 
 # Ten thousand VMs in one answer take 50 MB on the most talkative cloud.
 _MOST_BYTES: Final = 256 * 1024 * 1024
@@ -113,6 +116,8 @@ class HTTPSession(requests.Session):
             trace.current().call(operation, begun, outcome=outcome)
             raise failure from error
         trace.current().call(operation, begun, outcome=str(response.status_code))
+        if response.status_code < 300 and not request.headers.keys().isdisjoint(_PROOFS):
+            credentials_accepted()
         if 300 <= response.status_code < 400:
             raise self._redirected(response, operation)
         return response
