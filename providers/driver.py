@@ -42,6 +42,8 @@ class Driver(ABC):
       raised as a `ProviderError`. Either way nothing is retried that is not safe to repeat, and a log-in never.
     - What the cloud cannot do is refused with `UnsupportedError` before any change.
     - A VM outside of the environment's scope is not found, whatever the verb.
+    - `CredentialsRejectedError` means that the cloud rejects the access key or the secret. The login throttle remembers
+      it. A refusal for any other reason is a `CredentialsUnusableError`.
     - Each exchange with the backend is told to `providers.trace.current().call`.
 
     What drivers may count on
@@ -68,7 +70,8 @@ class Driver(ABC):
         """Log in where the cloud has a log-in; at most one try.
 
         Raises:
-            CredentialsRejectedError: the cloud, or the form that it asks of keys, says no.
+            CredentialsRejectedError: the cloud rejects the credentials.
+            CredentialsUnusableError: they do not have the form that the cloud requires; nothing was sent.
 
         """
 

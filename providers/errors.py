@@ -4,6 +4,7 @@
     ├── InvalidRequestError        a value that this cloud cannot take; found before any call
     ├── UnsupportedError           this cloud cannot do it; said before any change
     ├── CredentialsRejectedError   the cloud does not accept the credentials
+    │   └── CredentialsUnusableError   they are refused for another reason than that they are wrong
     ├── PermissionDeniedError      the cloud knows the caller and refuses
     ├── VMNotFoundError            no such VM in the environment's scope
     ├── ConflictError              the VM is in the wrong state, locked or protected
@@ -148,6 +149,13 @@ class CredentialsRejectedError(ProviderError):
     """The cloud does not accept the credentials. Never answered by trying them again."""
 
     code = ErrorCode.CREDENTIALS_REJECTED
+
+
+class CredentialsUnusableError(CredentialsRejectedError):
+    """The credentials are refused, which does not prove that they are wrong.
+
+    Their form is not the cloud's, a clock is wrong, a session has ended, or the cloud was not asked.
+    """
 
 
 class PermissionDeniedError(ProviderError):

@@ -25,6 +25,7 @@ from providers.errors import (
     VMNotFoundError,
 )
 from providers.limits import Bulkhead, RequestKind
+from providers.login_throttle import LoginAttempt, LoginThrottle
 from providers.network import Network
 from providers.sessions import SessionStore
 from providers.waiting import TRANSIENT
@@ -63,8 +64,12 @@ class Limits:
 class Backends:
     """The cloud side of one process: how it reaches clouds, and the sessions that it keeps."""
 
-    def __init__(self, network: Network, limits: Limits | None = None) -> None:
+    def __init__(
+        self, network: Network, limits: Limits | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Create the cloud side; processes forked afterwards share the login throttle, which goes by `clock`."""
         limits = limits or Limits()
+        self.login_throttle = LoginThrottle(clock=clock)
         self.network = network
         self.times = limits.times
         self.bulkhead = Bulkhead(
@@ -81,11 +86,14 @@ class Backends:
             lifetime_seconds=limits.session_lifetime_seconds,
         )
 
-    def gateway(self, environment: Environment, credentials: Credentials, deadline: Deadline) -> Gateway:
-        """The verbs, for one environment and one caller, until the deadline."""
+    def gateway(
+        self, environment: Environment, credentials: Credentials, deadline: Deadline, client: str = ""
+    ) -> Gateway:
+        """Return the verbs for one environment and one caller until the deadline. `client` is the caller's address."""
         running = trace.current()
         running.environment, running.cloud = environment.name, environment.cloud.name
-        return Gateway(self, environment, credentials, deadline)
+        running.access_key = credentials.access_key
+        return Gateway(self, environment, credentials, deadline, client)
 
     def evict_others(self, environments: Iterable[Environment]) -> None:
         """Log out of all environments but these; one whose definition has changed is another one."""
@@ -103,12 +111,13 @@ class Gateway:
     """
 
     def __init__(
-        self, backends: Backends, environment: Environment, credentials: Credentials, deadline: Deadline
+        self, backends: Backends, environment: Environment, credentials: Credentials, deadline: Deadline, client: str
     ) -> None:
         self._backends = backends
         self._environment = environment
         self._credentials = credentials
         self._deadline = deadline
+        self._client = client
         self._driver_class = _driver_class(environment)
         self._failures: tuple[type[Exception], ...] = (ProviderError, *self._driver_class.vendor_errors)
 
@@ -218,18 +227,25 @@ class Gateway:
     def _session(self, kind: RequestKind) -> Iterator[Driver]:
         """Lend the driver of this caller, within all limits; what it raises leaves here as `ProviderError`."""
         name, backends = self._environment.name, self._backends
-        definition = _definition(self._environment)
         with (
             backends.bulkhead.acquire(name, kind),
             backends.circuit_breaker.request(name),
             backends.answer_memory.request(),
             running(self._deadline),
+            self._driver() as driver,
         ):
+            yield driver
+
+    @contextmanager
+    def _driver(self) -> Iterator[Driver]:
+        """Lend the driver unless the login throttle refuses the credentials, and tell it how the request ends."""
+        backends, definition = self._backends, _definition(self._environment)
+        with backends.login_throttle.attempt(definition, self._credentials, self._client) as attempt:
             try:
-                with backends.sessions.lease(definition, self._credentials, self._open) as driver:
+                with backends.sessions.lease(definition, self._credentials, lambda: self._open(attempt)) as driver:
                     yield driver
             except self._failures as error:
-                failure = translated(self._driver_class, error)
+                failure = attempt.judge(translated(self._driver_class, error))
                 if isinstance(failure, CredentialsRejectedError):
                     backends.sessions.evict(definition, self._credentials)
                 if failure is error:
@@ -239,8 +255,15 @@ class Gateway:
     def _work(self, driver: Driver) -> RunningWork:
         return RunningWork(driver, self._deadline, self._backends.times)
 
-    def _open(self) -> Driver:
-        return self._driver_class.open(self._environment, self._credentials, self._backends.network)
+    def _open(self, attempt: LoginAttempt) -> Driver:
+        # A request that came in time for the throttle may come too late for the log-in that was refused meanwhile.
+        attempt.check()
+        try:
+            return self._driver_class.open(self._environment, self._credentials, self._backends.network)
+        except self._failures as error:
+            # Before the next request can open a session.
+            attempt.judge(translated(self._driver_class, error))
+            raise
 
     def _check_id(self, vm_id: str) -> None:
         cloud = self._environment.cloud

@@ -31,10 +31,13 @@ from providers.errors import (
     ProviderError,
     UnavailableError,
 )
+from providers.login_throttle import credentials_accepted
 from providers.network import Network
 from providers.redaction import cookie_secrets, header_secrets
 
 _REPEATABLE = {"GET", "HEAD"}
+# Headers that carry credentials, or what a log-in has given for them.
+_PROOFS = {"Authorization", "Cookie"}
 
 # Ten thousand VMs in one answer take 50 MB on the most talkative cloud.
 _MOST_BYTES: Final = 256 * 1024 * 1024
@@ -118,6 +121,8 @@ class HTTPSession(requests.Session):
             raise failure from error
         redact.add(*cookie_secrets(cookie.value or "" for cookie in response.cookies))
         trace.current().call(operation, begun, outcome=str(response.status_code))
+        if response.status_code < 300 and not request.headers.keys().isdisjoint(_PROOFS):
+            credentials_accepted()
         if 300 <= response.status_code < 400:
             raise self._redirected(response, operation)
         return response

@@ -23,6 +23,7 @@ from typing import Generic, Protocol, TypeVar
 from providers.circuit_breaker import unreported
 from providers.credentials import Credentials
 from providers.deadline import Deadline, running
+from providers.login_throttle import without_credentials
 
 SWEEP_SECONDS = 30.0
 # What an exchange of a log-out may take: another caller's request may be waiting for it.
@@ -196,5 +197,5 @@ def _close(entry: _Entry[S]) -> None:
     # What never opened, or is still being opened by a thread that the process leaves behind, has nothing to close.
     if entry.opening.done() and entry.opening.exception() is None:
         # The session may be of another environment than the running request.
-        with running(Deadline.after(0), LOG_OUT_SECONDS), unreported():
+        with running(Deadline.after(0), LOG_OUT_SECONDS), unreported(), without_credentials():
             entry.opening.result().close()

@@ -26,6 +26,7 @@ class Trace:
     redact: Redactor = field(default_factory=Redactor)
     environment: str = ""
     cloud: str = ""
+    access_key: str = ""
     calls: int = 0
     started: float = field(default_factory=time.perf_counter)
     _waits: list[tuple[float, float]] = field(default_factory=list)

@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.utils.http import urlencode
 from rest_framework.response import Response
 
+from providers import trace
 from providers.domain import VM, Environment, MachineType, Operation, Verb
 from vms.operations import location
 from vms.preferences import Preferences
@@ -76,7 +77,7 @@ def verb_response(operation: Operation, environment: str, preferences: Preferenc
     """The answer to a verb: 202 while it is at work, then 201 for a create, 204, or 200 with the VM if preferred."""
     if not operation.done:
         response = following_response(operation, environment, request, status=202)
-        response["Location"] = location(operation, environment)
+        response["Location"] = location(operation, environment, trace.current().access_key)
         shown = False
     elif operation.verb is Verb.CREATE and operation.vm is not None:
         response = Response(vm_answer(operation.vm, environment), status=201)

@@ -43,8 +43,9 @@ TEXTS: Mapping[ErrorCode, Text] = MappingProxyType(
             "Make it with `echo '<access key>:<secret>' | base64 -w 0` and send it once.",
         ),
         ErrorCode.CREDENTIALS_REJECTED: Text(
-            "The cloud does not accept the access key or the secret. They were tried once.",
-            "Check both, and that they belong to this environment. Do not repeat: some clouds lock accounts.",
+            "The cloud does not accept the access key or the secret, or did not when they were tried lately. They are "
+            "not tried again for 5, 30, then 300 seconds after each rejection, as some clouds lock accounts.",
+            "Check both, and that they belong to this environment. Other credentials can be sent at once.",
         ),
         ErrorCode.PERMISSION_DENIED: Text(
             "The cloud knows the caller and does not allow this.",
@@ -65,8 +66,10 @@ TEXTS: Mapping[ErrorCode, Text] = MappingProxyType(
             "`GET /vm?environment=…` lists what there is.",
         ),
         ErrorCode.OPERATION_NOT_FOUND: Text(
-            "The operation's token is not one of this service, or is older than a day.",
-            "Look at the VM itself. Behind a load balancer, all replicas need the same CLOUDVM_SECRET_KEY.",
+            "The operation's token is not one of this service, is older than a day, or was made for another access "
+            "key.",
+            "Use the credentials that began the operation, or look at the VM itself. Behind a load balancer, all "
+            "replicas need the same CLOUDVM_SECRET_KEY.",
         ),
         ErrorCode.NOT_FOUND: Text(
             "There is nothing at this URL.",
@@ -94,8 +97,10 @@ TEXTS: Mapping[ErrorCode, Text] = MappingProxyType(
             "Correct the machine type or the environment in the server's files, or use a new key.",
         ),
         ErrorCode.THROTTLED: Text(
-            "The cloud says that it gets too many requests from this account.",
-            "Wait as long as `Retry-After` says, then repeat.",
+            "The cloud says that it gets too many requests from this account. Or three different secrets for this "
+            "access key were tried from this address within five minutes, and were not right.",
+            "Wait as long as `Retry-After` says, then repeat. Credentials that the cloud accepted lately are never "
+            "held up by wrong ones.",
         ),
         ErrorCode.INTERNAL_ERROR: Text(
             "The service itself failed.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import re
 import secrets
@@ -16,6 +15,7 @@ from providers.errors import ErrorCode
 from providers.trace import Trace, tracing
 from vms.authentication import LONGEST_HEADER, register_secrets
 from vms.catalogue import TEXTS
+from vms.client_address import is_trusted_proxy
 from vms.pages import Page, problem_page
 from vms.problems import MEDIA_TYPE, Problem, problem_response, unexpected
 from vms.renderers import wants_page
@@ -128,15 +128,7 @@ def _as_problem(response: HttpResponse, request: HttpRequest) -> HttpResponse:
 
 def _came_by_tls(request: HttpRequest) -> bool:
     """Whether a proxy that we trust says that it got the request over TLS."""
-    if request.headers.get("X-Forwarded-Proto", "").lower() != "https" or not settings.CLOUDVM_TRUSTED_PROXIES:
-        return False
-    try:
-        peer = ipaddress.ip_address(request.META.get("REMOTE_ADDR", ""))
-    except ValueError:
-        return False
-    # A server that listens on IPv6 sees a peer with an IPv4 address as ::ffff:10.0.0.1.
-    peer = getattr(peer, "ipv4_mapped", None) or peer
-    return any(peer in network for network in settings.CLOUDVM_TRUSTED_PROXIES)
+    return request.headers.get("X-Forwarded-Proto", "").lower() == "https" and is_trusted_proxy(request)
 
 
 def _add_headers(response: HttpResponse, trace: Trace) -> None:

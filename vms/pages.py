@@ -54,16 +54,12 @@ class Page(HttpResponse):
 
 @dataclass(frozen=True)
 class SignInForm:
-    """What the sign-in page shows: never the secret. `carried` is a form that waits for the sign-in.
-
-    `wait_seconds` is how long it takes until a try counts again.
-    """
+    """What the sign-in page shows: never the secret. `carried` is a form that waits for the sign-in."""
 
     environment: str = ""
     access_key: str = ""
     next: str = ""
     carried: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    wait_seconds: int = 0
 
 
 def render(template: str, context: Mapping[str, object], request: HttpRequest) -> str:

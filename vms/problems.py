@@ -142,7 +142,8 @@ def provider_document(error: ProviderError, request: HttpRequest) -> dict[str, o
     if error.leftovers:
         document["leftovers"] = [asdict(leftover) for leftover in error.leftovers]
     if isinstance(error.operation, Operation):
-        document["operation"] = operations.location(error.operation, trace.current().environment)
+        running = trace.current()
+        document["operation"] = operations.location(error.operation, running.environment, running.access_key)
     return document
 
 

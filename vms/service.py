@@ -1,4 +1,4 @@
-"""The service of a process: its registries, its cloud side and its sign-in attempts; started once, reloaded at will."""
+"""The service of a process: its registries and its cloud side; started once, reloaded at will."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
 from django.conf import settings
+from django.http import HttpRequest
 from rest_framework.request import Request
 
 from providers.credentials import Credentials
@@ -17,7 +18,7 @@ from providers.domain import Environment, MachineType
 from providers.errors import ErrorCode
 from providers.excerpts import excerpt
 from providers.gateway import Backends, Gateway
-from vms.attempts import Attempts
+from vms.client_address import client_network
 from vms.problems import Problem
 from vms.registries import Registries, load_registries
 
@@ -28,7 +29,6 @@ class Service:
 
     registries: Registries
     backends: Backends
-    attempts: Attempts = field(default_factory=Attempts)
 
     def environment(self, name: str, *, status: int | None = None) -> Environment:
         """The environment of that name; `status` is the HTTP status if there is none, where it is not the usual one.
@@ -81,13 +81,18 @@ class Service:
 
     def gateway(self, environment: Environment, request: Request) -> Gateway:
         """The verbs, with the request's credentials and deadline."""
-        assert isinstance(request.auth, Credentials)  # noqa: S101 - the permission class has let only those in
-        return self.gateway_of(environment, request.auth)
+        return self.gateway_of(environment, credentials_of(request), request)
 
-    def gateway_of(self, environment: Environment, credentials: Credentials) -> Gateway:
+    def gateway_of(self, environment: Environment, credentials: Credentials, request: HttpRequest) -> Gateway:
         """The verbs, with these credentials and a request's deadline."""
         deadline = Deadline.after(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS)
-        return self.backends.gateway(environment, credentials, deadline)
+        return self.backends.gateway(environment, credentials, deadline, client_network(request))
+
+
+def credentials_of(request: Request) -> Credentials:
+    """Return the credentials that authenticated a request."""
+    assert isinstance(request.auth, Credentials)  # noqa: S101 - the permission class has let only those in
+    return request.auth
 
 
 def read_registries() -> Registries:
@@ -105,7 +110,7 @@ def start_service(threads: int | None = None) -> Service:
 
     `threads` is how many requests the server runs at once, if that is known.
 
-    Worker processes must be forks of the process that calls it: they count sign-in attempts together.
+    Worker processes should be forks of the process that calls it: they share the login throttle then.
 
     Raises:
         RegistryError: the files cannot be used.

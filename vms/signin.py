@@ -12,13 +12,12 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from rest_framework.request import Request
 
 from providers.credentials import Credentials
-from providers.domain import Environment
-from providers.errors import CredentialsRejectedError, ErrorCode, PermissionDeniedError, ThrottledError
+from providers.errors import ErrorCode
 from vms import cookies, csrf
 from vms.authentication import typed_credentials
 from vms.forms import SHOWN_AGAIN, create_page, masked
 from vms.pages import SignInForm, environment_of, list_path, may_come_back, sign_in_page
-from vms.problems import Problem, whole_seconds
+from vms.problems import Problem
 from vms.public_views import PublicEndpoint
 from vms.renderers import PageRenderer, wants_page
 
@@ -44,7 +43,7 @@ class SignInPage(PublicEndpoint):
         credentials = typed_credentials(asked.POST.get("access_key", ""), asked.POST.get("secret", ""))
         environment = self.service.environment(asked.POST.get("environment", ""))
         carried = _carried(asked.POST)
-        self._prove(environment, credentials)
+        self.service.gateway_of(environment, credentials, asked).prove()
         back = _local(asked.POST.get("next", ""), asked)
         # Who chose another environment than the page is about would only be asked to sign in once more.
         target = back if back and environment_of(back) in {"", environment.name} else list_path(environment.name)
@@ -70,33 +69,8 @@ class SignInPage(PublicEndpoint):
             access_key=typed.get("access_key", ""),
             next=_local(typed.get("next", ""), asked),
             carried=_carried(typed),
-            wait_seconds=int(problem.headers.get("Retry-After", 0)),
         )
         return sign_in_page(asked, form, problem)
-
-    def _prove(self, environment: Environment, credentials: Credentials) -> None:
-        """Ask the cloud for the VMs, which it shows only to whom it knows; a wrong secret makes the next try wait."""
-        attempts, key = self.service.attempts, (environment.name, credentials.access_key)
-        attempt = attempts.admit(*key)
-        if attempt.wait:
-            raise ThrottledError(
-                f"There were several tries to sign in to {environment.name} with this access key, or one just now. The "
-                f"cloud was not asked again: it might lock the account. The next try counts in "
-                f"{in_words(attempt.wait)}.",
-                retry_after_seconds=attempt.wait,
-            )
-        try:
-            self.service.gateway_of(environment, credentials).prove()
-        except CredentialsRejectedError as error:
-            wait = attempts.next_in(*key)
-            detail = f"{error.detail} The next try counts in {in_words(wait)}."
-            # Another one: who waited for the same log-in is told the same error, and has no such wait.
-            raise CredentialsRejectedError(detail, backend=error.backend, retry_after_seconds=wait) from error
-        except PermissionDeniedError:
-            # The cloud knows whom it refuses.
-            attempts.take_back(*key, attempt)
-            raise
-        attempts.take_back(*key, attempt)
 
 
 class SignOutPage(PublicEndpoint):
@@ -112,12 +86,6 @@ class SignOutPage(PublicEndpoint):
         response = HttpResponseRedirect("/environment", status=HTTPStatus.SEE_OTHER)
         cookies.remove(response, asked, asked.POST.get("environment", ""))
         return response
-
-
-def in_words(seconds: float) -> str:
-    """A time to wait, for people."""
-    whole = whole_seconds(seconds)
-    return f"{whole} second{'' if whole == '1' else 's'}"
 
 
 def _put(response: HttpResponse, request: HttpRequest, environment: str, credentials: Credentials) -> None:

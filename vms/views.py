@@ -22,6 +22,7 @@ from vms.operations import Followed, OperationTokenError, unseal
 from vms.pages import ACTIONS, CHANGING, pretty, vm_path
 from vms.problems import Problem
 from vms.serializers import InEnvironment, ListQuery, NoQuery, StopQuery, VMCreate
+from vms.service import credentials_of
 
 
 class VMViewSet(Endpoint):
@@ -179,10 +180,12 @@ class OperationViewSet(Endpoint):
         return _followed(self.kwargs["token"]).environment
 
     def retrieve(self, request: Request, token: str) -> Response:
-        """Where a piece of work stands; asked with the same Bearer token as the verb itself."""
+        """Show where an operation stands, to the access key that began it."""
         read_query(NoQuery, request)
         followed = _followed(token)
         environment = self.service.environment(followed.environment, status=404)
+        if not followed.is_owned_by(credentials_of(request).access_key):
+            raise _not_followed("was made for another access key")
         operation = self.service.gateway(environment, request).poll(followed.operation)
         return answers.following_response(operation, environment.name, request, status=200)
 
@@ -191,7 +194,11 @@ def _followed(token: str) -> Followed:
     try:
         return unseal(token)
     except OperationTokenError as error:
-        raise Problem(ErrorCode.OPERATION_NOT_FOUND, f"The operation's token {error}.") from None
+        raise _not_followed(str(error)) from None
+
+
+def _not_followed(why: str) -> Problem:
+    return Problem(ErrorCode.OPERATION_NOT_FOUND, f"The operation's token {why}.")
 
 
 def _refuse_idle_get(request: Request) -> None:

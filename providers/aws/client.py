@@ -73,7 +73,7 @@ class AwsClient:
         """A client; nothing is called yet.
 
         Raises:
-            CredentialsRejectedError: a temporary key came without its session token.
+            CredentialsUnusableError: a temporary key came without its session token.
             UnprocessableError: the environment's region or url has no acceptable form.
 
         """

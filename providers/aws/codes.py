@@ -91,7 +91,7 @@ STATE_REASONS: Final[Mapping[str, type[ProviderError]]] = {
 
 ADVICE: Final[Mapping[type[ProviderError], str]] = {
     CredentialsRejectedError: "Check the access key and its secret, whether they are active and, for a temporary key, "
-    "not expired, and this server's clock.",
+    "not expired, and whether the region is enabled for the account.",
     ThrottledError: "Try again later.",
     UnavailableError: "Try again later, or with another instance type or availability zone.",
     QuotaExceededError: "Free something or ask AWS for a higher quota in this region.",

@@ -35,6 +35,7 @@ from providers.aws.isolation import MOST_BYTES
 from providers.cutoff import TooLongError
 from providers.deadline import exchange_seconds, reconnect_delay_seconds
 from providers.errors import BackendFailureError, BackendReply, UnavailableError
+from providers.login_throttle import credentials_accepted
 from providers.network import Network
 from providers.redaction import header_secrets
 
@@ -128,6 +129,7 @@ class Exchanges:
         self._record(operation, outcome, request_id)
         if status >= 300:
             return
+        credentials_accepted()
         try:
             with _one_at_a_time(response_dict):
                 self._read(operation, response_dict, customized_response_dict)

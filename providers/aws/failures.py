@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -27,6 +29,8 @@ from providers.errors import (
     BackendTimeoutError,
     BackendTLSError,
     BackendUnreachableError,
+    CredentialsRejectedError,
+    CredentialsUnusableError,
     PermissionDeniedError,
     ProviderError,
     ThrottledError,
@@ -43,6 +47,8 @@ _NOISE = re.compile(
     r"\s*(Encoded authorization failure message|The Canonical String|Consult the service).*", re.DOTALL | re.IGNORECASE
 )
 _LONGEST_MESSAGE = 500
+# EC2 tolerates five minutes or more.
+_TOLERATED_SKEW_SECONDS = 240.0
 
 # urllib3 begins with the object that failed and ends with OpenSSL's line number.
 _INTERNALS = re.compile(r"^(<[^>]*>|\w+\(host=[^)]*\))[:,]?\s*|\s*\(_ssl\.c:\d+\)")
@@ -121,8 +127,13 @@ def _refused(error: ClientError) -> ProviderError:
     status, headers = metadata.get("HTTPStatusCode"), metadata.get("HTTPHeaders", {})
     message = str(response.get("Error", {}).get("Message") or "")
     kind = _kind(code, status, message, error.operation_name)
+    detail = _refusal(kind, code, message, origin, error.operation_name)
+    if kind is CredentialsRejectedError and (skew := _clock_skew_seconds(headers.get("date", ""))):
+        # EC2 refuses every signature then, with the same codes as wrong keys.
+        kind = CredentialsUnusableError
+        detail += f" This server's clock and EC2's differ by {skew:.0f} seconds: set this server's clock."
     return kind(
-        _refusal(kind, code, message, origin, error.operation_name),
+        detail,
         backend=BackendReply(
             "Aws",
             error.operation_name,
@@ -151,6 +162,15 @@ def _kind(code: str, status: int | None, message: str, operation: str) -> type[P
     if status is None or status >= 500:
         return BackendFailureError
     return BY_STATUS.get(status, UnprocessableError)
+
+
+def _clock_skew_seconds(date: str) -> float:
+    """Return how far this machine's clock is from an answer's `Date`, 0 if that is little or not known."""
+    try:
+        skew = abs(parsedate_to_datetime(date).timestamp() - time.time())
+    except ValueError:
+        return 0.0
+    return skew if skew > _TOLERATED_SKEW_SECONDS else 0.0
 
 
 def _match(table: Mapping[str, type[ProviderError]], code: str) -> type[ProviderError] | None:

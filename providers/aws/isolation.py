@@ -19,7 +19,7 @@ from botocore.loaders import Loader
 
 from providers.credentials import Credentials
 from providers.cutoff import CutConnection, CutPool, within_limit
-from providers.errors import CredentialsRejectedError
+from providers.errors import CredentialsUnusableError
 from providers.network import Network
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def ec2_client(region: str, url: str, credentials: Credentials, network: Network
     """A client for EC2 in one region, with these credentials and no others.
 
     Raises:
-        CredentialsRejectedError: a temporary key came without its session token.
+        CredentialsUnusableError: a temporary key came without its session token.
         BotoCoreError, ValueError: the region or the URL has no acceptable form.
 
     """
@@ -106,14 +106,14 @@ def split_secret(credentials: Credentials) -> tuple[str, str | None]:
     """The secret key and, for a temporary key (`ASIA…`), the session token that follows it after a colon.
 
     Raises:
-        CredentialsRejectedError: a temporary key came without its session token.
+        CredentialsUnusableError: a temporary key came without its session token.
 
     """
     if not credentials.access_key.startswith("ASIA"):
         return credentials.secret, None
     secret, _, session_token = credentials.secret.partition(":")
     if not secret or not session_token:
-        raise CredentialsRejectedError(
+        raise CredentialsUnusableError(
             "This is a temporary AWS access key (ASIA…), which is valid only together with its session token: "
             "encode `key:secret:session-token`."
         )

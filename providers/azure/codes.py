@@ -15,6 +15,7 @@ from providers.errors import (
     BackendTimeoutError,
     ConflictError,
     CredentialsRejectedError,
+    CredentialsUnusableError,
     PermissionDeniedError,
     ProviderError,
     QuotaExceededError,
@@ -26,9 +27,10 @@ from providers.errors import (
 
 # The first pattern that matches counts, so exceptions stand before the rule.
 ERROR_CODES: Final[Mapping[str, type[ProviderError]]] = {
-    "ExpiredAuthenticationToken": CredentialsRejectedError,
-    "InvalidAuthenticationToken*": CredentialsRejectedError,
-    "AuthenticationFailed*": CredentialsRejectedError,
+    # Entra ID has accepted the secret by then, and given a token for it.
+    "ExpiredAuthenticationToken": CredentialsUnusableError,
+    "InvalidAuthenticationToken*": CredentialsUnusableError,
+    "AuthenticationFailed*": CredentialsUnusableError,
     "AuthorizationFailed": PermissionDeniedError,
     "LinkedAuthorizationFailed": PermissionDeniedError,
     "LinkedAccessCheckFailed": PermissionDeniedError,
@@ -95,6 +97,7 @@ VAGUE: Final = frozenset(
 
 # What Entra ID says of a log-in; the rest of its refusals are the caller's credentials' fault.
 LOG_IN_CODES: Final[Mapping[str, type[ProviderError]]] = {
+    "AADSTS90002": CredentialsUnusableError,  # no such tenant
     "AADSTS500011": UnprocessableError,  # no such resource in the tenant: the url's audience
     "AADSTS70011": UnprocessableError,  # no such scope
     "AADSTS900023": UnprocessableError,  # this is no form of a tenant's id
@@ -109,7 +112,7 @@ LOG_IN_CODES: Final[Mapping[str, type[ProviderError]]] = {
 
 # What a code of which nobody has heard means, by its HTTP status; from 500 on it is Azure's fault.
 BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
-    401: CredentialsRejectedError,
+    401: CredentialsUnusableError,
     403: PermissionDeniedError,
     404: VMNotFoundError,
     408: BackendTimeoutError,
@@ -121,6 +124,7 @@ BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
 ADVICE: Final[Mapping[type[ProviderError], str]] = {
     CredentialsRejectedError: "Check the access key (the application id), that the secret is the value and not its id, "
     "that it has not expired, and the environment's tenant.",
+    CredentialsUnusableError: "Check the tenant in the environment's `vpc_id`, and that it is the subscription's.",
     PermissionDeniedError: "Give the service principal a role with this action on the resource group, and on the "
     "subnet; a new role takes some minutes to work.",
     ThrottledError: "Try again later.",

@@ -15,11 +15,12 @@ from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.rest import HttpResponse
 
 from providers.azure.codes import ADVICE, ADVICE_BY_CODE, BY_STATUS, ERROR_CODES, LOG_IN_CODES, VAGUE
-from providers.azure.naming import CREATE, DISKS, LIST, LIST_ALL, NICS, operation_named
+from providers.azure.naming import CREATE, DISKS, LIST, LIST_ALL, NICS, TOKEN, operation_named
 from providers.errors import (
     BackendFailureError,
     BackendReply,
     CredentialsRejectedError,
+    CredentialsUnusableError,
     ProviderError,
     QuotaExceededError,
     ThrottledError,
@@ -124,7 +125,9 @@ def log_in_failure(operation: str, response: requests.Response) -> ProviderError
     code, trace_id = _LOG_IN_CODE.search(said), _TRACE_ID.search(said)
     word = code[0] if code else str(content.get("error"))
     refusal = Refusal((word,), _sentence(said.removeprefix(f"{word}: ")))
-    failure = _refused(exchange, refusal, LOG_IN_CODES.get(refusal.code) or _log_in_kind(response.status_code))
+    failure = _refused(
+        exchange, refusal, LOG_IN_CODES.get(refusal.code) or _log_in_kind(operation, response.status_code)
+    )
     if trace_id and failure.backend:
         failure.backend = replace(failure.backend, request_id=trace_id[1])
     return failure
@@ -185,10 +188,13 @@ def _known_kind(refusal: Refusal, status: int | None) -> type[ProviderError]:
     return BY_STATUS.get(status, UnprocessableError)
 
 
-def _log_in_kind(status: int) -> type[ProviderError]:
+def _log_in_kind(operation: str, status: int) -> type[ProviderError]:
     if status == 429:
         return ThrottledError
-    return BackendFailureError if status >= 500 else CredentialsRejectedError
+    if status >= 500:
+        return BackendFailureError
+    # Only the token's request carries the secret.
+    return CredentialsRejectedError if operation == TOKEN else CredentialsUnusableError
 
 
 def _advice(kind: type[ProviderError], code: str) -> str:

@@ -17,7 +17,7 @@ import requests
 from providers import trace
 from providers.credentials import Credentials, Secret
 from providers.deadline import unhurried
-from providers.errors import CredentialsRejectedError
+from providers.errors import CredentialsRejectedError, CredentialsUnusableError
 
 _NAME: Final = r"[^\s\x00-\x1f\x7f:/!@]+"
 USER: Final = re.compile(rf"{_NAME}(@{_NAME})*@[A-Za-z][A-Za-z0-9._-]+")
@@ -115,16 +115,16 @@ def check_form(credentials: Credentials) -> bool:
     """Whether the access key is an API token's (True) or a user's (False).
 
     Raises:
-        CredentialsRejectedError: it is neither; nothing has been sent.
+        CredentialsUnusableError: it is neither; nothing has been sent.
 
     """
     if TOKEN.fullmatch(credentials.access_key) and _VISIBLE.fullmatch(credentials.access_key):
         if not _VISIBLE.fullmatch(credentials.secret):
-            raise CredentialsRejectedError("The secret of a Proxmox API token is a UUID; this one holds other signs.")
+            raise CredentialsUnusableError("The secret of a Proxmox API token is a UUID; this one holds other signs.")
         return True
     if USER.fullmatch(credentials.access_key):
         return False
-    raise CredentialsRejectedError(
+    raise CredentialsUnusableError(
         "On Proxmox the access key is a user with its realm, such as `root@pam`, or an API token, such as "
         "`root@pam!automation`; this one is neither."
     )

@@ -61,7 +61,7 @@ class ProxmoxClient:
         """A client. A user's password buys a ticket at once; a token is not tried before it is needed.
 
         Raises:
-            CredentialsRejectedError: the access key has not the form of one.
+            CredentialsUnusableError: the access key has not the form of one.
 
         """
         is_token = check_form(credentials)

@@ -147,6 +147,8 @@ BY_STATUS: Final[Mapping[int, type[ProviderError]]] = {
     598: BackendUnreachableError,
     599: BackendUnreachableError,
 }
+# What PVE says with a 401 of the ticket that it gave for the right password.
+TICKET_REFUSED: Final = _any(r"invalid PVE ticket", r"invalid csrf token", r"no ticket")
 # The other node may have got the request.
 MAYBE_DONE: Final = frozenset({502, 503, 504, 596, 597, 598, 599})
 

@@ -11,13 +11,14 @@ from providers.errors import (
     BackendFailureError,
     BackendReply,
     BackendTimeoutError,
+    CredentialsUnusableError,
     FieldFault,
     ProviderError,
     UnprocessableError,
 )
 from providers.excerpts import excerpt, sentence
 from providers.proxmox.answers import LONGEST_MESSAGE, Refusal
-from providers.proxmox.codes import ADVICE, BY_STATUS, ERROR_TEXTS, MAYBE_DONE
+from providers.proxmox.codes import ADVICE, BY_STATUS, ERROR_TEXTS, MAYBE_DONE, TICKET_REFUSED
 
 VENDOR_ERRORS: Final[tuple[type[Exception], ...]] = (ResourceException,)
 
@@ -74,6 +75,8 @@ def task_failure(operation: str, subject: str, exit_status: str, log: Iterable[s
 
 def _meaning(text: str, status: int | None) -> tuple[type[ProviderError], str]:
     """What a text means, and those words of it that say so."""
+    if status == 401 and (found := TICKET_REFUSED.search(text)):
+        return CredentialsUnusableError, found[0]
     # A proxy between two nodes quotes anything.
     if status not in {401, 429} and (status is None or status < 595):
         for pattern, kind in ERROR_TEXTS:

@@ -14,6 +14,7 @@ from providers.errors import (
     BackendTimeoutError,
     ConflictError,
     CredentialsRejectedError,
+    CredentialsUnusableError,
     NameTakenError,
     PermissionDeniedError,
     ProviderError,
@@ -25,7 +26,8 @@ from providers.errors import (
 
 ERROR_CODES: Final[Mapping[str, type[ProviderError]]] = {
     "InvalidLogin": CredentialsRejectedError,
-    "NotAuthenticated": CredentialsRejectedError,
+    # Of a session that has ended, after the password was accepted.
+    "NotAuthenticated": CredentialsUnusableError,
     "SecurityError": PermissionDeniedError,
     "RestrictedByAdministrator": PermissionDeniedError,
     "HostAccessRestrictedToManagementServer": PermissionDeniedError,

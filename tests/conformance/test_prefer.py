@@ -89,12 +89,14 @@ def test_verb_with_preferences_nobody_knows_ignores_them(warm: Api, backend: Har
     assert "Preference-Applied" not in answer.headers
 
 
-def test_operation_is_followed_with_the_cloud_deciding_who_may(warm: Api, backend: Harness) -> None:
-    """The token alone opens nothing: it takes the Bearer token, and the right one."""
+def test_operation_is_followed_with_the_credentials_that_began_it(warm: Api, backend: Harness) -> None:
+    """The token alone opens nothing. Another access key gets 404, and the backend is not asked."""
     (vm_id,) = backend.seed(1)
     answer = warm.verb("stop", vm_id, headers={"Prefer": "respond-async"})
     assert warm.as_caller(backend.access_key, "wrong-secret").follow(answer).code == "credentials_rejected"
     assert Api("main", None).follow(answer).code == "credentials_missing"
+    other = warm.as_caller(backend.access_key.replace("demo", "other"), backend.secret).follow(answer)
+    assert (other.status, other.code, other.calls) == (404, "operation_not_found", 0)
     assert finished(warm, answer)["error"] is None
 
 

@@ -16,6 +16,7 @@ from providers.errors import (
     BackendUnreachableError,
     ConflictError,
     CredentialsRejectedError,
+    CredentialsUnusableError,
     InvalidRequestError,
     Leftover,
     PermissionDeniedError,
@@ -31,6 +32,7 @@ from providers.network import Network
 from providers.trace import Trace, tracing
 from providers.work import StillGoingOnError, Wish
 from tests.providers.inmemory import CLOUD, SECRET, SPEC, InMemoryDriver, State, VendorError
+from tests.support.clock import Clock
 from tests.support.limits import LIMITS
 from tests.support.threads import at_once
 
@@ -42,11 +44,12 @@ class World:
         self.state = State()
         self.environment = Environment("memory", CLOUD, url=uuid4().hex)
         InMemoryDriver.states[self.environment.url] = self.state
-        self.backends = Backends(Network(), replace(LIMITS, changes_per_environment=4))
+        self.clock = Clock()
+        self.backends = Backends(Network(), replace(LIMITS, changes_per_environment=4), clock=self.clock)
 
-    def gateway(self, *, secret: str = SECRET, seconds: float = 5.0) -> Gateway:
+    def gateway(self, *, secret: str = SECRET, seconds: float = 5.0, client: str = "") -> Gateway:
         """The verbs of one request."""
-        return self.backends.gateway(self.environment, Credentials("key", secret), Deadline.after(seconds))
+        return self.backends.gateway(self.environment, Credentials("key", secret), Deadline.after(seconds), client)
 
     def with_vm(self, status: VMStatus = VMStatus.RUNNING) -> "World":
         """The same with a VM."""
@@ -342,12 +345,16 @@ def test_session_is_kept_between_requests(world: World) -> None:
 
 
 def test_session_whose_credentials_are_rejected_is_forgotten(world: World) -> None:
-    """Closed, and the next request logs in anew; the rejected call itself is not repeated."""
+    """Closed, and the call is not repeated. The next request is refused for a while, and a later one logs in again."""
     world.gateway().list_vms()
     world.state.trouble["list"] = [VendorError("rejected")]
     with pytest.raises(CredentialsRejectedError):
         world.gateway().list_vms()
     assert (world.state.closed, world.state.calls.count("list")) == (1, 2)
+    with pytest.raises(CredentialsUnusableError):
+        world.gateway().list_vms()
+    assert world.state.calls.count("login") == 1
+    world.clock.now += 5
     world.gateway().list_vms()
     assert world.state.calls.count("login") == 2
 
@@ -361,13 +368,66 @@ def test_session_that_fails_otherwise_is_kept(world: World) -> None:
     assert world.state.calls.count("login") == 1
 
 
-def test_log_in_with_a_wrong_secret_is_tried_once_for_each_request(world: World) -> None:
-    """Clouds lock accounts."""
-    for _ in range(2):
-        with pytest.raises(CredentialsRejectedError):
-            world.gateway(secret="wrong").list_vms()
-    assert world.state.calls == ["login", "login"]
+def test_log_in_with_a_wrong_secret_is_tried_again_after_its_pause(world: World) -> None:
+    """Clouds lock accounts. Nothing is sent before."""
+    for pause in (5, 30, 300):
+        for _ in range(3):
+            with pytest.raises(CredentialsRejectedError) as caught:
+                world.gateway(secret="wrong").list_vms()
+            assert caught.value.retry_after_seconds == pause
+        world.clock.now += pause
+    assert world.state.calls == ["login"] * 3
     assert len(world.backends.sessions) == 0
+
+
+def test_log_in_with_a_fourth_secret_is_tried_for_another_client(world: World) -> None:
+    """Clients are told apart by their addresses."""
+    for number in range(4):
+        with pytest.raises(ThrottledError if number == 3 else CredentialsRejectedError):
+            world.gateway(secret=f"wrong-{number}", client="192.0.2.1").list_vms()
+    world.gateway(client="192.0.2.2").list_vms()
+    assert world.state.calls == ["login"] * 4 + ["list"]
+
+
+def test_log_in_that_ends_while_another_request_is_on_its_way_to_one_is_not_followed_by_it(world: World) -> None:
+    """Requests that the cloud accepted lately do not wait for each other, and the first rejection stops them."""
+    world.gateway().list_vms()
+    world.backends.evict_others([])
+    world.state.trouble["login"] = [VendorError("rejected")] * 8
+
+    def listed(_: int) -> str:
+        with pytest.raises(CredentialsRejectedError) as caught:
+            world.gateway().list_vms()
+        assert caught.value.retry_after_seconds == 5
+        return type(caught.value).__name__
+
+    assert set(at_once(8, listed)) <= {"CredentialsRejectedError", "CredentialsUnusableError"}
+    assert world.state.calls.count("login") == 2
+
+
+def test_credentials_that_a_driver_cannot_use_are_not_remembered_as_wrong(world: World) -> None:
+    """The cloud was not asked, or has refused them for another reason: the next request may be right."""
+    world.state.trouble["list"] = [CredentialsUnusableError("The clock is wrong.")] * 4
+    for _ in range(4):
+        with pytest.raises(CredentialsUnusableError, match="clock") as caught:
+            world.gateway().list_vms()
+        assert caught.value.retry_after_seconds is None
+    world.gateway().list_vms()
+    assert world.state.calls.count("login") == 5
+
+
+def test_poll_with_rejected_credentials_is_not_repeated(world: World) -> None:
+    """Neither by the waiting request nor by later ones: a rejection in the middle never loops."""
+    world.with_vm(VMStatus.STOPPED).state.looks = 3
+    world.state.trouble["poll"] = [VendorError("rejected")]
+    with pytest.raises(CredentialsRejectedError) as caught:
+        world.gateway(seconds=20).start_vm("vm-1")
+    operation = caught.value.operation
+    assert isinstance(operation, Operation)
+    for _ in range(3):
+        with pytest.raises(CredentialsUnusableError):
+            world.gateway().poll(operation)
+    assert world.state.calls.count("poll") == 1
 
 
 def test_caller_with_another_secret_never_gets_the_session(world: World) -> None:

@@ -2,10 +2,13 @@
 
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
 from providers.credentials import Credentials
+from providers.errors import ThrottledError
+from providers.login_throttle import LoginThrottle, credentials_accepted
 from providers.sessions import SessionStore
 from tests.support.threads import at_once
 from tests.support.waiting import wait_until
@@ -58,6 +61,34 @@ def test_lease_of_another_caller_never_gives_the_same_session(environment: str, 
     """Environment, access key and secret all count, and where one ends and the next begins."""
     store: SessionStore[Session] = SessionStore()
     assert use(store) is not use(store, credentials, environment)
+
+
+class Answering(Session):
+    """A session that its backend still accepts when it logs out."""
+
+    def close(self) -> None:
+        """Log out."""
+        super().close()
+        credentials_accepted()
+
+
+def test_log_out_of_another_session_accepts_no_credentials() -> None:
+    """A full store closes a session within the request of another caller, whose secret may be wrong."""
+    store: SessionStore[Session] = SessionStore(most=1)
+    throttle = LoginThrottle()
+    with store.lease("e", ONE, Answering) as other:
+        pass
+    for number in range(3):
+        wrong = Credentials("key-2", f"wrong-{number}")
+        with (
+            suppress(TimeoutError),
+            throttle.attempt("e", wrong, "192.0.2.1"),
+            store.lease("e", wrong, Answering),
+        ):
+            raise TimeoutError
+    assert other.closed == 1
+    with pytest.raises(ThrottledError), throttle.attempt("e", Credentials("key-2", "wrong-3"), "192.0.2.1"):
+        pass
 
 
 def test_lease_by_many_at_once_logs_in_once() -> None:

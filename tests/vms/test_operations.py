@@ -29,20 +29,31 @@ class OldSigner(TimestampSigner):
 @pytest.mark.parametrize("operation", [OPERATION, Operation(Verb.CREATE, None, "")])
 def test_unseal_of_a_sealed_operation_gives_it_back(operation: Operation) -> None:
     """All that is needed to follow it, and the environment."""
-    followed = unseal(seal(operation, "aws-one"))
+    followed = unseal(seal(operation, "aws-one", "key"))
     assert followed.environment == "aws-one"
     assert followed.operation == operation
 
 
+def test_unseal_of_a_sealed_operation_tells_its_owner_without_the_access_key() -> None:
+    """Another access key, or the same one in another environment, is another owner."""
+    token = seal(OPERATION, "aws-one", "AKIAOWNER")
+    assert unseal(token).is_owned_by("AKIAOWNER")
+    assert not any(unseal(token).is_owned_by(other) for other in ("AKIAOTHER", "akiaowner", ""))
+    assert unseal(seal(OPERATION, "aws-two", "AKIAOWNER")).owner != unseal(token).owner
+    assert "AKIAOWNER" not in str(signing.loads(token, salt=SALT))
+
+
 def test_seal_gives_a_token_that_needs_no_quoting() -> None:
     """It stands in a path."""
-    assert set(seal(OPERATION, "a")) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_:.")
+    assert set(seal(OPERATION, "a", "key")) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_:.")
 
 
 @pytest.mark.parametrize(("age_seconds", "taken"), [(LIFETIME_SECONDS - 60, True), (LIFETIME_SECONDS + 60, False)])
 def test_unseal_of_an_old_token_is_refused_after_a_day(age_seconds: float, taken: bool) -> None:  # noqa: FBT001
     """The signature holds the time at which it was made."""
-    token = OldSigner(age_seconds).sign_object(["aws-one", "stop", "i-00000000", ""], serializer=JSONSerializer)
+    token = OldSigner(age_seconds).sign_object(
+        ["aws-one", "stop", "i-00000000", "", "owner"], serializer=JSONSerializer
+    )
     if taken:
         assert unseal(token).environment == "aws-one"
     else:
@@ -53,7 +64,7 @@ def test_unseal_of_an_old_token_is_refused_after_a_day(age_seconds: float, taken
 @pytest.mark.parametrize("position", [0, 5, -1, -20])
 def test_unseal_of_a_tampered_token_is_refused(position: int) -> None:
     """One character is enough, in the content, the time or the signature."""
-    token = seal(OPERATION, "aws-one")
+    token = seal(OPERATION, "aws-one", "key")
     other = "A" if token[position] != "A" else "B"
     changed = token[:position] + other + (token[position + 1 :] if position != -1 else "")
     with pytest.raises(OperationTokenError, match="was not signed by this service"):
@@ -62,7 +73,7 @@ def test_unseal_of_a_tampered_token_is_refused(position: int) -> None:
 
 def test_unseal_of_a_token_of_another_key_or_purpose_is_refused() -> None:
     """Another service's, or another use of the same key."""
-    content = ["aws-one", "stop", "i-00000000", ""]
+    content = ["aws-one", "stop", "i-00000000", "", "owner"]
     for token in (signing.dumps(content, key="another key", salt=SALT), signing.dumps(content, salt="other")):
         with pytest.raises(OperationTokenError, match="was not signed"):
             unseal(token)
@@ -71,10 +82,12 @@ def test_unseal_of_a_token_of_another_key_or_purpose_is_refused() -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        ["aws-one", "clone", "i-00000000", ""],
-        ["aws-one", "stop", "i-00000000"],
-        ["aws-one", "stop", "i-00000000", "", 1.0],
-        ["aws-one", "stop", "i-00000000", "", 1.0, True, "more"],
+        ["aws-one", "clone", "i-00000000", "", "owner"],
+        ["aws-one", "stop", "i-00000000", ""],
+        ["aws-one", "stop", "i-00000000", "", 1.0, True],
+        ["aws-one", "stop", "i-00000000", "", None],
+        ["aws-one", "stop", "i-00000000", "", "owner", 1.0],
+        ["aws-one", "stop", "i-00000000", "", "owner", 1.0, True, "more"],
         [],
         {},
         None,
@@ -98,5 +111,5 @@ def test_follow_nonsense_is_not_found(api: Api, token: str) -> None:
 
 def test_follow_an_operation_of_an_environment_that_is_gone_is_not_found(api: Api) -> None:
     """The name stands in the path, if in other clothes."""
-    answer = api.call("GET", f"/operation/{seal(OPERATION, 'no-longer-there')}")
+    answer = api.call("GET", f"/operation/{seal(OPERATION, 'no-longer-there', 'key')}")
     assert (answer.status, answer.code) == (404, "environment_not_found")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
 from http.client import RemoteDisconnected
 
 import pytest
@@ -29,6 +31,7 @@ from providers.errors import (
     BackendUnreachableError,
     ConflictError,
     CredentialsRejectedError,
+    CredentialsUnusableError,
     InvalidRequestError,
     PermissionDeniedError,
     ProviderError,
@@ -46,10 +49,16 @@ from tests.support.listener import listening
 
 
 def refused(
-    code: str, status: int = 400, message: str = "EC2's own words", operation: str = "StopInstances", retry: str = ""
+    code: str,
+    status: int = 400,
+    message: str = "EC2's own words",
+    operation: str = "StopInstances",
+    retry: str = "",
+    *,
+    date: str = "",
 ) -> ProviderError:
     """What an error answer becomes."""
-    headers = {"retry-after": retry} if retry else {}
+    headers = {name: value for name, value in (("retry-after", retry), ("date", date)) if value}
     metadata = {"HTTPStatusCode": status, "RequestId": "req-1", "HTTPHeaders": headers}
     return translate(
         ClientError(
@@ -104,6 +113,21 @@ def test_translate_code_gives_kind(code: str, status: int, kind: type[ProviderEr
     assert failure.backend is not None
     assert (failure.backend.code, failure.backend.status) == (code, status)
     assert (failure.backend.operation, failure.backend.request_id) == ("StopInstances", "req-1")
+
+
+@pytest.mark.parametrize("code", ["AuthFailure", "RequestExpired", "SignatureDoesNotMatch"])
+@pytest.mark.parametrize(("minutes", "is_skewed"), [(-6, True), (6, True), (1, False), (0, False)])
+def test_translate_rejection_with_a_wrong_clock_is_no_wrong_key(code: str, minutes: int, *, is_skewed: bool) -> None:
+    """EC2 has no code for that alone; the `Date` of its answer shows it."""
+    failure = refused(code, 401, date=formatdate(time.time() + 60 * minutes, usegmt=True))
+    assert type(failure) is (CredentialsUnusableError if is_skewed else CredentialsRejectedError)
+    assert ("set this server's clock" in failure.detail) is is_skewed
+
+
+@pytest.mark.parametrize("date", ["", "soon", "0"])
+def test_translate_rejection_without_a_readable_date_is_a_wrong_key(date: str) -> None:
+    """Nothing else is known."""
+    assert type(refused("AuthFailure", 401, date=date)) is CredentialsRejectedError
 
 
 def test_translate_image_not_shared_is_no_wrong_key() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from providers.aws.isolation import ec2_client, split_secret
 from providers.credentials import Credentials
-from providers.errors import CredentialsRejectedError
+from providers.errors import CredentialsUnusableError
 from providers.network import Network
 from tests.providers.aws.documents import described
 from tests.providers.aws.endpoint import Reply, answering
@@ -159,6 +159,6 @@ def test_split_secret_by_kind_of_key(access_key: str, secret: str, parts: tuple[
 @pytest.mark.parametrize("secret", ["secret", "secret:", ":token"])
 def test_split_secret_temporary_key_without_session_token_is_rejected(secret: str) -> None:
     """The answer says which form is meant, and shows no secret."""
-    with pytest.raises(CredentialsRejectedError, match="key:secret:session-token") as raised:
+    with pytest.raises(CredentialsUnusableError, match="key:secret:session-token") as raised:
         split_secret(Credentials("ASIAX", secret))
     assert secret not in raised.value.detail.replace("key:secret:session-token", "")

@@ -24,6 +24,7 @@ from providers.errors import (
     BackendTLSError,
     BackendUnreachableError,
     CredentialsRejectedError,
+    CredentialsUnusableError,
     ProviderError,
     ThrottledError,
     UnprocessableError,
@@ -124,12 +125,13 @@ def test_log_in_refused_means_what_its_code_says(code: str, status: int, kind: t
     assert len(posts(endpoint)) == 1
 
 
-def test_unknown_tenant_is_a_rejection_with_entras_code() -> None:
+@pytest.mark.parametrize("code", ["AADSTS90002", "AADSTS90019"])
+def test_unknown_tenant_is_told_with_entras_code_and_is_no_wrong_secret(code: str) -> None:
     """The configuration itself is refused then; no secret goes out."""
-    unknown = Reply({"error": "invalid_tenant", "error_description": "AADSTS90002: Tenant not found."}, 400)
+    unknown = Reply({"error": "invalid_tenant", "error_description": f"{code}: Tenant not found."}, 400)
     with (
         answering(script(RUNNING), script(unknown)) as endpoint,
-        pytest.raises(CredentialsRejectedError, match="AADSTS90002"),
+        pytest.raises(CredentialsUnusableError, match=code),
     ):
         caller(endpoint).list_vms()
     assert posts(endpoint) == []

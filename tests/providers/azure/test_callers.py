@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from providers.errors import CredentialsRejectedError, PermissionDeniedError, ProviderError
+from providers.errors import CredentialsRejectedError, CredentialsUnusableError, PermissionDeniedError, ProviderError
 from providers.gateway import Backends
 from providers.network import Network
 from providers.sandbox import azure
@@ -20,6 +20,7 @@ from providers.sandbox.azure import AzureSandbox
 from providers.sandbox.faults import Fault
 from tests.providers.azure.recorder import Record
 from tests.providers.azure.simulated import GET, GROUP, POLL, SPEC, Caller, operations
+from tests.support.clock import Clock
 from tests.support.limits import LIMITS
 from tests.support.proxy import connect_proxy
 from tests.support.serving import serving
@@ -107,12 +108,14 @@ def test_call_refused_with_401_again_and_again_is_the_callers(sandbox: AzureSand
     """A token that Azure never takes, of another tenant, say: one other is bought, and that is all."""
     before = sandbox.token_requests
     sandbox.faults.add(Fault(GET, times=None, status=401, code="InvalidAuthenticationTokenTenant", message="No."))
-    with pytest.raises(CredentialsRejectedError) as raised:
+    with pytest.raises(CredentialsUnusableError) as raised:
         caller.verbs.get_vm("vm-0001")
     assert raised.value.backend is not None
     assert raised.value.backend.code == "InvalidAuthenticationTokenTenant"
     assert sandbox.token_requests == before + 1
     assert operations(sandbox).count(GET) == 2
+    sandbox.faults.clear()
+    assert caller.verbs.list_vms() == []
 
 
 @pytest.mark.parametrize(
@@ -132,14 +135,24 @@ def test_log_in_of_a_principal_that_may_not_is_tried_once_and_told(
     assert len(operations(sandbox)) == 2
 
 
-def test_principal_disabled_in_mid_session_is_told_and_goes(sandbox: AzureSandbox, caller: Caller) -> None:
-    """The next caller logs in anew, once."""
+def test_principal_disabled_in_mid_session_is_told_and_goes(
+    sandbox: AzureSandbox, another: Callable[..., Caller]
+) -> None:
+    """After the pause the next request logs in again, once."""
+    clock = Clock()
+    network = Network(connect_timeout_seconds=5, read_timeout_seconds=10)
+    caller = another(backends=Backends(network, LIMITS, clock=clock))
+    caller.verbs.list_vms()
     sandbox.expire_tokens()
     sandbox.faults.add(Fault(TOKEN, status=401, code="7000112", message="Application is disabled."))
     with pytest.raises(CredentialsRejectedError, match="7000112"):
         caller.verbs.list_vms()
     assert len(caller.backends.sessions) == 0
     sandbox.calls.clear()
+    with pytest.raises(CredentialsUnusableError):
+        caller.verbs.list_vms()
+    assert operations(sandbox) == []
+    clock.now += 5
     assert caller.verbs.list_vms() == []
     assert operations(sandbox).count(TOKEN) == 1
 

@@ -13,7 +13,7 @@ from providers.azure.naming import operation_named
 from providers.errors import (
     BackendFailureError,
     ConflictError,
-    CredentialsRejectedError,
+    CredentialsUnusableError,
     PermissionDeniedError,
     ProviderError,
     QuotaExceededError,
@@ -28,7 +28,7 @@ from tests.providers.azure.endpoint import Reply, answering, script
 
 IN_GROUP = "/subscriptions/s/resourceGroups/G/providers/Microsoft.Compute"
 CASES: list[tuple[int, str, str, type[ProviderError]]] = [
-    (401, "InvalidAuthenticationTokenTenant", "wrong issuer", CredentialsRejectedError),
+    (401, "InvalidAuthenticationTokenTenant", "wrong issuer", CredentialsUnusableError),
     (403, "AuthorizationFailed", "does not have authorization", PermissionDeniedError),
     (403, "RequestDisallowedByPolicy", "a policy", PermissionDeniedError),
     (404, "ResourceNotFound", "no VM", VMNotFoundError),

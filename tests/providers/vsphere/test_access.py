@@ -10,7 +10,7 @@ import pytest
 
 from providers.credentials import Credentials
 from providers.domain import StopMode
-from providers.errors import CredentialsRejectedError, PermissionDeniedError, ProviderError
+from providers.errors import CredentialsRejectedError, PermissionDeniedError, ProviderError, ThrottledError
 from providers.gateway import Backends
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.vsphere import PASSWORD, USER
@@ -177,18 +177,18 @@ def test_32_users_at_once_see_their_own_vms_only(center: Site) -> None:
 
 
 def test_users_with_one_name_and_several_passwords_never_meet(site: Site) -> None:
-    """The session of the right one is open, and is no use to the others."""
+    """The session of the right one is open, and is no use to the others. Three of those are tried."""
     site.gateway().list_vms()
 
     def listed(number: int) -> bool:
         try:
             site.gateway(DEMO if number == 7 else Credentials(USER, f"{PASSWORD}{number}")).list_vms()
-        except CredentialsRejectedError:
+        except (CredentialsRejectedError, ThrottledError):
             return False
         return True
 
     assert at_once(MANY, listed) == [number == 7 for number in range(MANY)]
-    assert (site.sandbox.logins, site.sandbox.failed_logins) == (1, MANY - 1)
+    assert (site.sandbox.logins, site.sandbox.failed_logins) == (1, 3)
 
 
 # ---- The end

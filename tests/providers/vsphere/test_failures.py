@@ -8,6 +8,7 @@ from providers.errors import (
     BackendTimeoutError,
     ConflictError,
     CredentialsRejectedError,
+    CredentialsUnusableError,
     NameTakenError,
     PermissionDeniedError,
     ProviderError,
@@ -23,7 +24,7 @@ from providers.vsphere.soap import FaultError
 FAULTS = [
     (vim.fault.InvalidLogin(), CredentialsRejectedError),
     (vim.fault.PasswordExpired(), CredentialsRejectedError),
-    (vim.fault.NotAuthenticated(), CredentialsRejectedError),
+    (vim.fault.NotAuthenticated(), CredentialsUnusableError),
     (vim.fault.NoPermission(), PermissionDeniedError),
     (vim.fault.RestrictedVersion(), PermissionDeniedError),
     (vim.fault.HostAccessRestrictedToManagementServer(), PermissionDeniedError),

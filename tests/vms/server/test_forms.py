@@ -8,8 +8,12 @@ from urllib.parse import urlencode
 
 import pytest
 
+from tests.conformance.harness import Trouble
 from tests.conformance.proxmox import ProxmoxHarness
+from tests.support.api import bearer
 from tests.support.server import Reply, Server
+from tests.support.threads import at_once
+from tests.support.waiting import wait_until
 from tests.vms.server.conftest import Serve
 
 pytestmark = pytest.mark.slow
@@ -146,13 +150,48 @@ def test_sign_in_with_an_odd_form_is_refused(serve: Serve, size: int, status: in
     assert server.alive()
 
 
-def test_sign_in_by_tries_that_meet_different_workers_asks_the_cloud_three_times(serve: Serve) -> None:
-    """The processes count together; where nobody listens every try fails, and might have been a wrong secret."""
-    running = serve("--workers", "2")
-    replies = []
-    for pause in (1.0, 5.0, 0.0):
-        replies += [form(running, environment="esxi-one", access_key="root", secret="canary-s3cr3t") for _ in range(3)]
-        time.sleep(pause)
-    assert sorted(reply.status for reply in replies) == [429] * 6 + [502] * 3
-    assert all(int(reply.headers["retry-after"]) > 0 for reply in replies if reply.status == 429)
-    assert "canary-s3cr3t" not in running.log.read_text() + "".join(reply.body.decode() for reply in replies)
+def test_wrong_secrets_that_meet_different_workers_reach_the_cloud_three_times(
+    serve_cloud: Serve, cloud: ProxmoxHarness
+) -> None:
+    """By the form and by token; the processes count together. A worker that was replaced goes on counting."""
+    server = serve_cloud("--workers", "4", "--threads", "8")
+    right = f"Authorization: {bearer(cloud.access_key, cloud.secret)}".strip()
+    assert server.request("GET", "/vm?environment=main", right).status == 200
+    typed = {"environment": "main", "access_key": cloud.access_key}
+    statuses = [form(server, **typed, secret="canary-s3cr3t-0").status]
+
+    def listed(number: int) -> int:
+        wrong = f"Authorization: {bearer(cloud.access_key, f'canary-s3cr3t-{number}')}".strip()
+        return server.request("GET", "/vm?environment=main", wrong).status
+
+    statuses += at_once(10, lambda number: listed(number + 1))
+    for worker in server.workers():
+        server.kill(worker)
+    wait_until(lambda: len(server.workers()) == 4 and server.alive())
+    statuses += [listed(number) for number in range(11, 16)]
+    statuses += [form(server, **typed, secret=f"canary-s3cr3t-{number}").status for number in range(16, 20)]
+    assert sorted(statuses) == [401] * 3 + [429] * 17
+    assert cloud.rejected_log_ins() == 3
+    assert server.request("GET", "/vm?environment=main", right).status == 200
+    assert form(server, **typed, secret=cloud.secret).status == 303
+    assert "canary-s3cr3t" not in server.log.read_text()
+
+
+def test_same_wrong_secret_that_meets_different_workers_at_once_reaches_the_cloud_once(
+    serve_cloud: Serve, cloud: ProxmoxHarness
+) -> None:
+    """The workers wait for each other's first try."""
+    server = serve_cloud("--workers", "4", "--threads", "8")
+    cloud.trouble(Trouble.SLOW_LOG_IN)
+    wrong = f"Authorization: {bearer(cloud.access_key, 'canary-s3cr3t')}".strip()
+    replies = at_once(20, lambda _: server.request("GET", "/vm?environment=main", wrong))
+    assert {(reply.status, reply.code) for reply in replies} == {(401, "credentials_rejected")}
+    assert all(1 <= int(reply.headers["retry-after"]) <= 5 for reply in replies)
+    assert cloud.rejected_log_ins() == 1
+
+
+def test_sign_in_where_nobody_listens_can_be_repeated(serve: Serve) -> None:
+    """Nobody has rejected the secret, so nothing is held up."""
+    running = serve("--workers", "1")
+    typed = {"environment": "esxi-one", "access_key": "root", "secret": "canary-s3cr3t"}
+    assert [form(running, **typed).status for _ in range(5)] == [502] * 5

@@ -43,25 +43,11 @@ document.addEventListener("submit", ({ target, submitter }) => {
   setTimeout(() => submitter && (submitter.disabled = true));
 });
 
-// A try that does not count yet would only cost the typing of the secret.
-const hold = (form) => {
-  const [button, note] = [form.querySelector("button.primary"), form.querySelector("[data-waiting]")];
-  const until = performance.now() + 1000 * Number(form.dataset.wait);
-  const tell = () => {
-    const seconds = Math.ceil((until - performance.now()) / 1000);
-    button.disabled = seconds > 0;
-    note.textContent = seconds > 0 ? `The next try counts in ${seconds} s.` : "";
-    if (seconds > 0) setTimeout(tell, 250);
-  };
-  tell();
-};
-
 // A page that comes back from the browser's memory is as it was left.
 addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[method=post]")) {
     form.removeAttribute("aria-busy");
     for (const button of form.querySelectorAll("button")) button.disabled = false;
-    if (form.dataset.wait) hold(form);
   }
 });
 
