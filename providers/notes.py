@@ -30,7 +30,7 @@ class Notes:
         request_key: `VMSpec.request_key` of the create.
         request_digest: `VMSpec.request_digest` of the create.
         created_at: when the create began, Unix time in seconds.
-        wanted_state: the state in which the create was to leave the VM: `running` or `stopped`.
+        start: whether the create was to start the VM.
         is_unfinished: whether the create still has to configure the VM. Removed before the first start.
 
     """
@@ -40,20 +40,20 @@ class Notes:
     vm_id: str = ""
     request_key: str = ""
     request_digest: str = ""
-    wanted_state: str = ""
     created_at: int = 0
+    start: bool = False
     is_unfinished: bool = False
 
 
 # The end of the year 9999, after which there is no `datetime`.
 _LATEST = 253_402_300_799
 
-_TEXTS = ("creation", "vm_id", "request_key", "request_digest", "wanted_state")
+_TEXTS = ("creation", "vm_id", "request_key", "request_digest")
 
 
 def write(notes: Notes) -> str:
     """The line for notes; ASCII, without a line break."""
-    content = {name: getattr(notes, name) for name in (*_TEXTS, "created_at", "is_unfinished")}
+    content = {name: getattr(notes, name) for name in (*_TEXTS, "created_at", "start", "is_unfinished")}
     content["tags"] = dict(notes.tags)
     return json.dumps({MARK: {name: value for name, value in content.items() if value}}, separators=(",", ":"))
 
@@ -88,6 +88,7 @@ def _read(line: str) -> Notes:
     return Notes(
         tags=MappingProxyType(words),
         created_at=created_at if type(created_at) is int and 0 < created_at <= _LATEST else 0,
+        start=content.get("start") is True,
         is_unfinished=content.get("is_unfinished") is True,
         **texts,
     )

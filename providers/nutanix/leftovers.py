@@ -73,7 +73,7 @@ def _may_be_unfinished(machine: Machine) -> bool:
     """Whether a VM may be a leftover, by its description and state."""
     if not machine.notes.creation or not machine.is_original:
         return False
-    return machine.is_failed_create or (machine.notes.wanted_state == "running" and machine.status is VMStatus.STOPPED)
+    return machine.is_failed_create or (machine.notes.start and machine.status is VMStatus.STOPPED)
 
 
 def _leftover(machine: Machine) -> LeftoverResource:

@@ -55,7 +55,7 @@ class Recipe:
                 request_key=self.request_key,
                 request_digest=self.spec.request_digest,
                 created_at=self.created_at,
-                wanted_state="running" if self.spec.start else "stopped",
+                start=self.spec.start,
             )
         )
 

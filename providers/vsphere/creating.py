@@ -67,7 +67,7 @@ class Creator(ABC):
 
     def _completed(self, machine: Machine) -> Operation:
         """Start a VM that should have been started and has never run. One that has was stopped by somebody."""
-        if not self._draft.spec.start or machine.power != OFF:
+        if not self._draft.spec.start or machine.power != OFF or machine.is_template:
             return done_with(machine)
         try:
             seen = history(self._client.session, machine.ref)

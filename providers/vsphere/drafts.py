@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import dataclass
 from typing import Final
@@ -69,8 +70,15 @@ class Draft:
     @property
     def notes(self) -> Notes:
         """What the VM's notes say of the create."""
-        wanted_state = "running" if self.spec.start else "stopped"
-        return Notes(self.spec.tags, self.creation, self.uuid, self.request_key, self.digest, wanted_state)
+        return Notes(
+            self.spec.tags,
+            self.creation,
+            self.uuid,
+            self.request_key,
+            self.digest,
+            created_at=int(time.time()),
+            start=self.spec.start,
+        )
 
     def config(self) -> vim.vm.ConfigSpec:
         """What a VM has of it in every way of making one."""

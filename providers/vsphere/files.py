@@ -23,6 +23,7 @@ FileInfo = vim.host.DatastoreBrowser.FileInfo
 
 _PATH: Final = re.compile(r"\[(?P<datastore>[^\[\]]+)\] *(?P<path>.*)")
 _BROWSER: Final = vim.host.DatastoreBrowser
+_EVERYTHING: Final = _BROWSER.SearchSpec(matchPattern=["*"])
 _DETAILS: Final = FileInfo.Details(fileType=True, fileSize=True, modification=True, fileOwner=False)
 
 
@@ -51,7 +52,7 @@ class Files:
 
         """
         datastore, _ = parted(folder)
-        found = self._searched(self._stores()[datastore], folder, _BROWSER.SearchSpec(), finish)
+        found = self._searched(self._stores()[datastore], folder, _EVERYTHING, finish)
         return [file.path.rpartition("/")[2] for file in found]
 
     def folders(self, store: Found, pattern: str, finish: Finish) -> Sequence[FileInfo]:

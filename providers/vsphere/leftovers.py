@@ -21,6 +21,7 @@ from providers.vsphere.machines import Machine
 from providers.vsphere.outcomes import Outcomes
 from providers.vsphere.properties import Found, pages
 from providers.vsphere.removing import Remover
+from providers.vsphere.soap import FaultError
 from providers.waiting import wait_until_done
 
 # How long one search of a datastore may take.
@@ -70,7 +71,11 @@ class Leftovers:
     # VMs.
 
     def _of_vm(self, machine: Machine) -> LeftoverResource | None:
-        seen = history(self._client.session, machine.ref)
+        """Return a VM as a leftover if it has never run; one that is gone, or cannot be looked at, is none."""
+        try:
+            seen = history(self._client.session, machine.ref)
+        except FaultError:
+            return None
         if not seen.never_ran:
             return None
         folders = {parted(file)[1].rpartition("/")[0] for file in seen.files}
@@ -78,7 +83,7 @@ class Leftovers:
             "vm",
             machine.uuid,
             machine.vm.name,
-            machine.vm.created_at,
+            machine.vm.created_at or datetime.fromtimestamp(machine.notes.created_at, UTC),
             "It was to be started when it was made, and has never run."
             + ("" if len(folders) == 1 else " It has disks in folders of others, which would be removed with it."),
             is_removable=len(folders) == 1,
@@ -139,7 +144,7 @@ class Leftovers:
 def _should_run(machine: Machine) -> bool:
     """Whether a VM is off that a create was to start. A copy that somebody made has the notes, and another UUID."""
     notes = machine.notes
-    is_ours = notes.wanted_state == "running" and bool(machine.uuid) and notes.vm_id == machine.uuid
+    is_ours = notes.start and bool(machine.uuid) and notes.vm_id == machine.uuid
     return is_ours and machine.has_config and not machine.is_template and machine.power == "poweredOff"
 
 

@@ -86,7 +86,8 @@ class Remover:
     def remove_created(self, uuid: str, creation: str, task: str = "", *, is_keyed: bool) -> None:
         """Remove the VM that a create made, and nobody else's: it is known by the create's own mark.
 
-        On a standalone host another try with the same key may have started it by now: a VM that runs stays.
+        On a standalone host another try with the same key may have started it by now: a VM that runs stays. Where a
+        VM with a key cannot be destroyed, it runs again if it did, so that a retry finds it as it should be.
 
         Raises:
             VMNotFoundError: there is none.
@@ -96,13 +97,20 @@ class Remover:
         machine = self._client.machine(ref) if ref is not None else None
         if machine is None or not _is_made_by(machine, uuid, creation, is_keyed=is_keyed):
             raise self._client.not_found(uuid)
+        was_running = False
         if not (is_keyed and self._client.session.is_host):
             # If looking is what failed, destroying may still succeed; a VM that runs cannot be destroyed.
             with suppress(*_FAILURES):
                 self._end_all(machine.ref)
             with suppress(*_FAILURES):
-                self.power_off(machine.uuid, machine.ref)
-        self.destroy_stopped(machine)
+                was_running = self.power_off(machine.uuid, machine.ref)
+        try:
+            self.destroy_stopped(machine)
+        except _FAILURES:
+            if is_keyed and was_running:
+                with suppress(*_FAILURES):
+                    machine.ref.PowerOn(None)
+            raise
 
     def destroy_stopped(self, machine: Machine) -> None:
         """Destroy a VM and wait until it is gone; vSphere refuses it for one that runs."""

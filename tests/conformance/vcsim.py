@@ -19,6 +19,7 @@ import trustme
 from pyVmomi import vim, vmodl
 
 from tests.conformance.harness import Budgets, Features, Harness, Trouble
+from tests.support.api import Api
 from tests.support.soap_proxy import Completion, Reply, Rule, SoapProxy, fault, soap
 from tests.support.vcsim import PASSWORD, USERNAME, Place, Vcsim, find_vcsim
 
@@ -109,6 +110,7 @@ class VcsimHarness(Harness):
         self.proxy.completions = {
             "RebootGuest": _with_tools,
             "Destroy_Task": self._with_files,
+            "CloneVM_Task": self._without_log,
             "CreateVM_Task": self._without_log,
             "PowerOnVM_Task": self._with_log,
         }
@@ -158,6 +160,14 @@ class VcsimHarness(Harness):
             rule = replace(rule, operation=operation)
         self.proxy.add(replace(rule, times=times, skip=skip))
 
+    def leave_behind(self, api: Api) -> None:
+        """Leave a VM behind that was made, and could not be started."""
+        vm_id = api.create("left", start=False).json["id"]
+        client = self.server.client
+        ref = client.content.searchIndex.FindByUuid(None, vm_id, vmSearch=True, instanceUuid=True)
+        notes = as_if_to_run(client.read(ref, "config.annotation"))
+        client.wait(ref.ReconfigVM_Task(vim.vm.ConfigSpec(annotation=notes)))
+
     def _failing(self, request: bytes, reply: Reply) -> Reply:
         """The task of a boot takes effect, and only then says that it failed."""
         del self.proxy.completions[self.boot]
@@ -184,9 +194,9 @@ class VcsimHarness(Harness):
             self.server.client.settle()
         return reply
 
-    def _without_log(self, _: bytes, reply: Reply) -> Reply:
+    def _without_log(self, request: bytes, reply: Reply) -> Reply:
         """Make a VM without a log, which vSphere writes when the VM runs and vcsim when it is made."""
-        if reply.status == 200:
+        if reply.status == 200 and b"<powerOn>true<" not in request:
             with suppress(vmodl.MethodFault):
                 made = self.server.client.wait(vim.Task(_task(reply), self.server.client.stub))
                 self._log_of(made).unlink()
@@ -377,6 +387,11 @@ class EsxiHarness(VcsimHarness):
         image = "[LocalDS_0] images/debian-12.vmdk"
         client.wait(content.virtualDiskManager.CreateVirtualDisk_Task(image, client.find("ha-datacenter"), disk))
 
+    def leave_behind(self, api: Api) -> None:
+        for operation in (self.boot, "Destroy_Task"):
+            self.trouble(Trouble.PERMISSION_DENIED, operation)
+        assert api.create("left").status == 403
+
     def put_file(self, folder: str, name: str) -> None:
         """Put a small file on the datastore."""
         (found,) = Path(self._folder.name).rglob(f"*LocalDS_0/{folder}")
@@ -391,6 +406,12 @@ class EsxiHarness(VcsimHarness):
 
     def seed_elsewhere(self) -> str:
         raise NotImplementedError("a standalone host is one datacenter")
+
+
+def as_if_to_run(notes: str) -> str:
+    """Return the notes of a VM that was made to stay off as if it was to run."""
+    assert '"created_at":' in notes
+    return notes.replace('"created_at":', '"start":true,"created_at":')
 
 
 def template_devices() -> Iterable[vim.vm.device.VirtualDeviceSpec]:

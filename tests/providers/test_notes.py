@@ -12,7 +12,7 @@ FULL = Notes(
     request_key="key",
     request_digest="digest",
     created_at=1_764_427_380,
-    wanted_state="running",
+    start=True,
     is_unfinished=True,
 )
 
@@ -44,8 +44,8 @@ def test_read_finds_the_line_among_those_of_people() -> None:
         '[{"cloudvm": {}}]',
         '{"cloudvm": ' * 5_000,
         '{"cloudvm":{"tags":{"a":"\\ud800"}}}',
-        '{"cloudvm": {"created_at": "yesterday", "is_unfinished": 1}}',
-        '{"cloudvm": {"created_at": true, "is_unfinished": "true"}}',
+        '{"cloudvm": {"created_at": "yesterday", "start": 1, "is_unfinished": 1}}',
+        '{"cloudvm": {"created_at": true, "start": "true"}}',
         '{"cloudvm": {"created_at": 1e300}}',
         '{"cloudvm": {"created_at": 999999999999999}}',
     ],

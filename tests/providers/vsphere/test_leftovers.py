@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from pyVmomi import vim, vmodl
+from pyVmomi import vim
 
 from providers.domain import LeftoverResource, StopMode
-from providers.errors import ConflictError
+from providers.errors import ConflictError, PermissionDeniedError
+from providers.sandbox.faults import Fault
+from tests.conformance.harness import Trouble
+from tests.conformance.vcsim import EsxiHarness
+from tests.providers.vsphere.conftest import MakeGateway, spec_of
 from tests.providers.vsphere.site import Site
 from tests.providers.vsphere.test_retries import COPY, CREATE, EXTEND, START, leave_behind, made_and_not_started
 
@@ -66,9 +69,18 @@ def test_vms_in_use_are_no_leftovers(site: Site) -> None:
         made_and_not_started(site)
         with site.stranger() as stranger:
             stranger.done(stranger.clone("copy", source="test1"))
-        assert "wanted_state" in site.sandbox.vm("copy").annotation
+        assert '"start":true' in site.sandbox.vm("copy").annotation
         site.gateway().remove_leftover(only_leftover(site))
     assert site.gateway().list_leftovers() == []
+
+
+def test_vm_that_cannot_be_looked_at_is_left_out(site: Site) -> None:
+    """The others are listed."""
+    hidden = made_and_not_started(site, name="hidden", key="another")
+    vm_id = made_and_not_started(site)
+    site.sandbox.faults.add(Fault("RefreshStorageInfo", code="InvalidState"))
+    assert [leftover.id for leftover in site.gateway().list_leftovers()] == [vm_id]
+    assert {leftover.id for leftover in site.gateway().list_leftovers()} == {vm_id, hidden}
 
 
 def test_vm_that_was_started_after_the_list_is_not_removed(site: Site) -> None:
@@ -152,6 +164,29 @@ def test_leftover_that_is_gone_is_removed(host: Site) -> None:
     vm_id = made_and_not_started(host)
     vm = only_leftover(host)
     host.gateway().delete_vm(vm_id)
-    with suppress(vmodl.MethodFault):
-        host.gateway().remove_leftover(vm)
+    host.gateway().remove_leftover(vm)
     assert host.made() == []
+
+
+def test_leftovers_of_govmomis_host_are_listed_and_removed(esxi: EsxiHarness, gateway: MakeGateway) -> None:
+    """A VM and a folder, by the peer that others wrote."""
+    before, caller = esxi.objects(), gateway(esxi)
+    for name, operations in {
+        "web1": ("PowerOnVM_Task", "Destroy_Task"),
+        "web2": ("CreateVM_Task", "DeleteDatastoreFile_Task"),
+    }.items():
+        for operation in operations:
+            esxi.trouble(Trouble.PERMISSION_DENIED, operation)
+        with pytest.raises(PermissionDeniedError):
+            caller.create_vm(spec_of(esxi, name))
+        esxi.reset_trouble()
+    used = caller.create_vm(spec_of(esxi, "web3")).vm_id or ""
+    left = caller.list_leftovers()
+    assert [(leftover.kind, leftover.is_removable) for leftover in left] == [("folder", True), ("vm", True)]
+    for leftover in left:
+        assert leftover.created_at is not None
+        assert abs(datetime.now(UTC) - leftover.created_at) < NEAR
+        caller.remove_leftover(leftover)
+    assert caller.list_leftovers() == []
+    caller.delete_vm(used)
+    assert esxi.objects() == before

@@ -13,6 +13,7 @@ from providers.gateway import Backends
 from providers.network import Network
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.vsphere import DATASTORES, ISO_IMAGE, VMDK_IMAGE
+from tests.conformance.vcsim import as_if_to_run
 from tests.providers.vsphere.site import TASK, Site
 from tests.providers.vsphere.test_cleanup import changing_pace
 from tests.support.limits import LIMITS
@@ -113,11 +114,10 @@ def test_create_repeated_leaves_a_vm_off_that_writes_no_log(site: Site) -> None:
     assert [vm.power_state for vm in site.sandbox.vms()] == ["poweredOff"]
 
 
-def made_and_not_started(site: Site) -> str:
-    """Make a VM with the key whose notes say that it is to run, and which never did; return its id."""
-    vm_id = site.create(key=KEY, start=False)
-    notes = site.sandbox.vm(vm_id).annotation
-    site.sandbox.set_annotation(vm_id, notes.replace('"wanted_state":"stopped"', '"wanted_state":"running"'))
+def made_and_not_started(site: Site, key: str = KEY, **fields: Any) -> str:
+    """Make a VM with a key whose notes say that it is to run, and which never did; return its id."""
+    vm_id = site.create(key=key, start=False, **fields)
+    site.sandbox.set_annotation(vm_id, as_if_to_run(site.sandbox.vm(vm_id).annotation))
     return vm_id
 
 
