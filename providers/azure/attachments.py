@@ -29,10 +29,6 @@ class NetworkInterface:
     is_free: bool
     is_altered: bool
 
-    def is_named(self, name: str) -> bool:
-        """Return whether this is the interface that was to get a name, to which Azure may have appended something."""
-        return f"{self.name}-".lower().startswith(f"{name}-".lower())
-
 
 @dataclass(frozen=True, slots=True)
 class Disk:

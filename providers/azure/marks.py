@@ -66,6 +66,11 @@ def began_at(creation: str) -> float:
         return 0.0
 
 
+def is_nic_named(shown: str, wanted: str) -> bool:
+    """Return whether an interface is the one that was to be named so. Azure may append to it, and change its case."""
+    return f"{shown}-".lower().startswith(f"{wanted}-".lower())
+
+
 def read_mark(name: str) -> Mark | None:
     """Return the mark in the name of a network interface or disk; None where it is not one of ours."""
     found = _NAME.fullmatch(name)

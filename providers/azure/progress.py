@@ -15,7 +15,7 @@ from azure.core.exceptions import HttpResponseError
 
 from providers.azure.client import Answer, AzureClient
 from providers.azure.failures import Refusal, operation_failure, read_refusal, refusal_of
-from providers.azure.marks import began_at
+from providers.azure.marks import began_at, is_nic_named
 from providers.azure.records import STATUSES, shown
 from providers.domain import VM, Operation, Verb
 from providers.errors import BackendReply, ConflictError, ProviderError, VMNotFoundError
@@ -102,7 +102,7 @@ class Progress:
             case Way.SEARCH:
                 return self._searched(operation, step)
             case Way.NIC:
-                appeared = any(nic.is_named(step.goal) for nic in self._client.list_nics())
+                appeared = any(is_nic_named(nic.name, step.goal) for nic in self._client.list_nics())
                 return replace(operation, done=appeared or time.time() > step.until)
             case Way.VM:
                 return self._by_vm(operation, step)

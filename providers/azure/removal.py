@@ -7,7 +7,7 @@ from collections.abc import Callable
 from azure.core.exceptions import HttpResponseError
 
 from providers.azure.client import Answer, AzureClient, is_missing
-from providers.azure.marks import Made
+from providers.azure.marks import Made, is_nic_named
 from providers.azure.naming import DELETE, DELETE_NIC
 from providers.azure.progress import Progress, Way, search_for
 from providers.azure.records import Machine
@@ -43,7 +43,7 @@ class Removal:
         machine = self._machine()
         if machine is not None and machine.creation == self._made.creation:
             # What the VM names is certain. A list may not show it yet.
-            self._nics = machine.nics
+            self._nics = tuple(name for name in machine.nics if is_nic_named(name, self._made.nic))
             self.delete(machine.name, self._client.delete)
 
     def nic(self) -> None:
@@ -89,4 +89,4 @@ class Removal:
     def _listed_nics(self) -> list[str]:
         search = search_for(self._made.nic, self._made.creation, DELETE_NIC, way=Way.NIC, seconds=SETTLING_SECONDS)
         self._work.finish(search)
-        return [nic.name for nic in self._client.list_nics() if nic.is_named(self._made.nic)]
+        return [nic.name for nic in self._client.list_nics() if is_nic_named(nic.name, self._made.nic)]

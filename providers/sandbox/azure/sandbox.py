@@ -20,7 +20,7 @@ from providers.sandbox.azure.records import (
     record_operation,
     record_vm,
 )
-from providers.sandbox.azure.resources import VM, Cloud
+from providers.sandbox.azure.resources import VM, Cloud, NicReference
 from providers.sandbox.azure.seeds import (
     LOCATION,
     RESOURCE_GROUP,
@@ -135,7 +135,9 @@ class AzureSandbox(Simulator):
     def give_network_interface(self, name: str, vm: str) -> None:
         """Attach a network interface to a VM behind the API's back."""
         with self._cloud.lock:
-            self._cloud.nics[RESOURCE_GROUP.lower(), name.lower()].vm = self._cloud.id_of(ids.VM, self._find(vm))
+            machine = self._find(vm)
+            machine.nics.append(NicReference(RESOURCE_GROUP, name, primary=False, delete_option="Detach"))
+            self._cloud.nics[RESOURCE_GROUP.lower(), name.lower()].vm = self._cloud.id_of(ids.VM, machine)
 
     def age(self, seconds: float, *, ends: bool = True) -> None:
         """Let all VMs and disks be this much older; with `ends`, the ends of their last operations, too."""

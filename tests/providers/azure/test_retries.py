@@ -11,6 +11,7 @@ from providers.errors import ConflictError, ProviderError, UnprocessableError
 from providers.sandbox.azure import AzureSandbox
 from providers.sandbox.faults import Fault
 from tests.providers.azure.simulated import AT_ONCE, CREATE, DELETE, GET, POLL, SPEC, Caller, objects, operations
+from tests.support.threads import at_once
 
 KEYED = replace(SPEC, idempotency=Idempotency("key-1", "digest-1"))
 STOPPED = replace(KEYED, start=False)
@@ -95,6 +96,21 @@ def test_retry_waits_until_a_vm_is_gone_that_is_being_deleted(caller: Caller, sa
     assert sandbox.vm("Web-1").tags["cloudvm:creation"] != first
 
 
+def test_retries_at_once_after_a_failed_creation_make_one_vm(caller: Caller, sandbox: AzureSandbox) -> None:
+    """Several may remove the failed one. Who loses is told, and a later retry has the VM."""
+    stranded(caller, "AllocationFailed")
+
+    def create() -> str:
+        try:
+            return caller.verbs.create_vm(KEYED).vm_id or ""
+        except ConflictError:
+            return ""
+
+    at_once(4, lambda _: create())
+    assert create() == "Web-1"
+    assert the_one_vm(caller) == ("Web-1", "running")
+
+
 def test_retry_survives_interface_and_disk_that_do_not_go(caller: Caller, sandbox: AzureSandbox) -> None:
     """They are not in its way, and are found as leftovers."""
     stranded(caller, "OSProvisioningTimedOut")
@@ -173,6 +189,21 @@ def test_clean_up_removes_an_interface_that_no_list_shows(caller: Caller, sandbo
         caller.verbs.create_vm(SPEC)
     assert [(one.kind, one.removed) for one in raised.value.leftovers] == [("vm", True), ("nic", True), ("disk", True)]
     assert objects(sandbox) == []
+
+
+def test_clean_up_leaves_an_interface_that_somebody_attached(caller: Caller, sandbox: AzureSandbox) -> None:
+    """The VM names it, too, but this create has not made it."""
+    sandbox.knobs.task_seconds = 60
+    sandbox.fail_next_operation(CREATE, "OSProvisioningTimedOut")
+    begun = caller.verbs.create_vm(SPEC, AT_ONCE)
+    sandbox.add_network_interface("theirs")
+    sandbox.give_network_interface("theirs", "Web-1")
+    sandbox.finish_operations()
+    sandbox.knobs.task_seconds = 0.05
+    failure = caller.verbs.poll(begun).failure
+    assert failure is not None
+    assert all(one.removed for one in failure.leftovers)
+    assert objects(sandbox) == ["theirs"]
 
 
 def test_clean_up_looks_again_for_what_is_not_shown_at_first(caller: Caller, sandbox: AzureSandbox) -> None:
