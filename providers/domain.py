@@ -201,7 +201,8 @@ class Operation:
     Attributes:
         verb: what is being done.
         vm_id: the VM, None as long as the cloud has not named it.
-        handle: the driver's own words by which `Driver.poll` finds the work again; never a secret.
+        handle: the driver's own words by which `Driver.poll` finds the work again; never a secret. Empty if the work
+            was done when it was asked for.
         done: whether nothing more is to come.
         failure: why it failed, when it is done and failed.
         vm: the VM as the last look showed it, where looking shows it.

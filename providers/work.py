@@ -130,6 +130,9 @@ class RunningWork:
 
     def look(self, operation: Operation) -> Operation:
         """Look once; a guest whose time is over is forced, or given up, as the caller asked."""
+        if not operation.handle:
+            # The work was done when it was asked for. It is followed because its VM could not be shown.
+            return replace(operation, done=True)
         try:
             seen = self._driver.poll(operation)
             if not seen.done and seen.guest_until is not None and time.time() >= seen.guest_until:

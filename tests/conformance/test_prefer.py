@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from pytest_django import Settings
 
-from tests.conformance.harness import Harness
+from tests.conformance.harness import Harness, Trouble
 from tests.conformance.test_create_failures import finished
 from tests.support.api import Api
 from tests.support.limits import LIMITS
@@ -113,3 +113,18 @@ def test_operation_is_followed_where_nothing_is_known_of_it(warm: Api, backend: 
     after.backends.close()
     assert result["error"] is None
     assert list(backend.states()) == [result["vm"]["id"]]
+
+
+@pytest.mark.parametrize("earlier_looks", [0, 1])
+def test_start_of_a_running_vm_that_cannot_be_shown_is_followed_to_its_end(
+    warm: Api, backend: Harness, earlier_looks: int
+) -> None:
+    """It was done at once, so that only the look at the VM is left."""
+    (vm_id,) = backend.seed(1)
+    backend.acquaint(warm)
+    backend.trouble(Trouble.PERMISSION_DENIED, backend.verb_operations["get"], skip=earlier_looks)
+    answer = warm.verb("start", vm_id, {"Prefer": "return=representation"})
+    backend.reset_trouble()
+    assert answer.status in {200, 403}
+    if "operation" in answer.json:
+        assert finished(warm, answer, answer.json["operation"])["error"] is None

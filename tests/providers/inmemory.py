@@ -156,7 +156,7 @@ class InMemoryDriver(Driver):
             operation.verb is Verb.STOP and self._vm(operation.vm_id or "").status is not VMStatus.STOPPED
         ):
             return replace(operation, retry_after_seconds=self._state.retry_after_seconds)
-        left = int(operation.handle) - 1 if operation.handle.isdigit() else 0
+        left = int(operation.handle) - 1
         if left > 0:
             return replace(operation, handle=str(left), retry_after_seconds=self._state.retry_after_seconds)
         # Steps in between have no VM, and go well.

@@ -234,6 +234,18 @@ def test_verb_that_has_nothing_to_do_is_done(world: World, verb: str, status: VM
     assert done.vm.status is status
 
 
+def test_poll_of_work_that_was_done_at_once_asks_for_its_vm_alone(world: World) -> None:
+    """An operation that is followed because its VM could not be shown has no handle for the driver."""
+    world.with_vm().state.trouble["get"] = [VendorError("denied")]
+    with pytest.raises(PermissionDeniedError) as caught:
+        world.gateway().start_vm("vm-1", Wish(representation=True))
+    assert isinstance(caught.value.operation, Operation)
+    operation = world.gateway().poll(caught.value.operation)
+    assert operation.done
+    assert operation.failure is None
+    assert "poll" not in world.state.calls
+
+
 def test_stop_in_auto_mode_forces_a_deaf_guest_after_its_time(world: World) -> None:
     """Not before."""
     world.with_vm().state.deaf = True

@@ -135,14 +135,14 @@ class Client:
         for record in self.records:
             expected = record.environment == environment and record.fate is Fate.EXISTS and not record.pending
             if expected and record.vm_id not in shown:
-                self.violations.append(f"lost from the list: {record}")
+                self.fail(f"lost from the list: {record}")
 
     def take(self, record: Record, verb: str, answer: Answer) -> dict[str, Any]:
         """Record what an answer tells, follow its operation, and return its problem, empty for none."""
         record.answers.append(f"{verb} {answer}")
         if answer.status == 404 and answer.body["code"] == "vm_not_found":
             if record.fate is Fate.EXISTS:
-                self.violations.append(f"lost: {record}")
+                self.fail(f"lost: {record}")
             record.fate = Fate.GONE
         if answer.status >= 400:
             record.failed(verb, answer.body)
@@ -154,6 +154,11 @@ class Client:
             return {}
         problem: dict[str, Any] = answer.body
         return problem
+
+    def fail(self, violation: str) -> None:
+        """Keep a violation, once."""
+        if violation not in self.violations:
+            self.violations.append(violation)
 
     def follow(self, record: Record, seconds: float) -> dict[str, Any]:
         """Follow the pending operation to its end, and return its problem, empty for none or if it goes on."""
@@ -205,5 +210,5 @@ class Client:
         finally:
             connection.close()
         if response.status == 500:
-            self.violations.append(f"internal error: {method} {path}: {content.decode()}")
+            self.fail(f"internal error: {method} {path}")
         return Answer(response.status, response.headers["Location"], json.loads(content) if content else None)

@@ -151,7 +151,7 @@ def settle(client: Client) -> None:
             if client.try_create(record):
                 time.sleep(0.5)
         if record.key and record.fate is Fate.NONE:
-            client.violations.append(f"not made by a retry with its key: {record}")
+            client.fail(f"not made by a retry with its key: {record}")
 
 
 def record_fault(record: Record, shown: Mapping[str, str]) -> str:
