@@ -27,39 +27,6 @@ LONGEST_PAUSE_SECONDS = 2.0
 DEADLINE_SECONDS = 20.0
 
 
-# Faults of the service: a test, the beginning of its parameters, and what happens.
-KNOWN_FAULTS = (
-    (
-        "test_create_killed_at_each_call_is_finished_by_a_retry",
-        ("esxi-", "vcsim-esxi-"),
-        "once the folder is made each retry is a 409, and a VM that was not started stays off",
-    ),
-    (
-        "test_create_whose_clean_up_fails_at_one_call_is_finished_by_a_retry",
-        ("aws-BOOT_FAILS-",),
-        "the clean-up terminates the instance, and EC2 refuses its ClientToken in each retry",
-    ),
-    (
-        "test_create_whose_clean_up_fails_at_one_call_is_finished_by_a_retry",
-        ("azure-BOOT_FAILS-PERMISSION_DENIED",),
-        "the VM that could not be removed has failed for good, and each retry is told so by a 422",
-    ),
-    (
-        "test_create_whose_clean_up_fails_at_one_call_is_finished_by_a_retry",
-        tuple(f"{backend}-BOOT_FAILS-PERMISSION_DENIED" for backend in ("esxi", "vcsim-esxi", "vcsim-vcenter")),
-        "the VM that could not be removed stays off, or has lost its files, and a retry answers 201",
-    ),
-)
-
-
-@pytest.fixture(autouse=True)
-def known_fault(request: pytest.FixtureRequest) -> None:
-    """Expect the known fault of this test with these parameters, if there is one."""
-    for name, beginnings, reason in KNOWN_FAULTS:
-        if request.node.name.startswith(tuple(f"{name}[{beginning}" for beginning in beginnings)):
-            request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
-
-
 def order(name: str, *, start: bool = True) -> dict[str, Any]:
     """Return the body of a create."""
     cloud_init = base64.b64encode(CLOUD_INIT).decode()
