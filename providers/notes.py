@@ -29,6 +29,8 @@ class Notes:
             made in the cloud has the notes, too, and another id.
         request_key: `VMSpec.request_key` of the create.
         request_digest: `VMSpec.request_digest` of the create.
+        created_at: when the create began, Unix time in seconds.
+        start: whether the create was to start the VM.
 
     """
 
@@ -37,16 +39,21 @@ class Notes:
     vm_id: str = ""
     request_key: str = ""
     request_digest: str = ""
+    created_at: int = 0
+    start: bool = False
 
+
+# The end of the year 9999, after which there is no `datetime`.
+_LATEST = 253_402_300_799
 
 _TEXTS = ("creation", "vm_id", "request_key", "request_digest")
 
 
 def write(notes: Notes) -> str:
     """The line for notes; ASCII, without a line break."""
-    texts = {name: getattr(notes, name) for name in _TEXTS if getattr(notes, name)}
-    tags = {"tags": dict(notes.tags)} if notes.tags else {}
-    return json.dumps({MARK: {**texts, **tags}}, separators=(",", ":"))
+    content = {name: getattr(notes, name) for name in (*_TEXTS, "created_at", "start")}
+    content["tags"] = dict(notes.tags)
+    return json.dumps({MARK: {name: value for name, value in content.items() if value}}, separators=(",", ":"))
 
 
 def read(text: str) -> Notes:
@@ -67,4 +74,10 @@ def _read(line: str) -> Notes:
     texts = {name: content[name] for name in _TEXTS if isinstance(content.get(name), str)}
     tags = content.get("tags")
     words = {key: value for key, value in tags.items() if isinstance(value, str)} if isinstance(tags, dict) else {}
-    return Notes(tags=MappingProxyType(words), **texts)
+    created_at = content.get("created_at")
+    return Notes(
+        tags=MappingProxyType(words),
+        created_at=created_at if type(created_at) is int and 0 < created_at <= _LATEST else 0,
+        start=content.get("start") is True,
+        **texts,
+    )

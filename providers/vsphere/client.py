@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, cast
 
 from pyVmomi import vim, vmodl
@@ -17,12 +18,20 @@ from providers.vsphere.images import Templates
 from providers.vsphere.inventory import Inventory
 from providers.vsphere.leaves import leaf_pages
 from providers.vsphere.machines import LISTED, LISTED_SINCE_67, SHOWN, Machine, machine_of
-from providers.vsphere.properties import Paths, Ref, about, moref, only, pages
+from providers.vsphere.properties import Paths, Ref, Way, about, below, moref, only, pages
 from providers.vsphere.session import Session
 from providers.vsphere.soap import FaultError
 
 # Not the whole of it: servers call what is no entity the entity that a task works on, which pyvmomi does not read.
 _TASK: Final = ("info.state", "info.error", "info.result")
+UNDER_WAY: Final = frozenset({"queued", "running"})
+
+_RECENT_TASKS: Final = (Way(vim.TaskManager, "recentTask", ()),)
+_TASK_TIMES: Final = ("info.descriptionId", "info.state", "info.queueTime")
+# How `info.descriptionId` of the tasks that write to a disk ends, in lower case.
+_DISK_TASKS: Final = ("copyvirtualdisk", "extendvirtualdisk")
+# How long after its folder was last changed a create may begin to copy its disk, at the most.
+_NEAR_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +46,7 @@ class Look:
     @property
     def is_under_way(self) -> bool:
         """Whether there is more to come."""
-        return self.state in {"queued", "running"}
+        return self.state in UNDER_WAY
 
 
 class VSphereClient:
@@ -127,6 +136,23 @@ class VSphereClient:
             raise FaultError(seen.refusal, "RetrievePropertiesEx", self.session.place)
         state, fault, result = (seen.values.get(path) if seen else None for path in _TASK)
         return Look(str(state or ""), fault, result, machine_of(machine) if machine else None)
+
+    def has_disk_tasks(self, near: datetime | None = None) -> bool:
+        """Return whether the server copies or extends a disk; with `near`, by a task that began around that time.
+
+        A task does not tell its files.
+        """
+        manager = self.session.tasks
+        if manager is None:
+            return False
+        question = below(manager, _RECENT_TASKS, {vim.Task: _TASK_TIMES})
+        for task in pages(self.session.collector, question):
+            kind, state, queued_at = (task.values.get(path) for path in _TASK_TIMES)
+            if not str(kind).lower().endswith(_DISK_TASKS) or str(state) not in UNDER_WAY:
+                continue
+            if near is None or queued_at is None or abs((queued_at - near).total_seconds()) < _NEAR_SECONDS:
+                return True
+        return False
 
     def vm(self, ref_id: str) -> vim.VirtualMachine:
         """The VM that the server knows under an id of its own."""

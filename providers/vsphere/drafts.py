@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import dataclass
 from typing import Final
@@ -13,6 +14,8 @@ from providers.domain import Environment, VMSpec
 from providers.notes import Notes
 from providers.vsphere import guestinfo
 
+# The names of the folders that creates make on datastores begin with it, so that leftovers are known as ours.
+FOLDER_MARK: Final = "cloudvm-"
 # Under it, a key of a caller's stands for an instance UUID.
 _KEYS: Final = uuid.UUID("0f5d1c7e-3f5c-5b0a-9d0e-6b7c1f2a9e43")
 
@@ -30,8 +33,8 @@ class Draft:
     instance UUID is taken another one, and says nothing (VirtualMachineConfigSpec.instanceUuid in the API reference:
     "allowing the Virtual Infrastructure environment to assign or change it when VirtualCenter detects an identifier
     conflict"). The lock is the name: requests with the same key have the same content, so the same name, which vCenter
-    takes once in a folder (`DuplicateName`); on a standalone host it is the VM's folder on the datastore, whose name
-    is the UUID and which can be made once (`FileAlreadyExists`).
+    takes once in a folder (`DuplicateName`); on a standalone host it is the VM's configuration file, in a folder whose
+    name follows from the key: both can be made once (`FileAlreadyExists`).
     """
 
     spec: VMSpec
@@ -55,9 +58,27 @@ class Draft:
         return bool(self.request_key)
 
     @property
+    def key(self) -> str:
+        """What follows from the caller's key; empty without one."""
+        return self.uuid if self.is_keyed else ""
+
+    @property
     def folder_name(self) -> str:
         """The VM's folder on a datastore of a standalone host; with a key it follows from that and nothing else."""
-        return self.uuid if self.is_keyed else f"{self.spec.name}-{self.uuid[:8]}"
+        return FOLDER_MARK + (self.uuid if self.is_keyed else f"{self.spec.name}-{self.uuid[:8]}")
+
+    @property
+    def notes(self) -> Notes:
+        """What the VM's notes say of the create."""
+        return Notes(
+            self.spec.tags,
+            self.creation,
+            self.uuid,
+            self.request_key,
+            self.digest,
+            created_at=int(time.time()),
+            start=self.spec.start,
+        )
 
     def config(self) -> vim.vm.ConfigSpec:
         """What a VM has of it in every way of making one."""
@@ -65,7 +86,7 @@ class Draft:
         seen = guestinfo.variables(self.uuid, spec.name, spec.cloud_init)
         return vim.vm.ConfigSpec(
             instanceUuid=self.uuid,
-            annotation=notes.write(Notes(spec.tags, self.creation, "", self.request_key, self.digest)),
+            annotation=notes.write(self.notes),
             numCPUs=spec.offer.cpus,
             # One socket: the number of CPUs must be a multiple of it, and a template may say what does not fit.
             numCoresPerSocket=spec.offer.cpus,

@@ -21,16 +21,15 @@ from providers.errors import (
 from providers.network import Network
 from providers.vsphere import guestinfo
 from providers.vsphere.client import VSphereClient
-from providers.vsphere.creating import Creator
+from providers.vsphere.creating import OFF, ON, VCenterCreator
 from providers.vsphere.failures import VENDOR_ERRORS, is_in_state, translate
+from providers.vsphere.host_creating import HostCreator
 from providers.vsphere.machines import Machine
 from providers.vsphere.outcomes import Outcomes
 from providers.vsphere.progress import Goal
 from providers.vsphere.properties import moref
 from providers.vsphere.removing import Remover
 from providers.vsphere.soap import FaultError
-
-ON, OFF = "poweredOn", "poweredOff"
 
 
 class VSphereDriver(Driver):
@@ -78,7 +77,8 @@ class VSphereDriver(Driver):
 
     def create_vm(self, spec: VMSpec, work: Work) -> Operation:
         """See `Driver`."""
-        return Creator(self._environment, self._client, spec, work).begin()
+        creator = HostCreator if self._client.session.is_host else VCenterCreator
+        return creator(self._environment, self._client, spec, work).begin()
 
     def start_vm(self, vm_id: str, work: Work) -> Operation:  # noqa: ARG002 # one step
         """See `Driver`."""
@@ -113,10 +113,14 @@ class VSphereDriver(Driver):
 
     def promise_removal(self, operation: Operation, work: Work) -> None:
         """See `Driver`. On a standalone host the folder that the create made goes after the VM."""
-        files = Goal.read(operation.handle).files
-        if files:
-            work.made("folder", files, lambda: Remover(self._client, work).remove_folder(files))
-        super().promise_removal(operation, work)
+        goal, remover = Goal.read(operation.handle), Remover(self._client, work)
+        vm_id, is_keyed = operation.vm_id, bool(goal.digest)
+        if goal.files:
+            work.made("folder", goal.files, lambda: remover.remove_folder(goal.files, own_disk=goal.disk))
+        if vm_id is None or not (is_keyed and self._client.session.is_host):
+            super().promise_removal(operation, work)
+            return
+        work.made("vm", vm_id, lambda: remover.remove_created(vm_id, goal.creation, is_keyed=is_keyed))
 
     def close(self) -> None:
         """See `Driver`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from pyVmomi import vim
 
@@ -15,6 +17,14 @@ from providers.vsphere.inventory import KEPT_SECONDS, MOST_KEPT, Inventory
 from providers.vsphere.progress import Goal
 from providers.vsphere.properties import Found, moref, only
 from providers.vsphere.session import Session
+
+Finish = Callable[[Operation], Operation]
+FileInfo = vim.host.DatastoreBrowser.FileInfo
+
+_PATH: Final = re.compile(r"\[(?P<datastore>[^\[\]]+)\] *(?P<path>.*)")
+_BROWSER: Final = vim.host.DatastoreBrowser
+_EVERYTHING: Final = _BROWSER.SearchSpec(matchPattern=["*"])
+_DETAILS: Final = FileInfo.Details(fileType=True, fileSize=True, modification=True, fileOwner=False)
 
 
 class Files:
@@ -32,21 +42,40 @@ class Files:
             UnprocessableError: there is no such file.
 
         """
-        return self._capacities.find(str(image), lambda: self._find(image, work))
+        return self._capacities.find(str(image), lambda: self._find(image, work.finish))
 
-    def is_empty(self, store: Found, folder: str, work: Work) -> bool:
-        """Whether a folder on a datastore has no file in it; an error where there is no such folder."""
-        return not self._searched(store, folder, vim.host.DatastoreBrowser.SearchSpec(), work)
+    def names_in(self, folder: str, finish: Finish) -> list[str]:
+        """Return the names of the files in a folder of a datastore, given as `[datastore] path`.
 
-    def _find(self, image: File, work: Work) -> int | None:
-        stores = {found.name: found for found in self._inventory.places().of(vim.Datastore)}
+        Raises:
+            ProviderError: with the backend's code `FileNotFound` where there is no such folder, among others.
+
+        """
+        datastore, _ = parted(folder)
+        found = self._searched(self._stores()[datastore], folder, _EVERYTHING, finish)
+        return [file.path.rpartition("/")[2] for file in found]
+
+    def folders(self, store: Found, pattern: str, finish: Finish) -> Sequence[FileInfo]:
+        """Return the folders at the top of a datastore whose names match a pattern, such as `web*`."""
+        question = _BROWSER.SearchSpec(query=[_BROWSER.FolderQuery()], details=_DETAILS, matchPattern=[pattern])
+        return self._searched(store, f"[{store.name}]", question, finish)
+
+    def store_of(self, folder: str) -> Found | None:
+        """Return the datastore of a folder, given as `[datastore] path`."""
+        return self._stores().get(parted(folder)[0])
+
+    def _stores(self) -> dict[str, Found]:
+        return {found.name: found for found in self._inventory.places().of(vim.Datastore)}
+
+    def _find(self, image: File, finish: Finish) -> int | None:
+        stores = self._stores()
         if image.datastore not in stores:
             seen = ", ".join(f"[{one}]" for one in sorted(stores)) or "none"
             raise UnprocessableError(
                 f"The machine type's image {str(image)!r} is on no datastore of {self._session.place}, or on none that "
                 f"the user may see; those are: {seen}."
             )
-        files = self._searched(stores[image.datastore], image.folder_path, _question(image), work)
+        files = self._searched(stores[image.datastore], image.folder_path, _question(image), finish)
         found = next((file for file in files if file.path.rpartition("/")[2] == image.name), None)
         if found is None:
             raise UnprocessableError(
@@ -55,24 +84,29 @@ class Files:
         return getattr(found, "capacityKb", None)
 
     def _searched(
-        self, store: Found, folder: str, question: vim.host.DatastoreBrowser.SearchSpec, work: Work
-    ) -> Sequence[vim.host.DatastoreBrowser.FileInfo]:
+        self, store: Found, folder: str, question: vim.host.DatastoreBrowser.SearchSpec, finish: Finish
+    ) -> Sequence[FileInfo]:
         browser: vim.host.DatastoreBrowser | None = store.values.get("browser")
         if browser is None:
             raise PermissionDeniedError(f"The user may not browse [{store.name}]: grant Datastore.Browse on it.")
         searching = browser.Search(folder, question)
         goal = Goal("SearchDatastore_Task", moref(searching))
-        work.finish(Operation(Verb.CREATE, None, str(goal)))
+        finish(Operation(Verb.CREATE, None, str(goal)))
         info = only(self._session.collector, searching, ("info.result",), self._session.place)
         return getattr(info.values.get("info.result"), "file", None) or ()
 
 
+def parted(path: str) -> tuple[str, str]:
+    """Return the datastore and the rest of a path such as `[datastore] folder/file`."""
+    found = _PATH.fullmatch(path)
+    return (found["datastore"], found["path"].strip("/")) if found else ("", path)
+
+
 def _question(image: File) -> vim.host.DatastoreBrowser.SearchSpec:
-    browser = vim.host.DatastoreBrowser
     if image.is_disk:
-        details = browser.VmDiskQuery.Details(capacityKb=True, diskType=False, hardwareVersion=False)
-        query: vim.host.DatastoreBrowser.Query = browser.VmDiskQuery(details=details)
+        details = _BROWSER.VmDiskQuery.Details(capacityKb=True, diskType=False, hardwareVersion=False)
+        query: vim.host.DatastoreBrowser.Query = _BROWSER.VmDiskQuery(details=details)
     else:
-        query = browser.IsoImageQuery()
-    flags = browser.FileInfo.Details(fileType=True, fileSize=True, modification=False, fileOwner=False)
-    return browser.SearchSpec(query=[query], details=flags, matchPattern=[image.name])
+        query = _BROWSER.IsoImageQuery()
+    flags = FileInfo.Details(fileType=True, fileSize=True, modification=False, fileOwner=False)
+    return _BROWSER.SearchSpec(query=[query], details=flags, matchPattern=[image.name])

@@ -18,6 +18,7 @@ from providers.errors import (
 from providers.vsphere import retries
 from providers.vsphere.client import Look, VSphereClient
 from providers.vsphere.failures import is_in_state, meaning
+from providers.vsphere.history import history
 from providers.vsphere.machines import Machine
 from providers.vsphere.progress import Goal
 from providers.vsphere.properties import moref
@@ -33,10 +34,8 @@ class Outcomes:
     def look(self, operation: Operation) -> Operation:
         """Look once; a piece of work that failed comes back done, with its `failure`."""
         goal = Goal.read(operation.handle)
-        if goal.name:
-            return retries.search(self._client, operation, goal)
         if not goal.task:
-            return self._judged_by_state(operation, goal)
+            return self._without_task(operation, goal)
         look = self._client.look(goal.task, goal.vm)
         if look.is_under_way:
             return self._under_way(operation, goal, look.machine)
@@ -47,6 +46,13 @@ class Outcomes:
                 return self._failed(operation, goal, look)
             case _:
                 return self._forgotten(operation, goal)
+
+    def _without_task(self, operation: Operation, goal: Goal) -> Operation:
+        if goal.call == "MakeDirectory":
+            return retries.wait_for_earlier(self._client, operation, goal)
+        if goal.name:
+            return retries.search(self._client, operation, goal)
+        return self._judged_by_state(operation, goal)
 
     def _under_way(self, operation: Operation, goal: Goal, machine: Machine | None) -> Operation:
         """A VM that asks a question waits for its answer for ever."""
@@ -86,6 +92,9 @@ class Outcomes:
         if look.machine is not None and look.machine.is_template:
             # No VM for us; vSphere says of it that this is not supported.
             return replace(operation, done=True, failure=self._client.not_found(operation.vm_id or ""))
+        started = self._started_by_another(operation, goal, fault)
+        if started is not None:
+            return started
         failure = meaning(fault, goal.call, self._client.session.place)
         if not goal.digest or operation.vm_id is None:
             # The UUID was drawn for this create, so whatever has it was made by it.
@@ -100,9 +109,27 @@ class Outcomes:
         """The name is taken: by the VM of an earlier request with the same key, or by another."""
         try:
             earlier = retries.of_that_name(self._client, operation.vm_id or "", goal.digest, fault)
+            if earlier is not None and self._is_to_be_started(earlier, goal):
+                raise retries.still_at_work()
         except ProviderError as error:
             return replace(operation, done=True, failure=error, vm_id=None)
-        return earlier or replace(operation, done=True, failure=failure, vm_id=None)
+        if earlier is None:
+            return replace(operation, done=True, failure=failure, vm_id=None)
+        return replace(operation, done=True, vm_id=earlier.uuid, vm=earlier.vm)
+
+    def _is_to_be_started(self, machine: Machine, goal: Goal) -> bool:
+        return machine.power != goal.state and history(self._client.session, machine.ref).never_ran
+
+    def _started_by_another(self, operation: Operation, goal: Goal, fault: vmodl.MethodFault) -> Operation | None:
+        """Return the outcome where another try with the same key has started the VM, or is about to."""
+        if not goal.digest or goal.call != "PowerOnVM_Task":
+            return None
+        if is_in_state(fault, goal.state):
+            return self._created(operation, goal, self._client.machine(self._client.vm(goal.vm)))
+        if isinstance(fault, vim.fault.TaskInProgress):
+            kept = replace(goal, files="", disk="")
+            return replace(operation, done=True, failure=retries.still_at_work(), vm_id=None, handle=str(kept))
+        return None
 
     def _left_behind(self, vm_id: str, goal: Goal) -> str | None:
         """The VM that a failed create with a key has left, unless it is another create's with the same key."""
@@ -111,9 +138,13 @@ class Outcomes:
         return machine.uuid if machine is not None and machine.notes.creation == goal.creation else None
 
     def _judged_by_state(self, operation: Operation, goal: Goal) -> Operation:
-        """A guest was asked, which is no task: the VM's power state tells."""
+        """A guest was asked, which is no task: the VM's power state tells.
+
+        A create waits so for an earlier try with the same key, which may be about to start the VM.
+        """
         machine = self._client.machine(self._client.vm(goal.vm))
-        return replace(operation, done=machine.power == goal.state, vm=machine.vm)
+        has_waited = operation.verb is Verb.CREATE and goal.age_seconds > retries.TAKEOVER_SECONDS
+        return replace(operation, done=has_waited or machine.power == goal.state, vm=machine.vm)
 
     def _forgotten(self, operation: Operation, goal: Goal) -> Operation:
         """The server keeps tasks for some minutes after their end; then the VM itself tells how it ended."""
@@ -128,7 +159,7 @@ class Outcomes:
         if operation.verb is not Verb.CREATE:
             return replace(operation, done=True, failure=failure)
         # Whether it was made, and has got elsewhere since, nobody can tell: nothing is removed.
-        return replace(operation, done=True, failure=failure, vm_id=None, handle=str(replace(goal, files="")))
+        return replace(operation, done=True, failure=failure, vm_id=None, handle=str(replace(goal, files="", disk="")))
 
     def _found(self, vm_id: str) -> Machine | None:
         """The VM of an id, which may be a BIOS UUID."""

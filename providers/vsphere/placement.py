@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -71,13 +72,17 @@ def for_clone(environment: Environment, places: Places) -> Placement:
     )
 
 
-def for_host(environment: Environment, places: Places) -> Placement:
-    """Where a VM of a standalone host goes: by default to the datastore with most space, and the only network."""
+def for_host(environment: Environment, places: Places, key: str = "") -> Placement:
+    """Where a VM of a standalone host goes: by default to the datastore with most space, and the only network.
+
+    Tries with the same key go to the same datastore: one of those that have at least half as much space as the one
+    with most.
+    """
     place = for_clone(environment, places)
     networks = named(_networks(places, place.compute))
     return replace(
         place,
-        datastore=place.datastore or _roomiest(environment, _datastores(places, place.compute)),
+        datastore=place.datastore or _roomiest(environment, _datastores(places, place.compute), key),
         network=chosen(environment, "network_id", environment.network_id, networks),
     )
 
@@ -121,11 +126,19 @@ def _compute(environment: Environment, places: Places) -> _Compute:
     return chosen(environment, "vpc_id", wanted, all_)
 
 
-def _roomiest(environment: Environment, datastores: Sequence[Found]) -> Found:
+def _roomiest(environment: Environment, datastores: Sequence[Found], key: str) -> Found:
     usable = [found for found in datastores if found.values.get("summary.accessible", True)]
     if not usable:
         raise UnprocessableError(f"No datastore in environment {environment.name!r} can be used just now.")
-    return max(usable, key=lambda found: (found.values.get("summary.freeSpace", 0), found.name))
+    most = max(usable, key=lambda found: (_free_bytes(found), found.name))
+    if not key:
+        return most
+    roomy = [found for found in usable if 2 * _free_bytes(found) >= _free_bytes(most)]
+    return max(roomy, key=lambda found: hashlib.sha256(f"{key}/{found.name}".encode()).digest())
+
+
+def _free_bytes(datastore: Found) -> int:
+    return int(datastore.values.get("summary.freeSpace", 0))
 
 
 def _computes(places: Places) -> dict[str, _Compute]:

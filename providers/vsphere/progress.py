@@ -19,6 +19,7 @@ class Goal:
         creation: the create that this is the last step of; see `Draft`.
         digest: what stands for the content of that create, if it has an Idempotency-Key.
         files: the folder on a datastore that the create has made for the VM, if it has made one.
+        disk: the create's own disk in that folder.
         name, folder: where to search for the VM of a create that was not answered.
         since: since when (Unix time).
 
@@ -31,6 +32,7 @@ class Goal:
     creation: str = ""
     digest: str = ""
     files: str = ""
+    disk: str = ""
     name: str = ""
     folder: str = ""
     since: float = field(default_factory=lambda: round(time.time(), 1))

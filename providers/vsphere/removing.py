@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Final
 
@@ -9,14 +11,16 @@ from pyVmomi import vim, vmodl
 
 from providers.domain import Operation, Verb
 from providers.driver import Work
-from providers.errors import ProviderError
+from providers.errors import BackendFailureError, ConflictError, ProviderError
 from providers.vsphere.client import VSphereClient
-from providers.vsphere.drafts import Draft
 from providers.vsphere.failures import code_of, translate
+from providers.vsphere.history import history
 from providers.vsphere.machines import Machine
 from providers.vsphere.progress import Goal
 from providers.vsphere.properties import moref, only
+from providers.vsphere.retries import SEARCH_SECONDS
 from providers.vsphere.soap import FaultError
+from providers.waiting import TRANSIENT
 
 _FAILURES: Final = (ProviderError, FaultError)
 # How vSphere says that a file is not there.
@@ -79,38 +83,117 @@ class Remover:
             raise self._client.not_found(vm_id)
         return False
 
-    def remove_created(self, draft: Draft, task: str = "") -> None:
+    def remove_created(self, uuid: str, creation: str, task: str = "", *, is_keyed: bool) -> None:
         """Remove the VM that a create made, and nobody else's: it is known by the create's own mark.
+
+        On a standalone host another try with the same key may have started it by now: a VM that runs stays. Where a
+        VM with a key cannot be destroyed, it runs again if it did, so that a retry finds it as it should be.
 
         Raises:
             VMNotFoundError: there is none.
 
         """
-        ref = self._end(task) or self._client.find(draft.uuid)
+        ref = self._end(task) or self._client.find(uuid)
         machine = self._client.machine(ref) if ref is not None else None
-        if machine is None or not is_made_by(machine, draft):
-            raise self._client.not_found(draft.uuid)
-        # If looking is what failed, destroying may still succeed; a VM that runs cannot be destroyed.
-        with suppress(*_FAILURES):
-            self._end_all(machine.ref)
-        with suppress(*_FAILURES):
-            self.power_off(machine.uuid, machine.ref)
+        if machine is None or not _is_made_by(machine, uuid, creation, is_keyed=is_keyed):
+            raise self._client.not_found(uuid)
+        was_running = False
+        if not (is_keyed and self._client.session.is_host):
+            # If looking is what failed, destroying may still succeed; a VM that runs cannot be destroyed.
+            with suppress(*_FAILURES):
+                self._end_all(machine.ref)
+            with suppress(*_FAILURES):
+                was_running = self.power_off(machine.uuid, machine.ref)
+        try:
+            self.destroy_stopped(machine)
+        except _FAILURES:
+            if is_keyed and was_running:
+                with suppress(*_FAILURES):
+                    machine.ref.PowerOn(None)
+            raise
+
+    def destroy_stopped(self, machine: Machine) -> None:
+        """Destroy a VM and wait until it is gone; vSphere refuses it for one that runs."""
         destroyed = machine.ref.Destroy()
         self._work.finish(Operation(Verb.DELETE, machine.uuid, str(Goal("Destroy_Task", moref(destroyed)))))
 
-    def remove_folder(self, path: str, task: str = "") -> None:
-        """Remove a folder of a datastore with all that is in it; one that is not there is removed."""
+    def remove_folder(self, path: str, task: str = "", *, own_disk: str = "", made_at: float | None = None) -> None:
+        """Remove a folder of a datastore with all that is in it; one that is not there is removed.
+
+        Args:
+            path: `[datastore] folder`.
+            task: works on the disk in it; it is ended first.
+            own_disk: the create's own disk. The folder stays while there is more in it: its VM, or what another try
+                with the same key has made.
+            made_at: when (Unix time) the folder's making was asked for without an answer. It may still appear, so
+                "not there" is believed only some seconds later.
+
+        Raises:
+            ConflictError: it stays.
+            BackendFailureError: it may still appear: look again.
+
+        """
         self._end(task)
-        datacenter = self._client.inventory.datacenter().ref
         try:
-            deleting = self._client.session.files.DeleteFile(path, datacenter)
-            self._work.finish(Operation(Verb.DELETE, None, str(Goal("DeleteDatastoreFile_Task", moref(deleting)))))
-        except FaultError as error:
-            if code_of(error.fault) not in _NO_FILE:
+            if own_disk and self._is_used_by_others(path, own_disk):
+                if not self._is_in_use(path, own_disk):
+                    self.remove_disk(own_disk)
+                raise ConflictError(f"The folder {path} stays: it is used by a VM, or by another try.")
+            deleting = self._client.session.files.DeleteFile(path, self._datacenter)
+            self._finish("DeleteDatastoreFile_Task", deleting)
+        except _FAILURES as error:
+            if not _is_not_there(error):
                 raise
-        except ProviderError as error:
-            if error.backend is None or error.backend.code not in _NO_FILE:
+            if made_at is not None and time.time() - made_at < SEARCH_SECONDS:
+                raise BackendFailureError(f"The folder {path} is not there yet.") from error
+
+    def remove_disk(self, path: str, task: str = "") -> None:
+        """Remove a disk of a datastore; one that is not there is removed."""
+        self._end(task)
+        try:
+            deleting = self._client.session.disks.DeleteVirtualDisk(path, self._datacenter)
+            self._finish("DeleteVirtualDisk_Task", deleting)
+        except _FAILURES as error:
+            if not _is_not_there(error):
                 raise
+
+    def remove_other_disks(self, folder: str, kept: Collection[str]) -> None:
+        """Remove the disks that earlier tries left in a VM's folder, as far as that can be done.
+
+        Args:
+            folder: `[datastore] folder`.
+            kept: the paths of all files that the VM uses.
+
+        """
+        with suppress(*_FAILURES):
+            names = self._client.files.names_in(folder, self._work.finish)
+            for name in names:
+                path = f"{folder}/{name}"
+                if name.endswith(".vmdk") and not name.endswith("-flat.vmdk") and path not in kept:
+                    with suppress(*_FAILURES):
+                        self.remove_disk(path)
+
+    def _is_used_by_others(self, folder: str, own_disk: str) -> bool:
+        own = own_disk.rpartition("/")[2].removesuffix(".vmdk")
+        names = self._client.files.names_in(folder, self._work.finish)
+        return any(_is_of_vm(name) and name not in {f"{own}.vmdk", f"{own}-flat.vmdk"} for name in names)
+
+    def _is_in_use(self, folder: str, disk: str) -> bool:
+        """Whether a VM in a folder uses a disk, or may do so."""
+        names = self._client.files.names_in(folder, self._work.finish)
+        for name in names:
+            if name.endswith(".vmx"):
+                ref = self._client.session.search.FindByDatastorePath(self._datacenter, f"{folder}/{name}")
+                if ref is None or disk in history(self._client.session, ref).files:
+                    return True
+        return False
+
+    @property
+    def _datacenter(self) -> vim.Datacenter:
+        return self._client.inventory.datacenter().ref
+
+    def _finish(self, call: str, task: vim.Task) -> None:
+        self._work.finish(Operation(Verb.DELETE, None, str(Goal(call, moref(task)))))
 
     def _end_all(self, ref: vim.VirtualMachine) -> None:
         """Let what is at work on a VM come to its end: its start may have been accepted and not answered."""
@@ -119,20 +202,43 @@ class Remover:
             self._end(moref(task))
 
     def _end(self, task: str) -> vim.VirtualMachine | None:
-        """Cancel a task that may still be at work, and wait for its end; the VM that it has made, if it tells."""
+        """Cancel a task that may still be at work, and wait for its end; the VM that it has made, if it tells.
+
+        Raises:
+            ProviderError, FaultError: the task cannot be seen just now; it may still be at work.
+
+        """
         if not task:
             return None
-        with suppress(*_FAILURES):
+        try:
+            return self._ended(task)
+        except _FAILURES as error:
+            failure = translate(error) if isinstance(error, FaultError) else error
+            if isinstance(failure, TRANSIENT):
+                raise
+            return None
+
+    def _ended(self, task: str) -> vim.VirtualMachine | None:
+        look = self._client.look(task)
+        if look.is_under_way:
+            with suppress(*_FAILURES):
+                vim.Task(task, self._client.session).Cancel()
+            self._work.finish(Operation(Verb.DELETE, None, str(Goal("CancelTask", task))))
             look = self._client.look(task)
-            if look.is_under_way:
-                with suppress(*_FAILURES):
-                    vim.Task(task, self._client.session).Cancel()
-                self._work.finish(Operation(Verb.DELETE, None, str(Goal("CancelTask", task))))
-                look = self._client.look(task)
-            return look.result if isinstance(look.result, vim.VirtualMachine) else None
-        return None
+        return look.result if isinstance(look.result, vim.VirtualMachine) else None
 
 
-def is_made_by(machine: Machine, draft: Draft) -> bool:
+def _is_made_by(machine: Machine, uuid: str, creation: str, *, is_keyed: bool) -> bool:
     """Whether a VM is the one that this very create made: by its mark or, without a key, by the UUID drawn for it."""
-    return machine.notes.creation == draft.creation or (not draft.is_keyed and machine.uuid == draft.uuid)
+    return machine.notes.creation == creation or (not is_keyed and machine.uuid == uuid)
+
+
+def _is_of_vm(name: str) -> bool:
+    """Whether a file is a VM's configuration, or a disk."""
+    return name.endswith((".vmx", ".vmdk"))
+
+
+def _is_not_there(error: Exception) -> bool:
+    if isinstance(error, FaultError):
+        return code_of(error.fault) in _NO_FILE
+    return isinstance(error, ProviderError) and error.backend is not None and error.backend.code in _NO_FILE

@@ -17,10 +17,15 @@ from providers.vsphere.soap import FaultError
 
 # How long to look for a VM whose making was not answered; the server may not show it at once.
 SEARCH_SECONDS = 6.0
+# How long a retry waits for an earlier try that may be between two steps, before it finishes the work itself: the
+# longest pause between two polls.
+TAKEOVER_SECONDS = 5.0
 
 
-def existing(client: VSphereClient, uuid: str, digest: str) -> Operation | None:
-    """The create of an earlier request with the same key, if its VM is there: as it is, and done.
+def existing(client: VSphereClient, uuid: str, digest: str) -> Machine | None:
+    """Return the VM that an earlier request with the same key made.
+
+    A VM whose notes have lost the mark has the key's UUID all the same.
 
     Raises:
         UnprocessableError: the earlier request had other content.
@@ -28,18 +33,23 @@ def existing(client: VSphereClient, uuid: str, digest: str) -> Operation | None:
 
     """
     ref = client.find(uuid)
-    if ref is None:
+    try:
+        machine = client.machine(ref) if ref is not None else None
+    except FaultError as error:
+        if isinstance(error.fault, vmodl.fault.ManagedObjectNotFound):
+            return None
+        raise
+    if machine is None:
         return None
-    machine = client.machine(ref)
     if not machine.has_config:
         raise still_at_work()
-    if machine.notes.request_digest != digest:
+    if machine.notes.request_digest not in {"", digest}:
         raise key_reused(machine.uuid)
-    return Operation(Verb.CREATE, machine.uuid, done=True, vm=machine.vm)
+    return machine
 
 
-def of_that_name(client: VSphereClient, uuid: str, digest: str, fault: vim.fault.DuplicateName) -> Operation | None:
-    """The same for a create whose VM's name is taken, if it is taken by the earlier request's VM.
+def of_that_name(client: VSphereClient, uuid: str, digest: str, fault: vim.fault.DuplicateName) -> Machine | None:
+    """Return the VM of the earlier request where a create was refused because the name is taken.
 
     Raises:
         UnprocessableError, ConflictError: as `existing`; a VM that is not finished can be told from no other.
@@ -48,6 +58,11 @@ def of_that_name(client: VSphereClient, uuid: str, digest: str, fault: vim.fault
     if isinstance(fault.object, vim.VirtualMachine) and not _is_finished(client, moref(fault.object)):
         raise still_at_work()
     return existing(client, uuid, digest)
+
+
+def wait_for_earlier(client: VSphereClient, operation: Operation, goal: Goal) -> Operation:
+    """Look once whether an earlier try with the same key has made its VM; done also when it had time enough."""
+    return replace(operation, done=client.find(goal.vm) is not None or goal.age_seconds > TAKEOVER_SECONDS)
 
 
 def _is_finished(client: VSphereClient, vm: str) -> bool:
@@ -63,7 +78,7 @@ def still_at_work() -> ConflictError:
     """The error for a retry that comes while the first request is at work."""
     return ConflictError(
         "An earlier request with this Idempotency-Key is still making the VM, or was cut off while it did: repeat the "
-        "request in a while. If it stays so, remove what the earlier one left in vSphere, or use a new key."
+        "request in a while. If it stays so, look at what the earlier one left in vSphere, or use a new key."
     )
 
 

@@ -39,6 +39,7 @@ class Session(SoapStub):
     search: vim.SearchIndex
     files: vim.FileManager
     disks: vim.VirtualDiskManager
+    tasks: vim.TaskManager | None
 
     def __init__(self, environment: Environment, credentials: Credentials, network: Network) -> None:
         super().__init__(environment, network)
@@ -99,6 +100,7 @@ class Session(SoapStub):
         if manager is None or search is None or files is None or disks is None:
             raise BackendFailureError(f"{CLOUD_NAME} at {self.place} is neither a vCenter nor an ESXi host.")
         self._manager, self.search, self.files, self.disks = manager, search, files, disks
+        self.tasks = content.taskManager
         self.about, self.root, self.collector = content.about, content.rootFolder, content.propertyCollector
         self.ComputeVersionInfo(newest_version(self.about.apiVersion))  # type: ignore[no-untyped-call] # pyvmomi's own
 

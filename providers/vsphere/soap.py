@@ -40,6 +40,7 @@ READS: Final = frozenset(
     {
         "RetrieveServiceContent",
         "RetrievePropertiesEx",
+        "RefreshStorageInfo",
         "FindByUuid",
         "FindAllByUuid",
         "FindChild",

@@ -36,11 +36,10 @@ def clone_spec(draft: Draft, template: Template, place: Placement) -> vim.vm.Clo
     return vim.vm.CloneSpec(location=location, config=config, powerOn=draft.spec.start, template=False)
 
 
-def host_spec(draft: Draft, image: File, folder: str, place: Placement) -> vim.vm.ConfigSpec:
-    """A VM on a standalone host: with the disk that was copied into `folder`, or with an empty one and a CD."""
+def host_spec(draft: Draft, image: File, folder: str, disk: str, place: Placement) -> vim.vm.ConfigSpec:
+    """A VM on a standalone host in `folder`: with the disk that was copied to `disk`, or an empty one and a CD."""
     config, spec = draft.config(), draft.spec
     is_windows = spec.os.os_type.lower() == "windows"
-    disk = disk_path(folder, spec.name)
     if image.is_disk:
         hardware = devices.disk_of_file(disk, is_windows=is_windows)
     else:
@@ -53,8 +52,3 @@ def host_spec(draft: Draft, image: File, folder: str, place: Placement) -> vim.v
         hardware.append(devices.new_nic(place.network, place.places, is_windows=is_windows))
     config.deviceChange = hardware
     return config
-
-
-def disk_path(folder: str, name: str) -> str:
-    """The system disk's file."""
-    return f"{folder}/{name}.vmdk"

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import trustme
 from pyVmomi import vim, vmodl
 
 from tests.conformance.harness import Budgets, Features, Harness, Trouble
-from tests.support.soap_proxy import Reply, Rule, SoapProxy, fault, soap
+from tests.support.api import Api
+from tests.support.soap_proxy import Completion, Reply, Rule, SoapProxy, fault, soap
 from tests.support.vcsim import PASSWORD, USERNAME, Place, Vcsim, find_vcsim
 
 NO_PERMISSION = fault(
@@ -82,6 +83,8 @@ class VcsimHarness(Harness):
         self.proxy = SoapProxy(served, trusted)
         self._retry_after = 7
         self._seeded = 0
+        self._usual: Completion | None = None
+        self._have_run: set[str] = set()
 
     def start(self) -> None:
         self._start_server()
@@ -104,7 +107,15 @@ class VcsimHarness(Harness):
     def _start_server(self) -> None:
         self.server.start()
         self.proxy.upstream = ("127.0.0.1", self.server.port)
-        self.proxy.completions = {"RebootGuest": _with_tools, "Destroy_Task": self._with_files}
+        self._have_run.clear()
+        self.proxy.completions = {
+            "RebootGuest": _with_tools,
+            "Destroy_Task": self._with_files,
+            "CloneVM_Task": self._without_log,
+            "CreateVM_Task": self._without_log,
+            "PowerOnVM_Task": self._with_log,
+            "PowerOffVM_Task": self._without_new_log,
+        }
         self.proxy.preparations = {"CloneVM_Task": _with_notes}
         self.furnish()
 
@@ -135,6 +146,7 @@ class VcsimHarness(Harness):
             case Trouble.GUEST_DEAF:
                 self.proxy.add(Rule("ShutdownGuest", reply=soap('<ShutdownGuestResponse xmlns="urn:vim25"/>')))
             case Trouble.BOOT_FAILS:
+                self._usual = self.proxy.completions.get(self.boot)
                 self.proxy.completions[self.boot] = self._failing
             case Trouble.SLOW_LOG_IN:
                 self.proxy.add(Rule("Login", delay_seconds=1.0))
@@ -151,9 +163,20 @@ class VcsimHarness(Harness):
             rule = replace(rule, operation=operation)
         self.proxy.add(replace(rule, times=times, skip=skip))
 
+    def leave_behind(self, api: Api) -> None:
+        """Leave a VM behind that was made, and could not be started."""
+        vm_id = api.create("left", start=False).json["id"]
+        client = self.server.client
+        ref = client.content.searchIndex.FindByUuid(None, vm_id, vmSearch=True, instanceUuid=True)
+        notes = as_if_to_run(client.read(ref, "config.annotation"))
+        client.wait(ref.ReconfigVM_Task(vim.vm.ConfigSpec(annotation=notes)))
+
     def _failing(self, request: bytes, reply: Reply) -> Reply:
         """The task of a boot takes effect, and only then says that it failed."""
         del self.proxy.completions[self.boot]
+        if self._usual is not None:
+            self.proxy.completions[self.boot] = self._usual
+            self._usual(request, reply)
         task = self.finish(reply)
         self.proxy.add(
             Rule("RetrievePropertiesEx", about=f">{task}<".encode(), reply=soap(FAILED_TASK.format(task=task)))
@@ -173,6 +196,41 @@ class VcsimHarness(Harness):
                 self.finish(reply)
             self.server.client.settle()
         return reply
+
+    def _without_log(self, request: bytes, reply: Reply) -> Reply:
+        """Make a VM without a log, which vSphere writes when the VM runs and vcsim when it is made."""
+        if reply.status == 200 and b"<powerOn>true<" not in request:
+            with suppress(vmodl.MethodFault):
+                made = self.server.client.wait(vim.Task(_task(reply), self.server.client.stub))
+                self._log_of(made).unlink()
+        return reply
+
+    def _with_log(self, request: bytes, reply: Reply) -> Reply:
+        """Write the log of a VM that runs."""
+        vm = _vm(request)
+        if reply.status == 200 and vm:
+            self._have_run.add(vm)
+            with suppress(vmodl.MethodFault):
+                self._log_of(vim.VirtualMachine(vm)).touch()
+        return reply
+
+    def _without_new_log(self, request: bytes, reply: Reply) -> Reply:
+        """Write no log of a VM that is off, and never ran, when its power is cut."""
+        vm = _vm(request)
+        if reply.status != 200 or not vm or vm in self._have_run:
+            return reply
+        try:
+            self.finish(reply)
+        except vmodl.MethodFault:
+            self._log_of(vim.VirtualMachine(vm)).unlink(missing_ok=True)
+        return reply
+
+    def _log_of(self, ref: Any) -> Path:
+        client = self.server.client
+        path = client.read(vim.VirtualMachine(ref._moId, client.stub), "config.files.vmPathName")
+        store, _, file = path[1:].partition("] ")
+        (folder,) = Path(self._folder.name).rglob(f"*{store}/{file.rpartition('/')[0]}")
+        return folder / "vmware.log"
 
     def reset_trouble(self) -> None:
         self.proxy.clear_rules()
@@ -329,6 +387,11 @@ class EsxiHarness(VcsimHarness):
         image = "[LocalDS_0] images/debian-12.vmdk"
         client.wait(content.virtualDiskManager.CreateVirtualDisk_Task(image, client.find("ha-datacenter"), disk))
 
+    def leave_behind(self, api: Api) -> None:
+        for operation in (self.boot, "Destroy_Task"):
+            self.trouble(Trouble.PERMISSION_DENIED, operation)
+        assert api.create("left").status == 403
+
     def put_file(self, folder: str, name: str) -> None:
         """Put a small file on the datastore."""
         (found,) = Path(self._folder.name).rglob(f"*LocalDS_0/{folder}")
@@ -343,6 +406,12 @@ class EsxiHarness(VcsimHarness):
 
     def seed_elsewhere(self) -> str:
         raise NotImplementedError("a standalone host is one datacenter")
+
+
+def as_if_to_run(notes: str) -> str:
+    """Return the notes of a VM that was made to stay off as if it was to run."""
+    assert '"created_at":' in notes
+    return notes.replace('"created_at":', '"start":true,"created_at":')
 
 
 def template_devices() -> Iterable[vim.vm.device.VirtualDeviceSpec]:
@@ -362,6 +431,11 @@ def _task(reply: Reply) -> str:
     found = re.search(rb"<returnval[^>]*>([^<]+)</returnval>", reply.body)
     assert found, reply.body
     return found[1].decode()
+
+
+def _vm(request: bytes) -> str:
+    found = re.search(rb"<_this [^>]*>([^<]+)</_this>", request)
+    return found[1].decode() if found else ""
 
 
 def _with_notes(request: bytes) -> bytes:

@@ -11,6 +11,8 @@ FULL = Notes(
     vm_id="100",
     request_key="key",
     request_digest="digest",
+    created_at=1_764_427_380,
+    start=True,
 )
 
 
@@ -41,6 +43,10 @@ def test_read_finds_the_line_among_those_of_people() -> None:
         '[{"cloudvm": {}}]',
         '{"cloudvm": ' * 5_000,
         '{"cloudvm":{"tags":{"a":"\\ud800"}}}',
+        '{"cloudvm": {"created_at": "yesterday", "start": 1}}',
+        '{"cloudvm": {"created_at": true, "start": "true"}}',
+        '{"cloudvm": {"created_at": 1e300}}',
+        '{"cloudvm": {"created_at": 999999999999999}}',
     ],
 )
 def test_read_of_what_is_not_ours_is_nothing(text: str) -> None:

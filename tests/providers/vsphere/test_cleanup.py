@@ -10,7 +10,14 @@ from dataclasses import replace
 import pytest
 
 from providers.domain import Operation
-from providers.errors import BackendTimeoutError, ErrorCode, NameTakenError, PermissionDeniedError, ProviderError
+from providers.errors import (
+    BackendTimeoutError,
+    ErrorCode,
+    NameTakenError,
+    PermissionDeniedError,
+    ProviderError,
+    UnprocessableError,
+)
 from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.vsphere import DATASTORES, ISO_IMAGE, TEMPLATE, VMDK_IMAGE
@@ -123,8 +130,8 @@ def test_create_whose_poll_is_forbidden_leaves_nothing_untold(site: Site, task_s
 def test_create_on_a_host_whose_answer_is_lost_while_the_work_is_slow_leaves_nothing(host: Site) -> None:
     """The same for the last step but one."""
     host.sandbox.faults.add(Fault(CREATE, cut=Cut.ANSWER, after=True))
-    with changing_pace(host, EXTEND, 1.0):
-        error = host.failed(seconds=0.8)
+    with changing_pace(host, EXTEND, 4.0):
+        error = host.failed(seconds=2.5)
     assert host.made() == [], (error.detail, error.leftovers)
 
 
@@ -221,11 +228,16 @@ def test_create_on_a_host_that_fails_when_nobody_waits_leaves_nothing(
 ) -> None:
     """Its last task fails after the caller was answered: who follows it is told what was removed."""
     host.sandbox.fail_next_task(START if start else CREATE, "InsufficientMemoryResourcesFault")
-    ended = host.finished(host.gateway().create_vm(host.spec(image, start=start, key=key), AT_ONCE))
-    assert ended.failure is not None
-    assert ended.failure.code is ErrorCode.UNPROCESSABLE
+    failure: ProviderError | None
+    try:
+        failure = host.finished(host.gateway().create_vm(host.spec(image, start=start, key=key), AT_ONCE)).failure
+    except UnprocessableError as error:
+        # With a key, the VM's making is waited for.
+        failure = error
+    assert failure is not None
+    assert failure.code is ErrorCode.UNPROCESSABLE
     assert host.made() == []
-    assert told(ended.failure).endswith("folder")
+    assert told(failure).endswith("folder")
 
 
 def test_create_on_a_host_whose_folders_answer_is_lost_can_be_repeated(host: Site) -> None:
@@ -244,7 +256,7 @@ def test_create_on_a_host_whose_folders_answer_is_lost_spares_another_try(host: 
     """It has the same key, and so the same folder, and is copying its disk."""
     vm_id = host.create(key="key-1")
     host.gateway().delete_vm(vm_id)
-    theirs = f"[{DATASTORES[0]}] {vm_id}/test1.vmdk"
+    theirs = f"[{DATASTORES[0]}] cloudvm-{vm_id}/test1.vmdk"
     host.sandbox.add_file(theirs, size_bytes=1, capacity_bytes=1 << 30)
     host.sandbox.faults.add(Fault(FOLDER, cut=Cut.ANSWER, after=after))
     error = host.failed(key="key-1")
@@ -311,7 +323,7 @@ def test_create_on_a_host_leaves_other_folders_alone(host: Site) -> None:
 
 
 def test_create_on_a_host_does_not_remove_a_vm_that_has_been_registered_in_its_place(host: Site) -> None:
-    """Ours was taken out of the inventory while it started, and another has its name."""
+    """Ours was taken out of the inventory while it started, and another has its name; its files stay, and are told."""
     host.sandbox.faults.add(Fault(START, delay_seconds=1.0, code="SystemError"))
     failures: list[ProviderError] = []
     creating = threading.Thread(target=lambda: failures.append(host.failed()))
@@ -322,4 +334,4 @@ def test_create_on_a_host_does_not_remove_a_vm_that_has_been_registered_in_its_p
         stranger.done(stranger.create("test1"))
     creating.join()
     assert [vm.name for vm in host.sandbox.vms()] == ["test1"]
-    assert [left.kind for left in failures[0].leftovers if left.removed] == ["vm", "folder"]
+    assert [(left.kind, left.removed) for left in failures[0].leftovers] == [("vm", True), ("folder", False)]

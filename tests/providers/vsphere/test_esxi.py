@@ -86,7 +86,7 @@ def test_create_of_an_image_on_another_datastore_copies_it(host: Site) -> None:
     image = "[images] golden/small.vmdk"
     host.sandbox.add_file(image, size_bytes=1 << 20, capacity_bytes=2 * GIB)
     vm = host.sandbox.vm(host.create(image, gateway=host.gateway(storage_external_id="datastore1")))
-    assert vm.disks[0].file.startswith("[datastore1] test1-")
+    assert vm.disks[0].file.startswith("[datastore1] cloudvm-test1-")
     assert vm.disks[0].capacity_bytes == 20 * GIB
     assert host.sandbox.has_file(image)
     host.gateway().delete_vm(vm.instance_uuid)

@@ -100,27 +100,6 @@ def test_create_repeated_after_a_clean_failure_makes_the_vm(site: Site) -> None:
     assert [vm.instance_uuid for vm in site.sandbox.vms()] == [vm_id]
 
 
-@pytest.mark.parametrize("step", ["CopyVirtualDisk_Task", "CreateVM_Task"])
-def test_create_repeated_after_a_crash_half_way_is_a_conflict_that_says_why(host: Site, step: str) -> None:
-    """The process ended with a folder made; whose it is nobody can tell, so it is left, and the answer says so."""
-    made = host.create(key=KEY)
-    (folder, *_) = host.sandbox.files()
-    host.gateway().delete_vm(made)
-    host.sandbox.add_file(f"{folder}x")
-    with pytest.raises(ConflictError, match="earlier request") as caught:
-        host.create(key=KEY)
-    assert "remove what the earlier one left" in caught.value.detail
-    assert f"{folder}x" in host.sandbox.files()
-    assert host.sandbox.tasks(step)[1:] == ()
-
-
-def test_create_repeated_after_a_crash_before_the_start_finds_the_vm(host: Site) -> None:
-    """It is there and was never started; it is shown as it is."""
-    vm_id = host.create(key=KEY)
-    host.sandbox.set_state(vm_id, "stopped")
-    assert host.gateway().create_vm(host.spec(key=KEY)).vm_id == vm_id
-
-
 def test_create_that_is_followed_and_repeated_makes_one_vm(site: Site) -> None:
     """The caller did not wait, and asks again."""
     site.sandbox.knobs.task_seconds = 0.1
@@ -132,12 +111,11 @@ def test_create_that_is_followed_and_repeated_makes_one_vm(site: Site) -> None:
     assert len(site.sandbox.vms()) == 1
 
 
-def test_create_whose_mark_was_removed_is_refused(site: Site) -> None:
-    """Somebody has emptied the notes: what was asked for cannot be known any more."""
+def test_create_whose_mark_was_removed_finds_the_vm(site: Site) -> None:
+    """Somebody has emptied the notes; the UUID follows from the key."""
     vm_id = site.create(key=KEY)
     site.sandbox.set_annotation(vm_id, "mine")
-    with pytest.raises(UnprocessableError, match=vm_id):
-        site.create(key=KEY)
+    assert site.create(key=KEY) == vm_id
     assert len(site.sandbox.vms()) == 1
 
 

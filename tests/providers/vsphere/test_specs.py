@@ -57,7 +57,8 @@ def hosted(wanted: VMSpec, image: str) -> Any:
     """The specification of a VM on a standalone host."""
     file = file_of(image)
     assert file is not None
-    return sent(host_spec(Draft.of(ENVIRONMENT, wanted), file, "[ds] web1-12345678", place(LAN)))
+    folder = "[ds] cloudvm-web1-12345678"
+    return sent(host_spec(Draft.of(ENVIRONMENT, wanted), file, folder, f"{folder}/web1.vmdk", place(LAN)))
 
 
 def test_clone_spec_has_size_notes_and_cloud_init() -> None:
@@ -124,10 +125,10 @@ def test_host_spec_of_a_disk_uses_the_copy() -> None:
     asked = hosted(spec(), "[ds] images/debian.vmdk")
     disks = [change for change in asked.deviceChange if isinstance(change.device, vim.vm.device.VirtualDisk)]
     assert [(one.device.backing.fileName, one.fileOperation) for one in disks] == [
-        ("[ds] web1-12345678/web1.vmdk", None)
+        ("[ds] cloudvm-web1-12345678/web1.vmdk", None)
     ]
     assert (asked.name, asked.guestId) == ("web1", "otherLinux64Guest")
-    assert asked.files.vmPathName == "[ds] web1-12345678/web1.vmx"
+    assert asked.files.vmPathName == "[ds] cloudvm-web1-12345678/web1.vmx"
     kinds = {type(change.device).__name__.rpartition(".")[2] for change in asked.deviceChange}
     assert kinds == {"ParaVirtualSCSIController", "VirtualDisk", "VirtualVmxnet3"}
 
