@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 from pyVmomi import vim, vmodl
 
 from providers.credentials import Credentials
-from providers.domain import VM, Environment, Manner, Operation, StopMode, Verb, VMSpec
+from providers.domain import VM, Environment, LeftoverResource, Manner, Operation, StopMode, Verb, VMSpec
 from providers.driver import Driver, Work
 from providers.errors import (
     AlreadyInStateError,
@@ -24,6 +24,7 @@ from providers.vsphere.client import VSphereClient
 from providers.vsphere.creating import OFF, ON, VCenterCreator
 from providers.vsphere.failures import VENDOR_ERRORS, is_in_state, translate
 from providers.vsphere.host_creating import HostCreator
+from providers.vsphere.leftovers import Leftovers
 from providers.vsphere.machines import Machine
 from providers.vsphere.outcomes import Outcomes
 from providers.vsphere.progress import Goal
@@ -121,6 +122,14 @@ class VSphereDriver(Driver):
             super().promise_removal(operation, work)
             return
         work.made("vm", vm_id, lambda: remover.remove_created(vm_id, goal.creation, is_keyed=is_keyed))
+
+    def list_leftovers(self) -> Iterator[LeftoverResource]:
+        """See `Driver`."""
+        return Leftovers(self._client).list()
+
+    def remove_leftover(self, leftover: LeftoverResource, work: Work) -> None:
+        """See `Driver`."""
+        Leftovers(self._client).remove(leftover, work)
 
     def close(self) -> None:
         """See `Driver`."""

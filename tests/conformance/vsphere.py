@@ -9,7 +9,7 @@ from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Fault
 from tests.conformance.harness import Features, Trouble
 from tests.conformance.simulated import SimulatedHarness
-from tests.conformance.vcsim import CHANGES, SEARCHES, EsxiHarness, VcenterHarness
+from tests.conformance.vcsim import CHANGES, SEARCHES, EsxiHarness, VcenterHarness, as_if_to_run
 from tests.support.api import Api
 from tests.support.guests import user_data
 
@@ -65,6 +65,11 @@ class VSphereHarness(SimulatedHarness[vsphere.VSphereSandbox]):
 
     def fail_boot(self) -> None:
         self.sandbox.fail_next_task(self.boot, "GenericVmConfigFault", "Failed to start the machine.")
+
+    def leave_behind(self, api: Api) -> None:
+        """Leave a VM behind that was made, and could not be started."""
+        vm_id = api.create("left", start=False).json["id"]
+        self.sandbox.set_annotation(vm_id, as_if_to_run(self.sandbox.vm(vm_id).annotation))
 
     def slow_down(self, task_seconds: float) -> None:
         self.sandbox.knobs.task_seconds = task_seconds
@@ -140,6 +145,11 @@ class EsxiSandboxHarness(VSphereHarness):
     @property
     def offer(self) -> dict[str, object]:
         return {"instance_type": "c2m4", "image": vsphere.VMDK_IMAGE}
+
+    def leave_behind(self, api: Api) -> None:
+        for operation in (self.boot, "Destroy_Task"):
+            self.trouble(Trouble.PERMISSION_DENIED, operation)
+        assert api.create("left").status == 403
 
     def seed_elsewhere(self) -> str:
         raise NotImplementedError("a standalone host is one datacenter")
