@@ -84,6 +84,7 @@ class VcsimHarness(Harness):
         self._retry_after = 7
         self._seeded = 0
         self._usual: Completion | None = None
+        self._have_run: set[str] = set()
 
     def start(self) -> None:
         self._start_server()
@@ -107,12 +108,14 @@ class VcsimHarness(Harness):
     def _start_server(self) -> None:
         self.server.start()
         self.proxy.upstream = ("127.0.0.1", self.server.port)
+        self._have_run.clear()
         self.proxy.completions = {
             "RebootGuest": _with_tools,
             "Destroy_Task": self._with_files,
             "CloneVM_Task": self._without_log,
             "CreateVM_Task": self._without_log,
             "PowerOnVM_Task": self._with_log,
+            "PowerOffVM_Task": self._without_new_log,
         }
         self.proxy.preparations = {"CloneVM_Task": _with_notes}
         self.furnish()
@@ -204,10 +207,22 @@ class VcsimHarness(Harness):
 
     def _with_log(self, request: bytes, reply: Reply) -> Reply:
         """Write the log of a VM that runs."""
-        found = re.search(rb'<_this type="VirtualMachine">([^<]+)</_this>', request)
-        if reply.status == 200 and found:
+        vm = _vm(request)
+        if reply.status == 200 and vm:
+            self._have_run.add(vm)
             with suppress(vmodl.MethodFault):
-                self._log_of(vim.VirtualMachine(found[1].decode())).touch()
+                self._log_of(vim.VirtualMachine(vm)).touch()
+        return reply
+
+    def _without_new_log(self, request: bytes, reply: Reply) -> Reply:
+        """Write no log of a VM that is off, and never ran, when its power is cut."""
+        vm = _vm(request)
+        if reply.status != 200 or not vm or vm in self._have_run:
+            return reply
+        try:
+            self.finish(reply)
+        except vmodl.MethodFault:
+            self._log_of(vim.VirtualMachine(vm)).unlink(missing_ok=True)
         return reply
 
     def _log_of(self, ref: Any) -> Path:
@@ -441,6 +456,11 @@ def _task(reply: Reply) -> str:
     found = re.search(rb"<returnval[^>]*>([^<]+)</returnval>", reply.body)
     assert found, reply.body
     return found[1].decode()
+
+
+def _vm(request: bytes) -> str:
+    found = re.search(rb"<_this [^>]*>([^<]+)</_this>", request)
+    return found[1].decode() if found else ""
 
 
 def _with_notes(request: bytes) -> bytes:
