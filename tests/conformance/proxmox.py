@@ -57,6 +57,16 @@ class ProxmoxHarness(SimulatedHarness[proxmox.ProxmoxSandbox]):
     def fail_boot(self, message: str = "start failed: QEMU exited with code 1") -> None:
         self.sandbox.end_next_task("qmstart", message)
 
+    @property
+    def removal_operations(self) -> frozenset[str]:
+        return frozenset({f"DELETE {VM}", "DELETE /nodes/{node}/storage/{storage}/content/{volume}"})
+
+    def leave_behind(self, api: Api) -> None:
+        # A VM that Proxmox has tried to start may have run. This leaves one that is not configured, and its image.
+        for operation in (f"PUT {VM}/config", *self.removal_operations):
+            self.trouble(Trouble.PERMISSION_DENIED, operation)
+        assert api.create("left", cloud_init="I2Nsb3VkLWNvbmZpZwo=").status >= 400
+
     def slow_down(self, task_seconds: float) -> None:
         self.sandbox.knobs.task_seconds = task_seconds
 

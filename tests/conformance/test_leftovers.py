@@ -33,6 +33,8 @@ def run(warm: Api, backend: Harness, monkeypatch: pytest.MonkeyPatch) -> Run:
     driver: type[Driver] = resolve_name(cloud.driver or "")
     if driver.list_leftovers is Driver.list_leftovers:
         pytest.skip(f"creates leave nothing behind on {cloud.name}")
+    if backend.name.startswith("vcsim"):
+        pytest.skip("a boot that fails on vcsim leaves a VM that has run")
     monkeypatch.setenv("CLOUDVM_TOKEN", token(backend.access_key, backend.secret))
 
     def run(*options: str) -> Result:
