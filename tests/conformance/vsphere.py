@@ -71,11 +71,6 @@ class VSphereHarness(SimulatedHarness[vsphere.VSphereSandbox]):
         vm_id = api.create("left", start=False).json["id"]
         self.sandbox.set_annotation(vm_id, as_if_to_run(self.sandbox.vm(vm_id).annotation))
 
-    def leave_behind(self, api: Api) -> None:
-        """Leave a VM behind that was made, and could not be started."""
-        vm_id = api.create("left", start=False).json["id"]
-        self.sandbox.set_annotation(vm_id, as_if_to_run(self.sandbox.vm(vm_id).annotation))
-
     def slow_down(self, task_seconds: float) -> None:
         self.sandbox.knobs.task_seconds = task_seconds
 
