@@ -83,7 +83,7 @@ class Progress:
         """The work that an answer has accepted.
 
         Raises:
-            BackendFailureError: its link leads to another host.
+            BackendFailureError: its link leads to another host, or it is a page of a proxy.
 
         """
         step = Step(answer.operation, goal=goal, creation=creation)
@@ -93,6 +93,9 @@ class Progress:
                 break
         # 200 without a link has done it; a create's answer is its VM, which may not be ready.
         done = not step.link and answer.status in {200, 204} and verb is not Verb.CREATE
+        if done and answer.content:
+            # A page of a proxy says nothing about the VM.
+            answer.object()
         return Operation(verb, vm_id, str(step), done=done, retry_after_seconds=answer.retry_after_seconds)
 
     def look(self, operation: Operation) -> Operation:

@@ -122,3 +122,18 @@ def test_stop_of_a_deaf_guest_by_force_succeeds(warm: Api, backend: Harness) -> 
     backend.trouble(Trouble.GUEST_DEAF)
     assert warm.verb("stop", vm_id, mode="force").status == 204
     assert backend.states()[vm_id] == "stopped"
+
+
+@pytest.mark.parametrize(("verb", "state"), [("start", "stopped"), ("stop", "running"), ("delete", "running")])
+def test_verb_that_a_proxy_answers_with_a_page_is_no_success(
+    warm: Api, backend: Harness, verb: str, state: str
+) -> None:
+    """A page of HTML with status 200 does not say that the cloud has done anything."""
+    (vm_id,) = backend.seed(1, state=state)
+    backend.acquaint(warm)
+    backend.trouble(Trouble.HTML, backend.verb_operations[verb])
+    answer = warm.delete(vm_id) if verb == "delete" else warm.verb(verb, vm_id)
+    backend.reset_trouble()
+    assert (answer.status, answer.code) == (502, "backend_error")
+    # Some clouds delete only what is off.
+    assert backend.states()[vm_id] in ({state, "stopped"} if verb == "delete" else {state})
