@@ -163,7 +163,7 @@ def test_cloud_that_is_away_is_told(stage: Stage) -> None:
 
 def test_unknown_environment_is_told(stage: Stage) -> None:
     """Before any call."""
-    assert "environment_not_found: There is no environment 'mian'" in line_of(stage.run("--environment", "mian"))
+    assert "environment_not_found: There is no environment 'nowhere'" in line_of(stage.run("--environment", "nowhere"))
     assert stage.sandbox.calls.count() == 0
 
 
