@@ -65,7 +65,7 @@ def test_create_takes_a_key_of_visible_characters_only(api: Api, key: str) -> No
 
 
 @PROPERTY
-@given(secret=secrets(), text=texts, header=st.sampled_from(sorted({*HEADERS} - {"Host", "X-Request-ID"})))
+@given(secret=secrets(), text=texts, header=st.sampled_from(sorted({*HEADERS} - {"X-Request-ID"})))
 def test_no_header_path_or_query_brings_the_secret_back(api: Api, secret: str, text: str, header: str) -> None:
     """Wherever the caller has put it by mistake."""
     headers = {header: (text + secret).encode().decode("latin-1").replace("\r", "").replace("\n", "").replace("\0", "")}
@@ -76,6 +76,7 @@ def test_no_header_path_or_query_brings_the_secret_back(api: Api, secret: str, t
         f"/vm?environment=aws-one&status={quote(secret)}",
         f"/vm?environment=aws-one&{quote(secret)}=1",
         f"/operation/{quote(secret, safe='')}",
+        f"/nowhere/{quote(secret)}",
     ):
         answer = api.call("GET", url, headers=headers)
         assert answer.calls == 0
