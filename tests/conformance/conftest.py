@@ -71,17 +71,22 @@ def impostor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Impostor]:
 
 
 @pytest.fixture(scope="session")
-def files(started: Harness, impostor: Impostor, tmp_path_factory: pytest.TempPathFactory) -> Files:
+def closed_port() -> Iterator[int]:
+    """A port that refuses connections. It stays bound, so that no other process gets it."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def files(started: Harness, impostor: Impostor, closed_port: int, tmp_path_factory: pytest.TempPathFactory) -> Files:
     """Environments on the backend: `main`, `other` (a second name for the same), and some that cannot work."""
     folder = tmp_path_factory.mktemp(started.name)
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        nobody = unused.getsockname()[1]
     main = {**started.environment, "url": started.url, "ca_file": started.ca_file}
     environments: list[dict[str, Any]] = [
         {**main, "name": "main"},
         {**main, "name": "other"},
-        {**main, "name": "down", "url": f"https://127.0.0.1:{nobody}"},
+        {**main, "name": "down", "url": f"https://127.0.0.1:{closed_port}"},
         {**main, "name": "untrusted", "ca_file": ""},
         {**main, "name": "careless", "ca_file": "", "tls_verify": False},
         {**main, "name": "misnamed", "url": impostor.url, "ca_file": impostor.ca_file},

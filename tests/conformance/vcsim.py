@@ -6,9 +6,11 @@ completion of the proxy's does the rest, and says so.
 
 import base64
 import gzip
+import json
 import re
 import ssl
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -164,12 +166,14 @@ class VcsimHarness(Harness):
         self.proxy.add(replace(rule, times=times, skip=skip))
 
     def leave_behind(self, api: Api) -> None:
-        """Leave a VM behind that was made, and could not be started."""
-        vm_id = api.create("left", start=False).json["id"]
+        """Leave a VM behind that was made, and could not be started. vcsim's clones share the template's disk."""
+        del api
         client = self.server.client
-        ref = client.content.searchIndex.FindByUuid(None, vm_id, vmSearch=True, instanceUuid=True)
-        notes = as_if_to_run(client.read(ref, "config.annotation"))
-        client.wait(ref.ReconfigVM_Task(vim.vm.ConfigSpec(annotation=notes)))
+        vm_id, ref = client.make(self.place(), "left", running=False)
+        notes = {"vm_id": vm_id, "created_at": int(time.time()), "start": True}
+        written = json.dumps({"cloudvm": notes}, separators=(",", ":"))
+        client.wait(ref.ReconfigVM_Task(vim.vm.ConfigSpec(annotation=written)))
+        self._log_of(ref).unlink()
 
     def _failing(self, request: bytes, reply: Reply) -> Reply:
         """The task of a boot takes effect, and only then says that it failed."""

@@ -119,7 +119,7 @@ def test_guest_without_tools_cannot_be_asked(vcenter: VSphereSandbox, user: Clie
 
 def test_tools_come_up_a_while_after_power_on(vcenter: VSphereSandbox, user: Client) -> None:
     """With the address."""
-    vcenter.knobs.boot_seconds = 0.2
+    vcenter.knobs.boot_seconds = 1.5
     vm = user.vm(SOURCE_VM)
     user.done(vm.PowerOnVM_Task())
     assert user.read(vm, "guest.toolsStatus", "guest.ipAddress") == {"guest.toolsStatus": "toolsNotRunning"}
