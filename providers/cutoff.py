@@ -212,4 +212,6 @@ class CutPool:
         if now is not None:
             cutoff, exchange = now
             cutoff.leave(exchange)
+            if exchange.is_over and connection is not None:
+                connection.close()
         super()._put_conn(connection)  # type: ignore[misc] # the library's

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -95,11 +96,10 @@ def test_exchange_with_an_ec2_that_drips_is_cut_off(drip: Drip) -> None:
     """By botocore's connections, too; it does not try again."""
     with dripping(drip) as server:
         environment = Environment("aws1", AWS, url=server.url, region="eu-west-3")
-        gateway = Backends(impatient(server), LIMITS).gateway(
-            environment, Credentials("AKIAX", "secret"), Deadline.after(0)
-        )
-        with tracing(Trace("test")) as trace, pytest.raises(BackendTimeoutError, match="DescribeInstances in time"):
-            gateway.list_vms()
+        with closing(Backends(impatient(server), LIMITS)) as backends:
+            gateway = backends.gateway(environment, Credentials("AKIAX", "secret"), Deadline.after(0))
+            with tracing(Trace("test")) as trace, pytest.raises(BackendTimeoutError, match="DescribeInstances in time"):
+                gateway.list_vms()
         assert (server.calls, trace.calls) == (1, 1)
 
 

@@ -528,6 +528,8 @@ def test_operation_whose_task_the_server_has_forgotten_is_judged_by_the_vm(
         "delete": lambda: caller.delete_vm(vm_id, AT_ONCE),
         "create": lambda: caller.create_vm(spec_of(vcenter), AT_ONCE),
     }[verb]()
+    if verb == "create":
+        wait_until(lambda: operation.vm_id in vcenter.states())
     task = json.loads(operation.handle)["task"]
     gone = fault("ManagedObjectNotFound", "The object has already been deleted.", f'<obj type="Task">{task}</obj>')
     vcenter.proxy.add(Rule("RetrievePropertiesEx", about=TASK_LOOK, reply=gone))

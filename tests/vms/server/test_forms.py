@@ -140,7 +140,7 @@ def test_pages_are_served_with_their_assets(serve: Serve) -> None:
     assert {server.request("GET", f"/static/{asset}").status for asset in assets} == {200}
 
 
-@pytest.mark.parametrize(("size", "status"), [(10, 400), (2_000_000, 413)])
+@pytest.mark.parametrize(("size", "status"), [(10, 401), (2_000_000, 413)])
 def test_sign_in_with_an_odd_form_is_refused(serve: Serve, size: int, status: int) -> None:
     """One that names nothing, and one that is larger than anything that is read."""
     server = serve("--workers", "1")
