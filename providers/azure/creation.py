@@ -56,13 +56,20 @@ class Creation:
         return self._begun(answer)
 
     def _found(self) -> Machine | None:
-        """A VM that stands in the way, or was made by an earlier try; with a key it may have any name."""
-        name, key = self._recipe.spec.name, self._recipe.request_key
+        """Return a VM that stands in the way, or was made by an earlier try.
+
+        With other content, that try may have used any name. A VM of another name with the same content is a copy that
+        somebody made with our tags, and is not touched.
+        """
+        spec, key = self._recipe.spec, self._recipe.request_key
         if not key:
-            return self._client.machine_or_none(name)
+            return self._client.machine_or_none(spec.name)
         machines = list(self._client.list_machines())
-        mine = (machine for machine in machines if machine.tags.get(KEY_TAG) == key)
-        return next(mine, next((machine for machine in machines if machine.name.lower() == name.lower()), None))
+        named = next((machine for machine in machines if machine.name.lower() == spec.name.lower()), None)
+        if named is not None and self._is_ours(named):
+            return named
+        mine = (machine for machine in machines if self._is_ours(machine))
+        return next((one for one in mine if not self._has_same_content(one)), named)
 
     def _begun(self, answer: Answer) -> Operation:
         self._removal.promise()
@@ -160,9 +167,13 @@ class Creation:
                 "It was left as it is: choose another name.",
                 backend=BackendReply("Azure", CREATE),
             )
-        # A digest that was lost proves nothing.
-        if found.tags.get(DIGEST_TAG, self._recipe.spec.request_digest) != self._recipe.spec.request_digest:
+        if not self._has_same_content(found):
             raise key_reused(found.name)
+
+    def _has_same_content(self, found: Machine) -> bool:
+        """Return whether a VM was made for the same content. A digest that was lost proves nothing."""
+        digest = self._recipe.spec.request_digest
+        return found.tags.get(DIGEST_TAG, digest) == digest
 
     def _submitted(self) -> Answer:
         """Azure's answer; if it gets lost, see that the VM is not left behind.

@@ -163,6 +163,29 @@ def test_retry_with_a_lost_digest_is_no_other_request(caller: Caller, sandbox: A
     assert caller.verbs.create_vm(KEYED).vm_id == "Web-1"
 
 
+@pytest.mark.parametrize("spec", [KEYED, STOPPED], ids=["running", "stopped"])
+def test_retry_leaves_a_copy_with_the_same_tags(caller: Caller, sandbox: AzureSandbox, spec: VMSpec) -> None:
+    """It is listed first. It is neither the answer nor stopped, also when the VM itself is gone."""
+    caller.verbs.create_vm(spec)
+    (copy,) = sandbox.seed(1, prefix="a-copy")
+    sandbox.set_tags(copy, sandbox.vm("Web-1").tags)
+    before = sandbox.vm(copy)
+    assert caller.verbs.create_vm(spec).vm_id == "Web-1"
+    caller.verbs.delete_vm("Web-1")
+    assert caller.verbs.create_vm(spec).vm_id == "Web-1"
+    assert sandbox.vm(copy) == before
+
+
+def test_retry_leaves_a_failed_copy_with_the_same_tags(caller: Caller, sandbox: AzureSandbox) -> None:
+    """The copy is somebody else's to remove."""
+    caller.verbs.create_vm(KEYED)
+    (copy,) = sandbox.seed(1, prefix="a-copy")
+    sandbox.set_tags(copy, sandbox.vm("Web-1").tags)
+    sandbox.set_state(copy, None, provisioning="Failed")
+    assert caller.verbs.create_vm(KEYED).vm_id == "Web-1"
+    assert {vm.name for vm in sandbox.vms()} == {"Web-1", copy}
+
+
 def test_retry_with_other_content_leaves_a_failed_vm(caller: Caller, sandbox: AzureSandbox) -> None:
     """It is not this request's to remove."""
     stranded(caller, "AllocationFailed")
