@@ -10,7 +10,15 @@ from providers.azure.records import CREATION_TAG, as_object, own_tag, read_time
 from providers.azure.site import short_region
 
 # What an interface of ours never has: somebody put it to use since.
-_USES: Final = ("publicIPAddress", "loadBalancerBackendAddressPools", "applicationGatewayBackendAddressPools")
+_USES: Final = ("networkSecurityGroup", "enableIPForwarding")
+_ADDRESS_USES: Final = (
+    "publicIPAddress",
+    "loadBalancerBackendAddressPools",
+    "loadBalancerInboundNatRules",
+    "applicationGatewayBackendAddressPools",
+    "applicationSecurityGroups",
+    "virtualNetworkTaps",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +28,8 @@ class NetworkInterface:
     Attributes:
         region: in Azure's short form.
         is_free: whether no VM and no other service has it.
-        is_altered: whether it has tags, a public address or a load balancer, which a create never gives it.
+        is_altered: whether it has tags, a fixed or second address, a security group or something else that a create
+            never gives it.
 
     """
 
@@ -56,12 +65,21 @@ def read_nic(data: dict[str, Any]) -> NetworkInterface:
     owners = ("virtualMachine", "privateEndpoint", "privateLinkService")
     configurations = properties.get("ipConfigurations")
     configurations = configurations if isinstance(configurations, list) else []
-    uses = [as_object(as_object(one).get("properties")).get(use) for one in configurations for use in _USES]
+    addresses = [as_object(as_object(one).get("properties")) for one in configurations]
     return NetworkInterface(
         name=str(data.get("name") or ""),
         region=short_region(str(data.get("location") or "")),
         is_free=not any(properties.get(owner) for owner in owners),
-        is_altered=bool(data.get("tags")) or any(uses),
+        is_altered=bool(data.get("tags")) or len(addresses) > 1 or _is_used(properties, addresses),
+    )
+
+
+def _is_used(properties: dict[str, Any], addresses: list[dict[str, Any]]) -> bool:
+    return (
+        any(properties.get(use) for use in _USES)
+        or bool(as_object(properties.get("dnsSettings")).get("dnsServers"))
+        or any(address.get(use) for address in addresses for use in _ADDRESS_USES)
+        or any(address.get("privateIPAllocationMethod") == "Static" for address in addresses)
     )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from providers.azure.attachments import NetworkInterface, read_nic
 from providers.domain import LeftoverResource, StopMode
 from providers.errors import ConflictError, PermissionDeniedError, ProviderError
 from providers.sandbox.azure import AzureSandbox
@@ -169,6 +170,38 @@ def test_interface_that_was_put_to_use_stays(caller: Caller, sandbox: AzureSandb
     with pytest.raises(ConflictError, match="in use by now"):
         caller.verbs.remove_leftover(leftover)
     assert name in objects(sandbox)
+
+
+@pytest.mark.parametrize(
+    ("interface", "address"),
+    [
+        ({"networkSecurityGroup": {"id": "group"}}, {}),
+        ({"enableIPForwarding": True}, {}),
+        ({"dnsSettings": {"dnsServers": ["10.0.0.4"]}}, {}),
+        ({}, {"privateIPAllocationMethod": "Static", "privateIPAddress": "10.0.0.9"}),
+        ({}, {"publicIPAddress": {"id": "address"}}),
+        ({}, {"loadBalancerBackendAddressPools": [{"id": "pool"}]}),
+        ({}, {"loadBalancerInboundNatRules": [{"id": "rule"}]}),
+        ({}, {"applicationGatewayBackendAddressPools": [{"id": "pool"}]}),
+        ({}, {"applicationSecurityGroups": [{"id": "group"}]}),
+        ({}, {"virtualNetworkTaps": [{"id": "tap"}]}),
+    ],
+    ids=lambda changes: next(iter(changes), ""),
+)
+def test_interface_with_more_than_a_create_gives_it_is_altered(
+    interface: dict[str, object], address: dict[str, object]
+) -> None:
+    """Somebody has put it to use, and may have kept it without a VM, for its address for one."""
+    usual = {"primary": True, "privateIPAllocationMethod": "Dynamic", "privateIPAddress": "10.0.0.4"}
+    settings = {"dnsSettings": {"dnsServers": []}, "enableIPForwarding": False}
+
+    def read(*addresses: dict[str, object], **changes: object) -> NetworkInterface:
+        configurations = [{"name": "primary", "properties": one} for one in addresses]
+        return read_nic({"name": "web-nic", "properties": {"ipConfigurations": configurations, **settings, **changes}})
+
+    assert not read(usual).is_altered
+    assert read({**usual, **address}, **interface).is_altered
+    assert read(usual, usual).is_altered
 
 
 def test_leftovers_of_another_region_are_another_environments(caller: Caller) -> None:

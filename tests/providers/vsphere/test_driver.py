@@ -26,6 +26,7 @@ from providers.work import UNTIL_DONE, Wish
 from tests.conformance.vcsim import EsxiHarness, VcsimHarness
 from tests.providers.vsphere.conftest import MakeGateway, spec_of
 from tests.support.soap_proxy import Reply, Rule, fault, soap
+from tests.support.waiting import wait_until
 
 NO_TOOLS = fault("ToolsUnavailable", "Cannot complete operation because VMware Tools is not running.")
 RESTRICTED = fault("RestrictedVersion", "Current license or ESXi version prohibits execution of the operation.")
