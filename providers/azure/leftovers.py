@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
 
 from providers.azure.attachments import Disk, NetworkInterface
 from providers.azure.client import AzureClient
 from providers.azure.marks import Made, Mark, read_mark
-from providers.azure.records import LONGEST_CREATE
 from providers.azure.removal import Removal
 from providers.azure.scope import Scope
 from providers.domain import LeftoverResource
 from providers.driver import Work
 from providers.errors import ConflictError, VMNotFoundError
+
+# A disk that a VM gave up within this time of its making holds no work of anybody's.
+UNUSED: Final = timedelta(minutes=2)
 
 
 class Leftovers:
@@ -104,7 +108,7 @@ def _nic(nic: NetworkInterface, mark: Mark) -> LeftoverResource:
 
 def _disk(disk: Disk) -> LeftoverResource:
     kept_since = disk.owner_changed_at
-    if disk.made_at is None or (kept_since is not None and kept_since - disk.made_at > LONGEST_CREATE):
+    if disk.made_at is None or (kept_since is not None and kept_since - disk.made_at > UNUSED):
         detail = "No VM has it, but a VM has used it." if kept_since else "No VM has it; its age is unknown."
         return LeftoverResource("disk", disk.name, disk.name, disk.made_at, detail, is_removable=False)
     return LeftoverResource("disk", disk.name, disk.name, disk.made_at, "No VM has it.")
