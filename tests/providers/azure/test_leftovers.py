@@ -115,7 +115,7 @@ def test_interface_and_disk_without_a_vm_are_removed(caller: Caller, sandbox: Az
 def test_disk_that_a_vm_has_used_is_listed_only(caller: Caller, sandbox: AzureSandbox) -> None:
     """Somebody may have kept it for its data."""
     caller.verbs.create_vm(SPEC)
-    sandbox.age(3 * 3600)
+    sandbox.age(30 * 60)
     sandbox.knobs.deletes_leave_attachments = True
     caller.verbs.delete_vm("Web-1")
     assert [(kind, removable) for kind, _, removable in found(caller)] == [("disk", False), ("nic", True)]
