@@ -129,8 +129,9 @@ def reload_service() -> Service:
         RegistryError: the files cannot be used; the service stays as it is.
 
     """
-    registries = read_registries()
+    # Of two reloads at once, the one that reads last must be the one that counts.
     with _process.lock:
+        registries = read_registries()
         service = _process.service = replace(_started_service(), registries=registries)
     service.backends.evict_others(registries.environments.values())
     return service

@@ -71,7 +71,7 @@ class Supervisor:
         for _ in range(self._count):
             self._fork()
         while True:
-            received = _wait(self._respawn_at)
+            received = wait_for_signal(self._respawn_at)
             if received in STOP_SIGNALS:
                 return self._stop()
             if received == signal.SIGHUP and self._is_reloaded():
@@ -108,7 +108,7 @@ class Supervisor:
         self._signal(signal.SIGTERM)
         deadline = time.monotonic() + self._stop_timeout_seconds
         while self._pids and time.monotonic() < deadline:
-            _wait(deadline)  # further stop signals change nothing
+            wait_for_signal(deadline)  # further stop signals change nothing
             self._reap()
         if not self._pids:
             return 0
@@ -149,8 +149,11 @@ class Supervisor:
         return ended
 
 
-def _wait(until: float | None) -> int | None:
+def wait_for_signal(until: float | None) -> int | None:
     """Return the next signal; None when the time (of the monotonic clock) has come."""
+    if signal.sigpending() & STOP_SIGNALS:
+        # The system prefers lower numbers: a stop would wait for the end of a flood of SIGHUP.
+        return signal.sigwait(STOP_SIGNALS)
     if until is None:
         return signal.sigwait(SIGNALS)
     found = signal.sigtimedwait(SIGNALS, max(0.0, until - time.monotonic()))

@@ -59,7 +59,9 @@ class Worker:
         stop = asyncio.Event()
         loop.add_reader(supervisor, _end_reader, loop, supervisor, stop)
         loop.add_signal_handler(signal.SIGTERM, stop.set)
-        loop.add_signal_handler(signal.SIGHUP, loop.run_in_executor, None, self.reload)
+        reload_requested = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, reload_requested.set)
+        reloading = asyncio.ensure_future(self._reload_when(reload_requested))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         serving = asyncio.ensure_future(server.serve())
         loop.call_soon(self.on_start)
@@ -69,16 +71,32 @@ class Worker:
             # The server has failed.
             await serving
             return
+        reloading.cancel()
         front.end_readiness()
         await asyncio.sleep(self.shutdown_delay_seconds)
         _logger.info("Stopping. Waiting for %d requests.", front.requests_in_flight)
         front.stop_reading()
         server.stop()
-        while front.requests_in_flight:
-            await asyncio.sleep(0.05)
-        # A client that does not read its response must not keep the process.
-        await server.wait_closed(FLUSH_SECONDS)
+        while True:
+            while front.requests_in_flight:
+                await asyncio.sleep(0.05)
+            # A client that does not read its response must not keep the process.
+            await server.wait_closed(FLUSH_SECONDS)
+            # A request may still have arrived on a connection that was open.
+            if not front.requests_in_flight:
+                break
         await loop.run_in_executor(None, self.on_end)
+
+    async def _reload_when(self, requested: asyncio.Event) -> None:
+        """Reload one at a time, so that the last one counts; signals that arrive meanwhile need only one more."""
+        while True:
+            await requested.wait()
+            requested.clear()
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, self.reload)
+            except Exception:
+                # The server goes on with what it has.
+                _logger.exception("The reload has failed.")
 
 
 def _end_reader(loop: asyncio.AbstractEventLoop, descriptor: int, stop: asyncio.Event) -> None:

@@ -6,9 +6,11 @@ import random
 import signal
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,9 @@ from tests.conformance.vsphere import VSphereHarness
 from tests.support.api import bearer
 from tests.support.sandbox import free_port
 from tests.support.server import Reply, Server, group_lives, start, stop, wait_until_up
+from tests.support.waiting import wait_until
 from tests.vms.server.conftest import Serve
+from vms.server.supervisor import SIGNALS, wait_for_signal
 
 pytestmark = pytest.mark.slow
 
@@ -96,6 +100,57 @@ def test_stop_answers_a_create_of_six_seconds(
 ) -> None:
     """The same for a request that outlasts the pauses between the three signals by far."""
     assert check_stop(serve_cloud(), cloud, stop, 2.0) > 5
+
+
+def test_stop_answers_creates_that_arrive_just_after_it(serve_cloud: Serve, cloud: ProxmoxHarness) -> None:
+    """On connections that were idle at the stop; the creates outlast the time in which clients read responses."""
+    cloud.sandbox.knobs.task_seconds = 5.0
+    for _ in range(5):
+        server = serve_cloud("--workers", "1")
+        kept = [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(4)]
+        for connection in kept:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(15) == b"HTTP/1.1 200 OK"
+        server.process.terminate()
+        wait_until(lambda server=server: "Waiting for 0 requests" in server.log.read_text(), pause=0.001)  # type: ignore[misc]
+        for number, connection in enumerate(kept):
+            with suppress(ConnectionError):
+                connection.sendall(create_request(cloud, f"late{number}"))
+        replies = [read_all(connection) for connection in kept]
+        assert server.process.wait(20) == 0
+        assert sum(b"HTTP/1.1 201 " in reply for reply in replies) == len(cloud.states())
+        if cloud.states():
+            break
+    assert set(cloud.states().values()) == {"running"}
+
+
+def create_request(cloud: ProxmoxHarness, name: str) -> bytes:
+    """Return the bytes of a request that creates a VM."""
+    body = json.dumps({"name": name, "environment": "main", "machinetype": "small-debian"}).encode()
+    token = f"Authorization: {bearer(cloud.access_key, cloud.secret)}".strip()
+    lines = ("POST /vm HTTP/1.1", "Host: localhost", token, JSON, f"Content-Length: {len(body)}", "", "")
+    return "\r\n".join(lines).encode() + body
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Return what comes until the server closes the connection, in whichever way."""
+    received = b""
+    with connection, suppress(ConnectionError):
+        while data := connection.recv(65536):
+            received += data
+    return received
+
+
+def test_stop_goes_before_reloads() -> None:
+    """SIGHUP has a lower number, which the system delivers first: a stop would wait for the end of a flood of it."""
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            signal.pthread_kill(threading.get_ident(), number)
+        received = [wait_for_signal(until=0.0) for _ in range(3)]
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    assert received == [signal.SIGTERM, signal.SIGHUP, None]
 
 
 def test_stop_kills_requests_at_the_timeout(serve_cloud: Serve, cloud: ProxmoxHarness) -> None:
