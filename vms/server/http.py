@@ -34,6 +34,7 @@ class Protocol(HttpToolsProtocol):
         super().__init__(server.config, server.server_state, {})
         self._limits = server.limits
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread_bytes = 0
         self._reads_headers = True
         self._header_bytes = 0
         self._replays_headers = False
@@ -91,6 +92,9 @@ class Protocol(HttpToolsProtocol):
         if self.cycle.response_complete and not self.transport.is_closing():
             self._expect_headers()
 
+    def timeout_keep_alive_handler(self) -> None:
+        """Do nothing: `_end_idle` closes idle connections."""
+
     def shutdown(self) -> None:
         super().shutdown()
         # Clients do not answer the end of TLS on a connection that they keep for later.
@@ -120,7 +124,15 @@ class Protocol(HttpToolsProtocol):
 
     def _expect_headers(self) -> None:
         self._cancel_deadline()
-        self._deadline = self.loop.call_later(self._limits.header_seconds, self.transport.abort)
+        self._unread_bytes = self.transport.get_write_buffer_size()
+        self._deadline = self.loop.call_later(self._limits.header_seconds, self._end_idle)
+
+    def _end_idle(self) -> None:
+        """Close the connection, unless the client has read a part of its response since the last check."""
+        if self.transport.get_write_buffer_size() < self._unread_bytes:
+            self._expect_headers()
+        else:
+            self.transport.abort()
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import uvloop
@@ -18,6 +19,7 @@ from tests.support.api import bearer
 from tests.support.server import Reply, Server, read_reply
 from tests.support.waiting import wait_until
 from tests.vms.server.conftest import Serve
+from vms.server.application import Application, StartResponse
 from vms.server.front import Front, Limits
 from vms.server.http import HTTPServer
 
@@ -26,14 +28,14 @@ QUICK = Limits(threads=2, header_seconds=0.5, body_idle_seconds=0.5, body_second
 
 
 @contextmanager
-def served(limits: Limits) -> Iterator[int]:
+def served(limits: Limits, application: Application | None = None) -> Iterator[int]:
     """Serve the application within these limits in a thread, and yield the port."""
     listener = socket.create_server(("127.0.0.1", 0))
     port: int = listener.getsockname()[1]
     servers: list[HTTPServer] = []
 
     async def serve() -> None:
-        servers.append(HTTPServer(Front(get_wsgi_application(), limits), listener, None))
+        servers.append(HTTPServer(Front(application or get_wsgi_application(), limits), listener, None))
         await servers[0].serve()
 
     thread = threading.Thread(target=lambda: uvloop.run(serve()))
@@ -127,6 +129,41 @@ def test_idle_connection_is_closed_after_a_response(port: int) -> None:
         connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert read_all(connection).startswith(b"HTTP/1.1 200 OK")
     assert 0.4 < time.monotonic() - started < 4
+
+
+def test_client_that_reads_a_long_response_slowly_gets_all() -> None:
+    """The time in which the next headers must arrive does not cut off a download."""
+    size = 30_000_000
+
+    def application(_environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", str(size))])
+        return [b"x" * size]
+
+    received = 0
+    with served(Limits(header_seconds=1.0), application) as port, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        while data := connection.recv(65536):
+            received += len(data)
+            time.sleep(0.005)
+    assert received > size
+
+
+def test_client_that_reads_nothing_is_cut_off() -> None:
+    """Its response must not stay in memory."""
+    size = 30_000_000
+
+    def application(_environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", str(size))])
+        return [b"x" * size]
+
+    with served(Limits(header_seconds=0.5), application) as port, socket.socket() as connection:
+        connection.connect(("127.0.0.1", port))
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(3)
+        assert len(read_all(connection)) < size
 
 
 def test_headers_without_an_end_close_the_connection(port: int) -> None:
