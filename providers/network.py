@@ -7,6 +7,9 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import urllib3.util
+from urllib3.exceptions import LocationParseError
+
 from providers.cutoff import Cutoff
 from providers.domain import Environment
 
@@ -79,9 +82,11 @@ def proxy_faults(environ: Mapping[str, str]) -> list[str]:
 
 def _is_proxy(url: str) -> bool:
     try:
-        parts = urllib.parse.urlsplit(url)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
+        parts = urllib3.util.parse_url(url)
+        # The parser of the standard library overlooks spaces and line breaks, which fail each call.
+        is_plain = url.isprintable() and " " not in url
+        return is_plain and parts.scheme in {"http", "https"} and bool(parts.host) and parts.port != 0
+    except LocationParseError:
         return False
 
 

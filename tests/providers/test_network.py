@@ -45,6 +45,10 @@ def test_proxies_are_those_of_the_variables(environ: dict[str, str], expected: d
         ("http://[fd00::1", False),
         ("socks5h://proxy.example:1080", False),
         ("ftp://proxy.example", False),
+        ("http://proxy.example:3128\n", False),
+        (" http://proxy.example:3128", False),
+        ("http://proxy example:3128", False),
+        ("http://%:3128", False),
     ],
 )
 def test_proxy_faults_names_the_variable_of_a_url_that_cannot_work(value: str, works: bool) -> None:  # noqa: FBT001 - a case
