@@ -154,7 +154,7 @@ def test_wrong_secrets_that_meet_different_workers_reach_the_cloud_three_times(
     serve_cloud: Serve, cloud: ProxmoxHarness
 ) -> None:
     """By the form and by token; the processes count together. A worker that was replaced goes on counting."""
-    server = serve_cloud("--workers", "4", "--threads", "8")
+    server = serve_cloud("--workers", "4", "--threads", "32")
     right = f"Authorization: {bearer(cloud.access_key, cloud.secret)}".strip()
     assert server.request("GET", "/vm?environment=main", right).status == 200
     typed = {"environment": "main", "access_key": cloud.access_key}
@@ -181,7 +181,7 @@ def test_same_wrong_secret_that_meets_different_workers_at_once_reaches_the_clou
     serve_cloud: Serve, cloud: ProxmoxHarness
 ) -> None:
     """The workers wait for each other's first try."""
-    server = serve_cloud("--workers", "4", "--threads", "8")
+    server = serve_cloud("--workers", "4", "--threads", "32")
     cloud.trouble(Trouble.SLOW_LOG_IN)
     wrong = f"Authorization: {bearer(cloud.access_key, 'canary-s3cr3t')}".strip()
     replies = at_once(20, lambda _: server.request("GET", "/vm?environment=main", wrong))

@@ -169,18 +169,18 @@ def test_stop_kills_requests_at_the_timeout(serve_cloud: Serve, cloud: ProxmoxHa
 
 def test_stop_begins_with_the_shutdown_delay(serve: Serve) -> None:
     """Load balancers see /readyz fail before connections are refused; other requests are served meanwhile."""
-    server = serve("--workers", "1", "--shutdown-delay", "2")
+    server = serve("--workers", "1", "--shutdown-delay", "5")
     assert server.request("GET", "/readyz").status == 200
     stopped = time.monotonic()
     server.process.terminate()
-    time.sleep(0.3)
+    wait_until(lambda: server.request("GET", "/readyz").status != 200, seconds=4)
     not_ready = server.request("GET", "/readyz")
     assert (not_ready.status, not_ready.code) == (503, "unavailable")
     assert int(not_ready.headers["retry-after"]) > 0
     assert server.request("GET", "/environment").status == 200
     assert server.request("GET", "/livez").status == 200
     assert server.process.wait(20) == 0
-    assert 1.9 < time.monotonic() - stopped < 15
+    assert 4.9 < time.monotonic() - stopped < 20
 
 
 def test_stop_does_not_wait_for_idle_tls_connections(serve_tls: Serve, authority: trustme.CA) -> None:
