@@ -9,7 +9,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 
 from django.conf import settings
-from django.http import HttpRequest
 from rest_framework.request import Request
 
 from providers.credentials import Credentials
@@ -81,12 +80,12 @@ class Service:
 
     def gateway(self, environment: Environment, request: Request) -> Gateway:
         """The verbs, with the request's credentials and deadline."""
-        return self.gateway_of(environment, credentials_of(request), request)
+        return self.gateway_of(environment, credentials_of(request), client_network(request))
 
-    def gateway_of(self, environment: Environment, credentials: Credentials, request: HttpRequest) -> Gateway:
-        """The verbs, with these credentials and a request's deadline."""
+    def gateway_of(self, environment: Environment, credentials: Credentials, client: str = "") -> Gateway:
+        """Return the verbs with these credentials and a new deadline. `client` is the caller's address."""
         deadline = Deadline.after(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS)
-        return self.backends.gateway(environment, credentials, deadline, client_network(request))
+        return self.backends.gateway(environment, credentials, deadline, client)
 
 
 def credentials_of(request: Request) -> Credentials:

@@ -15,6 +15,7 @@ from providers.credentials import Credentials
 from providers.errors import ErrorCode
 from vms import cookies, csrf
 from vms.authentication import typed_credentials
+from vms.client_address import client_network
 from vms.forms import SHOWN_AGAIN, create_page, masked
 from vms.pages import SignInForm, environment_of, list_path, may_come_back, sign_in_page
 from vms.problems import Problem
@@ -43,7 +44,7 @@ class SignInPage(PublicEndpoint):
         credentials = typed_credentials(asked.POST.get("access_key", ""), asked.POST.get("secret", ""))
         environment = self.service.environment(asked.POST.get("environment", ""))
         carried = _carried(asked.POST)
-        self.service.gateway_of(environment, credentials, asked).prove()
+        self.service.gateway_of(environment, credentials, client_network(asked)).prove()
         back = _local(asked.POST.get("next", ""), asked)
         # Who chose another environment than the page is about would only be asked to sign in once more.
         target = back if back and environment_of(back) in {"", environment.name} else list_path(environment.name)

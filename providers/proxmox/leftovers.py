@@ -113,7 +113,7 @@ class Leftovers:
         if found is None:
             reason = "it is in use by now, or finished"
         elif found.created_at != leftover.created_at:
-            reason = "it was made anew since it was listed"
+            reason = "it was created again after it was listed"
         else:
             reason = "" if found.is_removable else found.detail
         if reason:

@@ -94,7 +94,7 @@ class Removal:
     def uploaded_iso(self, node: str, volume: str, upload: str | None) -> None:
         """Remove an image that a failed create has uploaded. `upload` is its task, None where the answer was lost.
 
-        An upload that nobody knows the end of may still arrive, so it is waited for.
+        If the upload is not known to have ended, wait for it: the image may still appear.
         """
         if upload is None or not self._has_ended(volume, upload):
             appear = Step.appear(node, APPEARS_SECONDS)

@@ -171,7 +171,7 @@ class VCenterCreator(Creator):
         except FaultError as error:
             if not isinstance(error.fault, vmodl.fault.ManagedObjectNotFound):
                 raise
-        # A look-up that was kept is out of date: templates, for one, are made anew under the same name.
+        # The cache is out of date. For example, a template was replaced by one with the same name.
         self._client.inventory.forget()
         self._client.templates.forget()
         return self._clone()

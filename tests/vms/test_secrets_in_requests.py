@@ -78,7 +78,7 @@ def test_secret_in_the_wrong_field_of_the_sign_in_form_is_masked(lines: Lines) -
 
 @pytest.mark.usefixtures("cloud")
 def test_sign_in_cookie_is_masked_before_routing(browser: Browser, lines: Lines) -> None:
-    """It is as good as the credentials for half an hour."""
+    """For half an hour it grants the same access as the credentials."""
     browser.client.cookies["cloudvm-in-0123456789abcdef"] = f"2.{SECRET}"
     page = browser.go(f"/nothing/2.{SECRET}", Accept="application/json")
     assert page.status == 404

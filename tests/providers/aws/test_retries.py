@@ -110,7 +110,7 @@ def test_retries_at_once_after_a_clean_up_make_one_vm(caller: Caller) -> None:
 
 
 def test_retry_does_not_bring_back_a_vm_that_was_deleted(caller: Caller) -> None:
-    """It was finished: whoever deleted it meant that."""
+    """The create had finished, so the deletion was intended."""
     made = caller.verbs.create_vm(SPEC)
     assert made.vm_id is not None
     caller.verbs.delete_vm(made.vm_id)

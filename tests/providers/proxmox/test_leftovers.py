@@ -138,7 +138,7 @@ def test_image_that_was_uploaded_again_since_is_kept(pve: Pve) -> None:
     found = the_leftover(pve)
     time.sleep(1.1)
     left_behind(pve, f"POST {VMS}", key="order-4711")
-    with pytest.raises(ConflictError, match="made anew"):
+    with pytest.raises(ConflictError, match="created again"):
         pve.gateway().remove_leftover(found)
     assert len(pve.sandbox.volumes(content="iso")) == 1
 

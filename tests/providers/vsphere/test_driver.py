@@ -225,7 +225,7 @@ def test_create_vm_of_no_template_is_unprocessable(vcenter: VcsimHarness, gatewa
 def test_create_vm_after_the_template_was_made_anew_finds_the_new_one(
     vcenter: VcsimHarness, gateway: MakeGateway
 ) -> None:
-    """Under the same name: the look-up that was kept is out of date."""
+    """Under the same name, while the cache is out of date."""
     caller = gateway(vcenter)
     caller.create_vm(spec_of(vcenter, "before"))
     client, place = vcenter.server.client, vcenter.place()

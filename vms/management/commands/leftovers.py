@@ -18,7 +18,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 from providers import trace
 from providers.credentials import Credentials
-from providers.deadline import Deadline
 from providers.domain import LeftoverResource
 from providers.errors import CredentialsRejectedError, ErrorCode, ProviderError
 from providers.gateway import Backends, Gateway
@@ -91,13 +90,9 @@ class Command(BaseCommand):
             with closing(Backends(settings.CLOUDVM_NETWORK, settings.CLOUDVM_LIMITS)) as backends:
                 service = Service(read_registries(), backends)
                 environment = service.environment(options["environment"])
-
-                def gateway() -> Gateway:
-                    return backends.gateway(
-                        environment, credentials, Deadline.after(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS)
-                    )
-
-                failed = self._run(gateway, older_than, remove=options["remove"])
+                failed = self._run(
+                    lambda: service.gateway_of(environment, credentials), older_than, remove=options["remove"]
+                )
         if failed:
             sys.exit(1)
 
