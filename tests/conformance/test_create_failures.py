@@ -15,6 +15,7 @@ from tests.conformance.harness import Harness, Trouble
 from tests.support.api import Answer, Api
 from tests.support.limits import LIMITS
 from tests.support.threads import at_once
+from tests.support.waiting import wait_until
 from vms.service import current_service
 
 KEY = {"Idempotency-Key": "order-4711"}
@@ -116,6 +117,8 @@ def test_create_whose_removal_is_refused_names_what_stays(warm: Api, backend: Ha
     assert answer.status in {502, 504}, answer.body
     backend.reset_trouble()
     told = {left["id"]: left["removed"] for left in answer.json["leftovers"]}
+    # The backend may still be making the VM whose create it did not answer.
+    wait_until(lambda: bool(backend.states()))
     (vm_id,) = backend.states()
     assert told[vm_id] is False
     left_behind = backend.objects() - before
