@@ -23,7 +23,8 @@ from tests.support.impostor import Impostor, running_impostor
 from tests.support.log_lines import recorded_lines
 from vms.service import current_service
 
-# Other people's simulators are asked in addition to our own, and take their time.
+# Other people's simulators are asked in addition to our own, and take their time. Tests marked `own_simulators` leave
+# them out.
 SLOW_HARNESSES = {"vcsim-vcenter", "vcsim-esxi"}
 HARNESSES: dict[str, Callable[[], Harness]] = {
     "aws": AwsHarness,
@@ -51,10 +52,19 @@ class Files:
     machinetypes: Path
 
 
-@pytest.fixture(
-    scope="session",
-    params=[pytest.param(name, marks=pytest.mark.slow if name in SLOW_HARNESSES else ()) for name in HARNESSES],
-)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test once for each backend."""
+    if "started" in metafunc.fixturenames:
+        skipped = SLOW_HARNESSES if metafunc.definition.get_closest_marker("own_simulators") else set()
+        parameters = [
+            pytest.param(name, marks=pytest.mark.slow if name in SLOW_HARNESSES else ())
+            for name in HARNESSES
+            if name not in skipped
+        ]
+        metafunc.parametrize("started", parameters, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def started(request: pytest.FixtureRequest) -> Iterator[Harness]:
     """A running backend."""
     harness = HARNESSES[request.param]()

@@ -44,6 +44,7 @@ def more_than_a_page(backend: Harness) -> int:
     return size + 30 if size <= 1000 else 30
 
 
+@pytest.mark.own_simulators
 def test_list_of_more_than_a_page_is_complete_and_within_budget(warm: Api, backend: Harness) -> None:
     """No VM is lost between pages, and no call is made per VM."""
     count = more_than_a_page(backend)
@@ -54,6 +55,7 @@ def test_list_of_more_than_a_page_is_complete_and_within_budget(warm: Api, backe
     assert len(backend.operations()) <= backend.budgets.list_page * pages
 
 
+@pytest.mark.own_simulators
 def test_sign_in_of_a_browser_costs_one_page_of_vms(warm: Api, backend: Harness) -> None:
     """The first page proves the credentials as well as all of them."""
     backend.seed(more_than_a_page(backend))

@@ -11,6 +11,8 @@ from tests.conformance.harness import Harness
 from tests.support.api import Answer, Api, bearer
 from tests.support.browser import Browser
 
+pytestmark = pytest.mark.own_simulators
+
 # Eight letters of a secret are a leak. The two blanks are folded by code that tidies texts up, the full stop is taken
 # for the end of a sentence, and the quotation mark is escaped by `repr`.
 PART_CHARS = 8

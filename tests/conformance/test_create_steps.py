@@ -12,7 +12,7 @@ from tests.support.api import Answer, Api
 from tests.support.limits import LIMITS
 from tests.support.waiting import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.own_simulators]
 
 # Most clients treat a cut connection like a lost answer, and a server error like a refusal.
 WAYS = [Trouble.LOST_ANSWER, Trouble.PERMISSION_DENIED, Trouble.CUT, Trouble.SERVER_ERROR]

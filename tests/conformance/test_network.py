@@ -13,6 +13,8 @@ from tests.support.api import Api
 from tests.support.impostor import Impostor
 from tests.support.proxy import connect_proxy
 
+pytestmark = pytest.mark.own_simulators
+
 
 def network(**variables: str) -> object:
     """The network as the process's environment would describe it."""

@@ -15,6 +15,8 @@ from tests.conformance.test_ids import call
 from tests.support.api import Api
 from tests.support.relay import Relay, relay_to
 
+pytestmark = pytest.mark.own_simulators
+
 LONG = pytest.param(10.0, marks=pytest.mark.slow, id="10 s")
 SHORT = pytest.param(1.0, id="1 s")
 

@@ -4,7 +4,7 @@ import base64
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any, Self
@@ -109,15 +109,15 @@ def processes() -> Iterator[ServiceProcesses]:
     processes.close()
 
 
-@pytest.fixture(params=[True, False], ids=["running", "stopped"])
-def client(processes: ServiceProcesses, backend: Harness, files: Files, request: pytest.FixtureRequest) -> Client:
-    """A client that wants its VMs running, or stopped."""
+@pytest.fixture
+def client(processes: ServiceProcesses, backend: Harness, files: Files) -> Client:
+    """A client that wants its VMs running."""
     settings = {
         "CLOUDVM_ENVIRONMENTS_FILE": str(files.environments),
         "CLOUDVM_MACHINETYPES_FILE": str(files.machinetypes),
         "CLOUDVM_REQUEST_DEADLINE_SECONDS": DEADLINE_SECONDS,
     }
-    return Client(processes, settings, bearer(backend.access_key, backend.secret), request.param)
+    return Client(processes, settings, bearer(backend.access_key, backend.secret), start=True)
 
 
 class Killer:
@@ -157,7 +157,20 @@ class Killer:
 def test_create_killed_at_each_call_is_finished_by_a_retry(
     client: Client, backend: Harness, processes: ServiceProcesses
 ) -> None:
-    """The retry ends with one VM as it was asked for, and nothing else stays, whichever call was the last."""
+    """The retry ends with one VM that runs, and nothing else stays, whichever call was the last."""
+    check_each_kill(client, backend, processes)
+
+
+@pytest.mark.own_simulators
+def test_create_of_a_stopped_vm_killed_at_each_call_is_finished_by_a_retry(
+    client: Client, backend: Harness, processes: ServiceProcesses
+) -> None:
+    """The same with a VM that is not to run."""
+    check_each_kill(replace(client, start=False), backend, processes)
+
+
+def check_each_kill(client: Client, backend: Harness, processes: ServiceProcesses) -> None:
+    """Kill the process at each call of a create, and retry."""
     state = "running" if client.start else "stopped"
     comparison = Comparison(backend)
     clean = client.create("clean")
@@ -206,6 +219,7 @@ def clean(warm: Api, backend: Harness, settings: Settings) -> CleanCreate:
     return CleanCreate(backend.operations(), len(comparison.added()))
 
 
+@pytest.mark.own_simulators
 @pytest.mark.parametrize(
     ("failure", "lost"),
     [
@@ -244,6 +258,7 @@ def test_create_whose_clean_up_fails_at_one_call_is_finished_by_a_retry(
     assert not faults, "\n".join(faults)
 
 
+@pytest.mark.own_simulators
 @pytest.mark.parametrize("trouble", [Trouble.LOST_ANSWER, Trouble.SERVER_ERROR], ids=lambda trouble: trouble.name)
 def test_create_that_fails_at_one_call_and_is_retryable_succeeds_when_repeated(
     warm: Api, backend: Harness, clean: CleanCreate, trouble: Trouble

@@ -8,6 +8,8 @@ from providers.redaction import MASK
 from tests.conformance.harness import Harness, Trouble
 from tests.support.api import Answer, Api, bearer
 
+pytestmark = pytest.mark.own_simulators
+
 CANARY = "canary-p4ssw0rd"
 CLOUD_INIT = f"#cloud-config\npassword: {CANARY}-in-cloud-init\n"
 

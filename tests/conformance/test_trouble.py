@@ -9,6 +9,8 @@ from tests.conformance.harness import Harness, Trouble
 from tests.conformance.test_ids import call
 from tests.support.api import Api
 
+pytestmark = pytest.mark.own_simulators
+
 
 def test_list_with_the_backend_down_is_unreachable(api: Api) -> None:
     """No connection: 502, and the answer says where nobody listens."""

@@ -9,7 +9,15 @@ from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Fault
 from tests.conformance.harness import Features, Trouble
 from tests.conformance.simulated import SimulatedHarness
-from tests.conformance.vcsim import CHANGES, SEARCHES, EsxiHarness, VcenterHarness, as_if_to_run
+from tests.conformance.vcsim import (
+    CHANGES,
+    HOST_GAPS,
+    SEARCHES,
+    VSPHERE_GAPS,
+    EsxiHarness,
+    VcenterHarness,
+    as_if_to_run,
+)
 from tests.support.api import Api
 from tests.support.guests import user_data
 
@@ -43,7 +51,7 @@ class VSphereHarness(SimulatedHarness[vsphere.VSphereSandbox]):
     verb_operations = VcenterHarness.verb_operations
     poll_operations = frozenset({TASK_LOOKS})
     prelude = VcenterHarness.prelude
-    known_gaps: ClassVar[Mapping[str, str]] = VcenterHarness.known_gaps
+    known_gaps: ClassVar[Mapping[str, str]] = VSPHERE_GAPS
 
     def warm_up(self, api: Api) -> None:
         # A session looks places and images up once.
@@ -139,7 +147,7 @@ class EsxiSandboxHarness(VSphereHarness):
     # Folder, copy, growth, VM and start.
     budgets = replace(EsxiHarness.budgets, create=5)
     verb_operations = EsxiHarness.verb_operations
-    known_gaps = EsxiHarness.known_gaps
+    known_gaps: ClassVar[Mapping[str, str]] = {**VSPHERE_GAPS, **HOST_GAPS}
 
     @staticmethod
     def prepare(sandbox: vsphere.VSphereSandbox) -> None:

@@ -72,34 +72,49 @@ def test_try_it_has_the_two_commands() -> None:
     assert under("Try it").splitlines() == [f"{prefix}python manage.py sandbox", f"{prefix}pytest"]
 
 
+@dataclass(frozen=True)
+class Sandbox:
+    """A running `manage.py sandbox` with all clouds."""
+
+    port: int
+    environments: Path
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The sandbox for all tours."""
+    folder = tmp_path_factory.mktemp("sandbox")
+    port = free_port()
+    with running([sys.executable, "manage.py", "sandbox", "--port", str(port)], TMPDIR=str(folder)):
+        (environments,) = folder.glob("sandbox-*/environments.json")
+        yield Sandbox(port, environments)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("cloud", CLOUDS)
-def test_tour_and_live_tests_work_on_the_sandbox(tmp_path: Path, cloud: str) -> None:
+def test_tour_and_live_tests_work_on_the_sandbox(sandbox: Sandbox, tmp_path: Path, cloud: str) -> None:
     """The tour from top to bottom, leftovers, then the live tests, as told, on each of the sandbox's environments."""
-    port = free_port()
     live, leftovers = (filled(under(heading), cloud) for heading in ("Test a real account", "Clean up leftovers"))
-    tour = under("A tour in five minutes").replace(":8080", f":{port}")
+    tour = under("A tour in five minutes").replace(":8080", f":{sandbox.port}")
     tour = tour.replace("ENVIRONMENT=aws-sandbox ", f"ENVIRONMENT={cloud}-sandbox ")
     assert f"={cloud}-sandbox " in tour
     if cloud == "esxi":
         tour = tour.replace("MACHINETYPE=small-debian ", "MACHINETYPE=esxi-debian ")
-    command = [sys.executable, "manage.py", "sandbox", "--port", str(port), "--only", cloud]
-    with running(command, TMPDIR=str(tmp_path)):
-        printed = shell(f"cd {tmp_path}\n" + tour)
-        assert '"status":"running"' in printed
-        assert "HTTP/1.1 202" in printed
-        assert '"code":"credentials_rejected"' in printed
-        (environments,) = tmp_path.glob("sandbox-*/environments.json")
-        assert shell(local(leftovers), CLOUDVM_ENVIRONMENTS_FILE=str(environments), NO_PROXY="127.0.0.1") == (
-            "0 leftovers.\n0 leftovers.\n"
-        )
-        files = f"--environments-file {environments} --machinetypes-file fixtures/sandbox/machinetypes.json"
-        files += " --machinetype esxi-debian" if cloud == "esxi" else ""
-        with connect_proxy() as proxy:
-            printed = shell(local(live), PYTEST_ADDOPTS=f"{files} --numprocesses=0", HTTPS_PROXY=proxy.url, NO_PROXY="")
-        assert "3 passed" in printed
-        assert proxy.asked, "a real account may only be reached through a proxy"
+    printed = shell(f"cd {tmp_path}\n" + tour)
+    assert '"status":"running"' in printed
+    assert "HTTP/1.1 202" in printed
+    assert '"code":"credentials_rejected"' in printed
+    files = str(sandbox.environments)
+    assert shell(local(leftovers), CLOUDVM_ENVIRONMENTS_FILE=files, NO_PROXY="127.0.0.1") == (
+        "0 leftovers.\n0 leftovers.\n"
+    )
+    options = f"--environments-file {files} --machinetypes-file fixtures/sandbox/machinetypes.json --numprocesses=0"
+    options += " --machinetype esxi-debian" if cloud == "esxi" else ""
+    with connect_proxy() as proxy:
+        printed = shell(local(live), PYTEST_ADDOPTS=options, HTTPS_PROXY=proxy.url, NO_PROXY="")
+    assert "3 passed" in printed
+    assert proxy.asked, "a real account may only be reached through a proxy"
 
 
 @pytest.mark.slow
