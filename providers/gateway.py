@@ -204,6 +204,9 @@ class Gateway:
     def _polled(self, operation: Operation) -> Operation:
         with self._session(RequestKind.READ) as driver:
             work = self._work(driver)
+            if not operation.handle and operation.verb is Verb.DELETE:
+                # Nothing below calls the cloud, which must know the caller all the same.
+                driver.prove()
             operation = work.look(operation)
             if operation.failure is not None and operation.verb is Verb.CREATE:
                 driver.promise_removal(operation, work)

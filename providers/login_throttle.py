@@ -110,6 +110,8 @@ class LoginThrottle:
     def attempt(self, environment: str, credentials: Credentials, client: str) -> Iterator[LoginAttempt]:
         """Let a request use its credentials in an environment.
 
+        Its end proves nothing: it may have asked the cloud nothing. Only `accept` and `reject` are remembered.
+
         Args:
             environment: everything that defines the environment.
             credentials: the caller's.
@@ -126,7 +128,6 @@ class LoginThrottle:
         token = _current.set(attempt)
         try:
             yield attempt
-            attempt.accept()
         finally:
             _current.reset(token)
             if is_trial:

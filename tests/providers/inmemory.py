@@ -19,6 +19,7 @@ from providers.errors import (
     ProviderError,
     VMNotFoundError,
 )
+from providers.login_throttle import credentials_accepted
 from providers.network import Network
 
 SECRET = "right"
@@ -67,6 +68,8 @@ class State:
         error = coming.pop(0) if coming else None
         if error is not None:
             raise error
+        if name != "login":
+            credentials_accepted()
 
 
 class InMemoryDriver(Driver):

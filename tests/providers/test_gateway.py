@@ -442,6 +442,17 @@ def test_poll_with_rejected_credentials_is_not_repeated(world: World) -> None:
     assert world.state.calls.count("poll") == 1
 
 
+@pytest.mark.parametrize("verb", [Verb.START, Verb.DELETE])
+def test_poll_of_an_operation_that_was_done_at_once_asks_the_cloud(world: World, verb: Verb) -> None:
+    """Otherwise any secret would pass, and count as accepted from then on."""
+    operation = Operation(verb, "vm-1")
+    world.with_vm()
+    with pytest.raises(CredentialsRejectedError):
+        world.gateway(secret="wrong").poll(operation)
+    assert world.gateway().poll(operation).done
+    assert len(world.state.calls) == 3
+
+
 def test_caller_with_another_secret_never_gets_the_session(world: World) -> None:
     """The same access key is not enough."""
     world.gateway().list_vms()

@@ -41,6 +41,7 @@ class Cloud:
                 self.asked.append(secret)
                 if secret != RIGHT:
                     raise attempt.judge(CredentialsRejectedError("No."))
+                attempt.accept()
         except (CredentialsRejectedError, ThrottledError) as error:
             return f"{type(error).__name__} {error.retry_after_seconds or 0:g}"
         return "ok"
@@ -209,6 +210,14 @@ def test_request_waits_for_a_first_try_no_longer_than_its_time() -> None:
         time.sleep(0.1)
         cloud.clock.now += TRIAL_SECONDS
         assert second.result() == "ok"
+
+
+def test_request_that_asks_the_cloud_nothing_proves_nothing(cloud: Cloud) -> None:
+    """Its credentials count as unknown ones afterwards."""
+    for number in range(3):
+        with cloud.throttle.attempt("e", Credentials("key", f"secret-{number}"), "192.0.2.1"):
+            pass
+    assert cloud.use(RIGHT) == "ThrottledError 300"
 
 
 REPLY = BackendReply("Aws", "StartInstances")
