@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import ClassVar, Protocol, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar, Final, Protocol, Self
 
 from providers.credentials import Credentials
 from providers.domain import VM, Environment, LeftoverResource, Manner, Operation, VMSpec
 from providers.errors import ProviderError, UnsupportedError
 from providers.network import Network
+
+_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
 
 class Work(Protocol):
@@ -63,6 +66,15 @@ class Driver(ABC):
             InvalidRequestError, UnprocessableError, UnsupportedError
 
         """
+
+    @classmethod
+    def login_authority(cls, environment: Environment) -> str:
+        """Return what checks the credentials: environments with the same one count failed log-ins together.
+
+        By default, the host and port of the environment's url.
+        """
+        url = urllib.parse.urlsplit(environment.url)
+        return f"{url.hostname}:{url.port or _PORTS.get(url.scheme)}"
 
     @classmethod
     @abstractmethod

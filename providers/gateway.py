@@ -243,7 +243,8 @@ class Gateway:
     def _driver(self) -> Iterator[Driver]:
         """Lend the driver unless the login throttle refuses the credentials, and tell it how the request ends."""
         backends, definition = self._backends, _definition(self._environment)
-        with backends.login_throttle.attempt(definition, self._credentials, self._client) as attempt:
+        authority = f"{self._environment.cloud.name} {self._driver_class.login_authority(self._environment)}"
+        with backends.login_throttle.attempt(authority, self._credentials, self._client) as attempt:
             try:
                 with backends.sessions.lease(definition, self._credentials, lambda: self._open(attempt)) as driver:
                     yield driver

@@ -107,13 +107,13 @@ class LoginThrottle:
         self._windows = SharedTable(_Try.layout.size * MAX_UNPROVEN, entries, clock)
 
     @contextmanager
-    def attempt(self, environment: str, credentials: Credentials, client: str) -> Iterator[LoginAttempt]:
-        """Let a request use its credentials in an environment.
+    def attempt(self, authority: str, credentials: Credentials, client: str) -> Iterator[LoginAttempt]:
+        """Let a request use its credentials.
 
         Its end proves nothing: it may have asked the cloud nothing. Only `accept` and `reject` are remembered.
 
         Args:
-            environment: everything that defines the environment.
+            authority: what checks the credentials, however many environments lead to it.
             credentials: the caller's.
             client: address of the client, empty if there is none.
 
@@ -122,7 +122,7 @@ class LoginThrottle:
             ThrottledError: too many others were tried from this client.
 
         """
-        caller = self.caller(environment, credentials, client)
+        caller = self.caller(authority, credentials, client)
         attempt = LoginAttempt(self, caller, self._clock())
         is_trial = self.begin(caller)
         token = _current.set(attempt)
@@ -133,11 +133,12 @@ class LoginThrottle:
             if is_trial:
                 self.end_trial(caller)
 
-    def caller(self, environment: str, credentials: Credentials, client: str) -> Caller:
+    def caller(self, authority: str, credentials: Credentials, client: str) -> Caller:
         """Return the digests of a caller; for the arguments see `attempt`."""
         return Caller(
-            self._digest("credentials", environment, credentials.access_key, credentials.secret),
-            self._digest("source", environment, credentials.access_key, client),
+            self._digest("credentials", authority, credentials.access_key, credentials.secret),
+            # Many clouds take `Admin` and `admin` for one account.
+            self._digest("source", authority, credentials.access_key.casefold(), client),
         )
 
     def begin(self, caller: Caller) -> bool:

@@ -45,6 +45,18 @@ def test_twenty_wrong_secrets_reach_the_backend_three_times(warm: Api, backend: 
     assert warm.list().status == 200
 
 
+def test_twenty_wrong_secrets_for_several_environments_of_one_cloud_reach_it_three_times(
+    api: Api, backend: Harness
+) -> None:
+    """They are names of one account."""
+    codes = [
+        api.within(("main", "other")[number % 2]).as_caller(backend.access_key, f"wrong-secret-{number}").list().code
+        for number in range(20)
+    ]
+    assert codes == ["credentials_rejected"] * 3 + ["throttled"] * 17
+    assert tries(backend) == 3
+
+
 def test_twenty_wrong_secrets_at_once_reach_the_backend_three_times(warm: Api, backend: Harness) -> None:
     """Whatever comes together."""
     answers = at_once(20, lambda number: warm.as_caller(backend.access_key, f"wrong-secret-{number}").list())

@@ -34,10 +34,10 @@ class Cloud:
         self.throttle = LoginThrottle(entries=entries, clock=self.clock)
         self.asked: list[str] = []
 
-    def use(self, secret: str, *, access_key: str = "key", client: str = "192.0.2.1", environment: str = "e") -> str:
+    def use(self, secret: str, *, access_key: str = "key", client: str = "192.0.2.1", authority: str = "e") -> str:
         """Send a request and return `ok`, or the error's class and the seconds to wait."""
         try:
-            with self.throttle.attempt(environment, Credentials(access_key, secret), client) as attempt:
+            with self.throttle.attempt(authority, Credentials(access_key, secret), client) as attempt:
                 self.asked.append(secret)
                 if secret != RIGHT:
                     raise attempt.judge(CredentialsRejectedError("No."))
@@ -73,8 +73,8 @@ def test_wrong_credentials_that_rested_for_an_hour_begin_with_the_shortest_pause
     assert cloud.use("wrong") == "CredentialsRejectedError 5"
 
 
-@pytest.mark.parametrize("place", [{"environment": "other"}, {"access_key": "other"}])
-def test_rejection_counts_for_its_environment_and_access_key_only(cloud: Cloud, place: dict[str, str]) -> None:
+@pytest.mark.parametrize("place", [{"authority": "other"}, {"access_key": "other"}])
+def test_rejection_counts_for_its_authority_and_access_key_only(cloud: Cloud, place: dict[str, str]) -> None:
     """Another place may take the same secret."""
     cloud.use("wrong")
     assert cloud.use("wrong", **place) == "CredentialsRejectedError 5"
@@ -98,13 +98,20 @@ def test_fourth_wrong_secret_from_a_client_waits(cloud: Cloud) -> None:
     assert cloud.use(RIGHT) == "ok"
 
 
-@pytest.mark.parametrize("place", [{"environment": "other"}, {"access_key": "other"}, {"client": "192.0.2.2"}])
+@pytest.mark.parametrize("place", [{"authority": "other"}, {"access_key": "other"}, {"client": "192.0.2.2"}])
 def test_fourth_secret_elsewhere_passes(cloud: Cloud, place: dict[str, str]) -> None:
-    """In another environment, for another access key, from another client."""
+    """At another authority, for another access key, from another client."""
     for secret in ("a", "b", "c"):
         cloud.use(secret)
     assert cloud.use("d", **place) == "CredentialsRejectedError 5"
     assert cloud.use(RIGHT, **place) == "ok"
+
+
+def test_spellings_of_an_access_key_count_together(cloud: Cloud) -> None:
+    """Many clouds take them for one account."""
+    for access_key in ("admin@pve", "Admin@pve", "admin@PVE"):
+        cloud.use(f"wrong for {access_key}", access_key=access_key)
+    assert cloud.use("d", access_key="ADMIN@PVE") == "ThrottledError 300"
 
 
 def test_right_secret_passes_amid_wrong_ones(cloud: Cloud) -> None:
