@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import hmac
-import math
 import secrets
 import struct
 import time
@@ -31,6 +30,7 @@ from providers.errors import (
     ProviderError,
     ThrottledError,
     VMNotFoundError,
+    whole_seconds,
 )
 from providers.shared_memory import KEY_BYTES, SharedLock, SharedTable
 
@@ -318,5 +318,5 @@ def _refuse(record: _Record, now: float) -> None:
 
 
 def _in_words(seconds: float) -> str:
-    whole = max(1, math.ceil(seconds))
+    whole = whole_seconds(seconds)
     return f"{whole} second{'' if whole == 1 else 's'}"
