@@ -50,7 +50,7 @@ class Driver(ABC):
     - Each exchange with the backend is told to `providers.trace.current().call`.
 
     What drivers may count on
-    - Ids match the cloud's pattern; a spec has passed `check_create`.
+    - Ids match the cloud's pattern; a spec has passed `check_create`, credentials `check_credentials_form`.
     - `AlreadyInStateError` is made a success by the gateway.
     """
 
@@ -76,6 +76,15 @@ class Driver(ABC):
         url = urllib.parse.urlsplit(environment.url)
         return f"{url.hostname}:{url.port or _PORTS.get(url.scheme)}"
 
+    @classmethod  # noqa: B027 # not every cloud requires one
+    def check_credentials_form(cls, credentials: Credentials) -> None:
+        """Refuse credentials that do not have the form that the cloud requires, before anything is sent or remembered.
+
+        Raises:
+            CredentialsUnusableError: they do not.
+
+        """
+
     @classmethod
     @abstractmethod
     def open(cls, environment: Environment, credentials: Credentials, network: Network) -> Self:
@@ -83,7 +92,6 @@ class Driver(ABC):
 
         Raises:
             CredentialsRejectedError: the cloud rejects the credentials.
-            CredentialsUnusableError: they do not have the form that the cloud requires; nothing was sent.
 
         """
 

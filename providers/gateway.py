@@ -242,6 +242,7 @@ class Gateway:
     @contextmanager
     def _driver(self) -> Iterator[Driver]:
         """Lend the driver unless the login throttle refuses the credentials, and tell it how the request ends."""
+        self._driver_class.check_credentials_form(self._credentials)
         backends, definition = self._backends, _definition(self._environment)
         authority = f"{self._environment.cloud.name} {self._driver_class.login_authority(self._environment)}"
         with backends.login_throttle.attempt(authority, self._credentials, self._client) as attempt:

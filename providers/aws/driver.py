@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from providers.aws.client import AwsClient, Launch, region_of
 from providers.aws.failures import VENDOR_ERRORS, answer_lost, code_of, translate
 from providers.aws.instances import Instance
+from providers.aws.isolation import split_secret
 from providers.aws.launch import (
     DISCARDED_TAG,
     MOST_DISCARDED,
@@ -66,6 +67,11 @@ class AwsDriver(Driver):
     def check_create(cls, environment: Environment, spec: VMSpec) -> None:
         """See `Driver`."""
         check(environment, spec)
+
+    @classmethod
+    def check_credentials_form(cls, credentials: Credentials) -> None:
+        """See `Driver`. A temporary key needs its session token."""
+        split_secret(credentials)
 
     @classmethod
     def login_authority(cls, environment: Environment) -> str:

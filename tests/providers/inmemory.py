@@ -15,6 +15,7 @@ from providers.errors import (
     BackendFailureError,
     ConflictError,
     CredentialsRejectedError,
+    CredentialsUnusableError,
     PermissionDeniedError,
     ProviderError,
     VMNotFoundError,
@@ -85,6 +86,12 @@ class InMemoryDriver(Driver):
     @classmethod
     def check_create(cls, environment: Environment, spec: VMSpec) -> None:
         """Everything can be made here."""
+
+    @classmethod
+    def check_credentials_form(cls, credentials: Credentials) -> None:
+        """A secret has no blanks."""
+        if " " in credentials.secret:
+            raise CredentialsUnusableError("A secret has no blanks here.")
 
     @classmethod
     def open(cls, environment: Environment, credentials: Credentials, network: Network) -> Self:  # noqa: ARG003 - the contract's signature
