@@ -25,7 +25,7 @@ from providers.errors import (
     VMNotFoundError,
 )
 from providers.limits import Bulkhead, RequestKind
-from providers.login_throttle import LoginAttempt, LoginThrottle
+from providers.login_throttle import LoginAttempt, LoginThrottle, LoginThrottledError
 from providers.network import Network
 from providers.sessions import SessionStore
 from providers.waiting import TRANSIENT
@@ -198,6 +198,8 @@ class Gateway:
         """
         try:
             return self._polled(operation)
+        except LoginThrottledError:
+            raise
         except TRANSIENT as error:
             return replace(operation, retry_after_seconds=error.retry_after_seconds)
 

@@ -54,6 +54,10 @@ _LOOK_SECONDS: Final = 0.02
 _SAID_TO_KNOWN_CALLERS: Final = (PermissionDeniedError, VMNotFoundError)
 
 
+class LoginThrottledError(ThrottledError):
+    """Too many other credentials were tried. The cloud was not asked about these."""
+
+
 @dataclass(frozen=True)
 class _Record:
     """What is known of credentials: times by the throttle's clock, 0 for never."""
@@ -148,7 +152,7 @@ class LoginThrottle:
 
         Raises:
             CredentialsUnusableError: the cloud has rejected them lately.
-            ThrottledError: too many others were tried from this client.
+            LoginThrottledError: too many others were tried from this client.
 
         """
         caller = self.caller(authority, credentials, client)
@@ -175,7 +179,7 @@ class LoginThrottle:
         """Let credentials through, after another request that tries the same ones. Return whether this is a trial.
 
         Raises:
-            CredentialsUnusableError, ThrottledError: as in `attempt`.
+            CredentialsUnusableError, LoginThrottledError: as in `attempt`.
 
         """
         with self._lock.acquire():
@@ -244,7 +248,7 @@ class LoginThrottle:
         """Count a try, unless the same credentials are being tried, or count already and were not rejected.
 
         Raises:
-            CredentialsUnusableError, ThrottledError: as in `attempt`.
+            CredentialsUnusableError, LoginThrottledError: as in `attempt`.
 
         """
         tries = self._tries(caller, now)
@@ -379,8 +383,8 @@ def _refusal(wait: float) -> CredentialsUnusableError:
     )
 
 
-def _too_many(what: str, wait: float) -> ThrottledError:
-    return ThrottledError(
+def _too_many(what: str, wait: float) -> LoginThrottledError:
+    return LoginThrottledError(
         f"{what} were tried from this address lately. The cloud was not asked about another one, as it might lock the "
         f"account. Try again in {_in_words(wait)}. Credentials that were accepted lately go on working.",
         retry_after_seconds=wait,

@@ -469,6 +469,15 @@ def test_poll_of_an_operation_that_was_done_at_once_asks_the_cloud(world: World,
     assert len(world.state.calls) == 3
 
 
+def test_poll_that_the_login_throttle_refuses_fails(world: World) -> None:
+    """Nothing shows that the caller may know how the operation stands."""
+    for number in range(3):
+        with pytest.raises(CredentialsRejectedError):
+            world.gateway(secret=f"wrong-{number}").poll(Operation(Verb.START, "vm-1", "1"))
+    with pytest.raises(ThrottledError):
+        world.gateway(secret="wrong-3").poll(Operation(Verb.START, "vm-1", "1"))
+
+
 def test_caller_with_another_secret_never_gets_the_session(world: World) -> None:
     """The same access key is not enough."""
     world.gateway().list_vms()

@@ -99,7 +99,7 @@ def test_fourth_wrong_secret_from_a_client_waits(cloud: Cloud) -> None:
     for secret, pause in {"a": 5, "b": 5, "c": 280}.items():
         assert cloud.use(secret) == f"CredentialsRejectedError {pause}"
         cloud.clock.now += 10
-    assert cloud.use("d") == cloud.use(RIGHT) == "ThrottledError 270"
+    assert cloud.use("d") == cloud.use(RIGHT) == "LoginThrottledError 270"
     assert cloud.asked == ["a", "b", "c"]
     cloud.clock.now += 270
     assert cloud.use(RIGHT) == "ok"
@@ -134,7 +134,7 @@ def test_right_secret_passes_after_one_wrong_secret_was_tried_three_times(cloud:
     assert cloud.use(RIGHT) == "ok"
     assert cloud.use("b").startswith("CredentialsRejectedError")
     assert cloud.use("c").startswith("CredentialsRejectedError")
-    assert cloud.use("d").startswith("ThrottledError")
+    assert cloud.use("d").startswith("LoginThrottledError")
     cloud.clock.now += 5
     assert {cloud.use(secret).split()[0] for secret in ("a", "b", "c")} == {"CredentialsUnusableError"}
     assert cloud.asked == ["a", "a", "a", RIGHT, "b", "c"]
@@ -144,7 +144,7 @@ def test_spellings_of_an_access_key_count_together(cloud: Cloud) -> None:
     """Many clouds take them for one account."""
     for access_key in ("admin@pve", "Admin@pve", "admin@PVE"):
         cloud.use(f"wrong for {access_key}", access_key=access_key)
-    assert cloud.use("d", access_key="ADMIN@PVE") == "ThrottledError 300"
+    assert cloud.use("d", access_key="ADMIN@PVE") == "LoginThrottledError 300"
 
 
 def test_right_secret_passes_amid_wrong_ones(cloud: Cloud) -> None:
@@ -153,7 +153,7 @@ def test_right_secret_passes_amid_wrong_ones(cloud: Cloud) -> None:
     assert [cloud.use(RIGHT), cloud.use(RIGHT)] == ["ok", "ok"]
     assert cloud.use("c") == "CredentialsRejectedError 300"
     for number in range(20):
-        assert cloud.use(f"guess-{number}").startswith("ThrottledError")
+        assert cloud.use(f"guess-{number}").startswith("LoginThrottledError")
         assert cloud.use(RIGHT) == "ok"
     assert [secret for secret in cloud.asked if secret != RIGHT] == ["a", "b", "c"]
 
@@ -166,7 +166,7 @@ def test_right_secret_is_unknown_after_a_month_without_use(cloud: Cloud) -> None
     cloud.clock.now += 30 * 24 * 3600
     for secret in ("a", "b", "c"):
         cloud.use(secret)
-    assert cloud.use(RIGHT).startswith("ThrottledError")
+    assert cloud.use(RIGHT).startswith("LoginThrottledError")
 
 
 def test_right_secret_that_is_rejected_in_passing_is_tried_again_at_once(cloud: Cloud) -> None:
@@ -210,7 +210,7 @@ def test_twenty_wrong_secrets_at_once_reach_the_cloud_three_times() -> None:
     """Requests that come together are no way around."""
     cloud = Cloud()
     outcomes = at_once(20, lambda number: cloud.use(f"wrong-{number}").split(" ", maxsplit=1)[0])
-    assert sorted(outcomes) == ["CredentialsRejectedError"] * 3 + ["ThrottledError"] * 17
+    assert sorted(outcomes) == ["CredentialsRejectedError"] * 3 + ["LoginThrottledError"] * 17
     assert len(cloud.asked) == 3
 
 
@@ -281,7 +281,7 @@ def test_request_that_asks_the_cloud_nothing_proves_nothing(cloud: Cloud) -> Non
     for number in range(3):
         with cloud.throttle.attempt("e", Credentials("key", f"secret-{number}"), "192.0.2.1"):
             pass
-    assert cloud.use(RIGHT) == "ThrottledError 300"
+    assert cloud.use(RIGHT) == "LoginThrottledError 300"
 
 
 REPLY = BackendReply("Aws", "StartInstances")
@@ -307,7 +307,7 @@ def test_error_that_only_a_known_caller_gets_is_an_acceptance(
             cloud.throttle.attempt("e", Credentials("key", f"secret-{number}"), "192.0.2.1") as attempt,
         ):
             raise attempt.judge(failure)
-    assert cloud.use(RIGHT) == ("ok" if is_proof else "ThrottledError 300")
+    assert cloud.use(RIGHT) == ("ok" if is_proof else "LoginThrottledError 300")
     assert failure.retry_after_seconds is None
 
 
@@ -368,7 +368,7 @@ def test_calls_beside_a_request_say_nothing_about_its_credentials(cloud: Cloud) 
             with without_credentials():
                 credentials_accepted()
             raise BackendFailureError("No answer.")
-    assert cloud.use(RIGHT) == "ThrottledError 300"
+    assert cloud.use(RIGHT) == "LoginThrottledError 300"
     credentials_accepted()
 
 
@@ -393,7 +393,7 @@ def test_throttle_that_one_client_fills_loses_nothing_that_counts() -> None:
     for number in range(500):
         cloud.clock.now += 0.01
         cloud.use("wrong", access_key=f"key-{number}")
-    assert cloud.use("wrong", access_key="one-more") == "ThrottledError 300"
+    assert cloud.use("wrong", access_key="one-more") == "LoginThrottledError 300"
     cloud.asked.clear()
     for secret in ("a", "b", "c", "d"):
         cloud.use(secret)
