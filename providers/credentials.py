@@ -1,15 +1,39 @@
-"""The credentials of one caller, which live for one request and in its kept session."""
+"""Secrets, and the credentials of one caller, which live for one request and in its kept session."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from providers.redaction import MASK
 
 
-class Secret:
-    """A text that only `reveal` shows: not `repr`, `str` or `format`, and neither `vars` nor `pickle`."""
+class _Hidden:
+    """Mix-in for values that `repr`, `str`, `format` and `pickle` do not show, nor `vars` and `asdict` of a holder."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __format__(self, format_spec: str) -> str:
+        return MASK
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("A secret cannot be pickled.")
+
+
+class Secret(_Hidden):
+    """A text that only `reveal` shows."""
 
     __slots__ = ("_text",)
 
@@ -26,20 +50,11 @@ class Secret:
     def __hash__(self) -> int:
         return hash(self._text)
 
-    def __repr__(self) -> str:
-        return MASK
 
-    def __format__(self, format_spec: str) -> str:
-        return MASK
+class SecretBytes(_Hidden, bytes):
+    """Bytes that are used as any others, and shown by nothing that shows objects."""
 
-    def __copy__(self) -> Secret:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, object]) -> Secret:
-        return self
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("A secret cannot be pickled.")
+    __slots__ = ()
 
 
 @dataclass(frozen=True, init=False)

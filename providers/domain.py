@@ -11,6 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from providers.cloud import Cloud
+from providers.credentials import Secret, SecretBytes
 from providers.errors import ProviderError
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -146,16 +147,21 @@ class Idempotency:
 
 @dataclass(frozen=True)
 class VMSpec:
-    """A VM to be made. `cloud_init` (decoded) and `admin_password` are secrets."""
+    """A VM to be made. `cloud_init` (decoded) and `admin_password` are secrets that `vars` and `repr` do not show."""
 
     name: str
     os: OperatingSystem
     offer: Offer
-    cloud_init: bytes | None = field(default=None, repr=False)
+    cloud_init: bytes | None = None
     tags: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     start: bool = True
     idempotency: Idempotency | None = None
-    admin_password: str | None = field(default=None, repr=False)
+    admin_password: Secret | None = None
+
+    def __post_init__(self) -> None:
+        """Hide cloud-init, which callers give as plain bytes."""
+        if self.cloud_init is not None:
+            object.__setattr__(self, "cloud_init", SecretBytes(self.cloud_init))
 
     def request_key(self, environment: str) -> str:
         """What stands for the caller's key, which is a promise about one VM in one environment.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from typing import ClassVar, Protocol, Self
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar, Final, Protocol, Self
 
 from providers.credentials import Credentials
 from providers.domain import VM, Environment, LeftoverResource, Manner, Operation, VMSpec
 from providers.errors import ProviderError, UnsupportedError
 from providers.network import Network
+
+_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
 
 class Work(Protocol):
@@ -47,7 +50,7 @@ class Driver(ABC):
     - Each exchange with the backend is told to `providers.trace.current().call`.
 
     What drivers may count on
-    - Ids match the cloud's pattern; a spec has passed `check_create`.
+    - Ids match the cloud's pattern; a spec has passed `check_create`, credentials `check_credentials_form`.
     - `AlreadyInStateError` is made a success by the gateway.
     """
 
@@ -65,13 +68,30 @@ class Driver(ABC):
         """
 
     @classmethod
+    def login_authority(cls, environment: Environment) -> str:
+        """Return what checks the credentials: environments with the same one count failed log-ins together.
+
+        By default, the host and port of the environment's url.
+        """
+        url = urllib.parse.urlsplit(environment.url)
+        return f"{url.hostname}:{url.port or _PORTS.get(url.scheme)}"
+
+    @classmethod  # noqa: B027 # not every cloud requires one
+    def check_credentials_form(cls, credentials: Credentials) -> None:
+        """Refuse credentials that do not have the form that the cloud requires, before anything is sent or remembered.
+
+        Raises:
+            CredentialsUnusableError: they do not.
+
+        """
+
+    @classmethod
     @abstractmethod
     def open(cls, environment: Environment, credentials: Credentials, network: Network) -> Self:
         """Log in where the cloud has a log-in; at most one try.
 
         Raises:
             CredentialsRejectedError: the cloud rejects the credentials.
-            CredentialsUnusableError: they do not have the form that the cloud requires; nothing was sent.
 
         """
 

@@ -24,6 +24,7 @@ would bring it; the gateway makes a success of it. HTTP statuses are no business
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -232,6 +233,11 @@ class UnavailableError(ProviderError):
 
 class AlreadyInStateError(Exception):
     """The VM is already where the verb would bring it: a success, told by a cloud as an error."""
+
+
+def whole_seconds(seconds: float) -> int:
+    """Round a wait up to whole seconds, at least one."""
+    return max(1, math.ceil(seconds))
 
 
 def key_reused(vm_id: str) -> UnprocessableError:

@@ -25,7 +25,7 @@ from providers.errors import (
     VMNotFoundError,
 )
 from providers.limits import Bulkhead, RequestKind
-from providers.login_throttle import LoginAttempt, LoginThrottle
+from providers.login_throttle import LoginAttempt, LoginThrottle, LoginThrottledError
 from providers.network import Network
 from providers.sessions import SessionStore
 from providers.waiting import TRANSIENT
@@ -198,12 +198,17 @@ class Gateway:
         """
         try:
             return self._polled(operation)
+        except LoginThrottledError:
+            raise
         except TRANSIENT as error:
             return replace(operation, retry_after_seconds=error.retry_after_seconds)
 
     def _polled(self, operation: Operation) -> Operation:
         with self._session(RequestKind.READ) as driver:
             work = self._work(driver)
+            if not operation.handle and operation.verb is Verb.DELETE:
+                # Nothing below calls the cloud, which must know the caller all the same.
+                driver.prove()
             operation = work.look(operation)
             if operation.failure is not None and operation.verb is Verb.CREATE:
                 driver.promise_removal(operation, work)
@@ -239,8 +244,10 @@ class Gateway:
     @contextmanager
     def _driver(self) -> Iterator[Driver]:
         """Lend the driver unless the login throttle refuses the credentials, and tell it how the request ends."""
+        self._driver_class.check_credentials_form(self._credentials)
         backends, definition = self._backends, _definition(self._environment)
-        with backends.login_throttle.attempt(definition, self._credentials, self._client) as attempt:
+        authority = f"{self._environment.cloud.name} {self._driver_class.login_authority(self._environment)}"
+        with backends.login_throttle.attempt(authority, self._credentials, self._client) as attempt:
             try:
                 with backends.sessions.lease(definition, self._credentials, lambda: self._open(attempt)) as driver:
                     yield driver

@@ -8,11 +8,16 @@ import json
 import threading
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 MASK = "***"
 
 # A shorter value would mask harmless words all over a text and could be guessed from them.
 SHORTEST_SECRET = 4
+# No credential is longer. Longer texts, such as cloud-init, are masked in the common forms only.
+LONGEST_CREDENTIAL = 8 * 1024
+# As encoders escape it whose output may stand in a page.
+_MARKUP_IN_JSON: Final = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "&<>"})
 # A shorter cookie is no session's, but a load balancer's or a language.
 SHORTEST_COOKIE = 16
 
@@ -84,9 +89,21 @@ def _text(value: str | bytes) -> str:
 
 
 def _forms(secret: str) -> Iterable[str]:
+    """Return the forms that `.github/SECURITY.md` names."""
     raw = secret.encode()
     encoded = base64.b64encode(raw).decode()
     yield secret
+    yield encoded
+    yield encoded.rstrip("=")
+    yield base64.urlsafe_b64encode(raw).decode()
+    is_credential = len(secret) <= LONGEST_CREDENTIAL
+    if is_credential:
+        yield raw.hex()
+        yield raw.hex().upper()
+    quoted = urllib.parse.quote(secret, safe="")
+    if quoted == secret:
+        # It has letters, digits and `-._~` only, which nothing below changes.
+        return
     # Backends and libraries trim and fold blanks, and read a header's UTF-8 as Latin-1.
     folded = " ".join(secret.split())
     if len(folded) >= SHORTEST_SECRET:
@@ -99,9 +116,36 @@ def _forms(secret: str) -> Iterable[str]:
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]
     yield html.escape(secret)
-    yield encoded
-    yield encoded.rstrip("=")
-    yield base64.urlsafe_b64encode(raw).decode()
+    yield quoted
     yield urllib.parse.quote(secret)
-    yield urllib.parse.quote(secret, safe="")
     yield urllib.parse.quote_plus(secret)
+    if is_credential:
+        yield from _json_forms(secret)
+        yield from _markup_forms(secret)
+        yield from _percent_forms(secret)
+
+
+def _json_forms(secret: str) -> Iterator[str]:
+    """Return a secret in JSON as encoders of other languages escape it, and in JSON within JSON."""
+    for escaped in (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+        for form in (escaped, escaped.replace("/", "\\/"), escaped.translate(_MARKUP_IN_JSON)):
+            yield form
+            yield form.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _markup_forms(secret: str) -> Iterator[str]:
+    """Return a secret in HTML and XML: all writers escape `&`, `<` and `>`, and quotes in several ways."""
+    text = html.escape(secret, quote=False)
+    yield text
+    yield text.replace('"', "&quot;")
+    for double in ("&quot;", "&#34;"):
+        for single in ("&#x27;", "&#39;", "&apos;"):
+            yield text.replace('"', double).replace("'", single)
+
+
+def _percent_forms(secret: str) -> Iterator[str]:
+    """Return a secret in URLs and forms, with small hexadecimal digits, and encoded twice."""
+    for form in (urllib.parse.quote(secret), urllib.parse.quote(secret, safe=""), urllib.parse.quote_plus(secret)):
+        first, *others = form.split("%")
+        small = "%".join([first, *(other[:2].lower() + other[2:] for other in others)])
+        yield from (small, form.replace("%", "%25"), small.replace("%", "%25"))

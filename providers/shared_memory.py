@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -42,12 +43,13 @@ class SharedLock:
 class SharedTable:
     """Hash table of a fixed size, with keys of `KEY_BYTES` and values of one length. The caller holds a lock.
 
-    Keys must be unpredictable to callers of the service, such as the digests of an HMAC. A new key may replace the
-    entry near it that was written the longest ago.
+    Keys must be unpredictable to callers of the service, such as the digests of an HMAC. Each entry has an owner, and
+    the time by `clock` at which it expires. Where the table is full, a new entry replaces one of the owner with the
+    most entries there, so that no owner can fill the table at the expense of others.
     """
 
     def __init__(self, value_bytes: int, entries: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._entry = struct.Struct(f"{KEY_BYTES}sd{value_bytes}s")
+        self._entry = struct.Struct(f"{KEY_BYTES}s{KEY_BYTES}sd{value_bytes}s")
         self._entries = entries
         self._clock = clock
         self._memory = mmap.mmap(-1, self._entry.size * entries)
@@ -55,23 +57,39 @@ class SharedTable:
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, None if there is none."""
         for offset in self._offsets(key):
-            found, _, value = self._entry.unpack_from(self._memory, offset)
+            found, _, _, value = self._entry.unpack_from(self._memory, offset)
             if found == key:
                 return bytes(value)
         return None
 
-    def put(self, key: bytes, value: bytes) -> None:
-        """Write the value of a key."""
-        self._entry.pack_into(self._memory, min(self._offsets(key), key=self._rank(key)), key, self._clock(), value)
+    def put(self, key: bytes, value: bytes, owner: bytes, expires_at: float, *, evict_own: bool = True) -> bool:
+        """Write the value of a key, in its own entry, or one that is expired, or one that it replaces.
 
-    def _rank(self, key: bytes) -> Callable[[int], tuple[bool, float]]:
-        """Return how entries are chosen for a key: its own, then an empty one, then the oldest."""
+        Return whether it was written. It is not if it would replace an entry of its own owner and `evict_own` is false.
+        """
+        offset = self._place(key, owner, evict_own=evict_own)
+        if offset is None:
+            return False
+        self._entry.pack_into(self._memory, offset, key, owner, expires_at, value)
+        return True
 
-        def rank(offset: int) -> tuple[bool, float]:
-            found, written_at, _ = self._entry.unpack_from(self._memory, offset)
-            return found != key, written_at
-
-        return rank
+    def _place(self, key: bytes, owner: bytes, *, evict_own: bool) -> int | None:
+        now, free = self._clock(), None
+        taken: list[tuple[float, int, bytes]] = []
+        for offset in self._offsets(key):
+            found, found_owner, expires_at, _ = self._entry.unpack_from(self._memory, offset)
+            if found == key:
+                return offset
+            if expires_at > now:
+                taken.append((expires_at, offset, found_owner))
+            elif free is None:
+                free = offset
+        if free is not None:
+            return free
+        counts = Counter(found_owner for _, _, found_owner in taken)
+        most = max(counts.values())
+        victims = [one for one in taken if counts[one[2]] == most and (evict_own or one[2] != owner)]
+        return min(victims)[1] if victims else None
 
     def _offsets(self, key: bytes) -> list[int]:
         first = int.from_bytes(key[:8])

@@ -10,7 +10,7 @@ from providers import trace
 from providers.domain import VM, Environment, MachineType, Operation, Verb
 from vms.operations import location
 from vms.preferences import Preferences
-from vms.problems import provider_document, whole_seconds
+from vms.problems import provider_document, retry_after
 
 # How long a caller should wait before following an operation, where the cloud has no word on it.
 FOLLOW_SECONDS = 2
@@ -97,5 +97,5 @@ def following_response(operation: Operation, environment: str, request: HttpRequ
     """How an operation stands, with the time after which to ask again while it is not done."""
     response = Response(operation_answer(operation, environment, request), status=status)
     if not operation.done:
-        response["Retry-After"] = whole_seconds(operation.retry_after_seconds or FOLLOW_SECONDS)
+        response["Retry-After"] = retry_after(operation.retry_after_seconds or FOLLOW_SECONDS)
     return response

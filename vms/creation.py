@@ -10,6 +10,7 @@ from typing import TypedDict
 import orjson
 
 from providers import cloudinit, trace
+from providers.credentials import Secret
 from providers.domain import Environment, Idempotency, MachineType, VMSpec
 from providers.errors import ErrorCode, FieldFault
 from vms.problems import Problem
@@ -53,13 +54,13 @@ def spec_from(body: Body, environment: Environment, machine_type: MachineType, i
     )
 
 
-def _admin_password(text: str | None, environment: Environment, machine_type: MachineType) -> str | None:
+def _admin_password(text: str | None, environment: Environment, machine_type: MachineType) -> Secret | None:
     if text is None:
         return None
     trace.current().redact.add(text)
     system = machine_type.os.os_type
     if system.lower() in environment.cloud.admin_password_systems:
-        return text
+        return Secret(text)
     problem = f"is not taken for {system} on {environment.cloud.name}; use cloud_init"
     fault = FieldFault("admin_password", problem)
     raise Problem(ErrorCode.INVALID_REQUEST, f"admin_password {problem}.", (fault,))

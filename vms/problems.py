@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -14,7 +13,7 @@ from rest_framework.request import Request
 
 from providers import trace
 from providers.domain import Operation
-from providers.errors import ErrorCode, FieldFault, ProviderError, in_one_line
+from providers.errors import ErrorCode, FieldFault, ProviderError, in_one_line, whole_seconds
 from vms import operations
 from vms.renderers import to_json
 
@@ -123,13 +122,13 @@ def provider_response(error: ProviderError, request: HttpRequest) -> HttpRespons
     """The answer for what happened on the cloud side."""
     response = _response(provider_document(error, request))
     if error.retry_after_seconds is not None:
-        response["Retry-After"] = whole_seconds(error.retry_after_seconds)
+        response["Retry-After"] = retry_after(error.retry_after_seconds)
     return response
 
 
-def whole_seconds(seconds: float) -> str:
+def retry_after(seconds: float) -> str:
     """A value for `Retry-After`: from one second to a day."""
-    return str(max(1, math.ceil(min(seconds, LONGEST_RETRY_SECONDS))))
+    return str(whole_seconds(min(seconds, LONGEST_RETRY_SECONDS)))
 
 
 def provider_document(error: ProviderError, request: HttpRequest) -> dict[str, object]:
@@ -224,5 +223,5 @@ def _response(document: dict[str, object]) -> HttpResponse:
     if response.status_code == 401:
         response["WWW-Authenticate"] = CHALLENGE
     if response.status_code in {429, 503}:
-        response["Retry-After"] = whole_seconds(DEFAULT_RETRY_SECONDS)
+        response["Retry-After"] = retry_after(DEFAULT_RETRY_SECONDS)
     return response

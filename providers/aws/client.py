@@ -55,6 +55,11 @@ class Launch:
         return f"Launch(image={self.image!r}, instance_type={self.instance_type!r}, subnet_id={self.subnet_id!r})"
 
 
+def region_of(environment: Environment) -> str:
+    """Return the region in lower case: EC2 refuses signatures for `EU-WEST-3` like those of wrong keys."""
+    return environment.region.rpartition("/")[2].lower()
+
+
 class AwsClient:
     """EC2 in one region with one caller's keys; used by many threads at once.
 
@@ -77,8 +82,7 @@ class AwsClient:
             UnprocessableError: the environment's region or url has no acceptable form.
 
         """
-        # In lower case, as EC2 refuses signatures for `EU-WEST-3` like those of wrong keys.
-        region = environment.region.rpartition("/")[2].lower()
+        region = region_of(environment)
         try:
             ec2 = ec2_client(region, environment.url, credentials, network, verify=network.verify(environment))
         except ValueError as error:

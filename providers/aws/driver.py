@@ -9,9 +9,10 @@ from typing import ClassVar, Final, Self
 
 from botocore.exceptions import ClientError
 
-from providers.aws.client import AwsClient, Launch
+from providers.aws.client import AwsClient, Launch, region_of
 from providers.aws.failures import VENDOR_ERRORS, answer_lost, code_of, translate
 from providers.aws.instances import Instance
+from providers.aws.isolation import split_secret
 from providers.aws.launch import (
     DISCARDED_TAG,
     MOST_DISCARDED,
@@ -66,6 +67,19 @@ class AwsDriver(Driver):
     def check_create(cls, environment: Environment, spec: VMSpec) -> None:
         """See `Driver`."""
         check(environment, spec)
+
+    @classmethod
+    def check_credentials_form(cls, credentials: Credentials) -> None:
+        """See `Driver`. A temporary key needs its session token."""
+        split_secret(credentials)
+
+    @classmethod
+    def login_authority(cls, environment: Environment) -> str:
+        """See `Driver`. A region that the account has not enabled refuses keys that are right in others.
+
+        https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-regions.html
+        """
+        return f"{super().login_authority(environment)} {region_of(environment)}"
 
     @classmethod
     def open(cls, environment: Environment, credentials: Credentials, network: Network) -> Self:

@@ -22,6 +22,7 @@ from providers.credentials import Credentials
 from providers.deadline import unhurried
 from providers.errors import BackendFailureError, BackendReply, CredentialsRejectedError, ProviderError
 from providers.http import HTTPSession
+from providers.login_throttle import credentials_accepted
 
 # A token that is about to expire is not used any more: the request is on its way for a while.
 SPARE_SECONDS: Final = 120.0
@@ -118,12 +119,14 @@ class Access:
     def _bought(self) -> AccessToken:
         try:
             # A new one each time: it would give a token that Azure has refused again, from its memory.
-            return self._credential().get_token(self._site.endpoints.scope)
+            token = self._credential().get_token(self._site.endpoints.scope)
         except ClientAuthenticationError as error:
             failure = error.__cause__ if isinstance(error.__cause__, ProviderError) else None
             raise failure or not_understood(TOKEN, self._session.host) from error
         except ValueError as error:
             raise not_understood(TOKEN, self._session.host) from error
+        credentials_accepted()
+        return token
 
     def _credential(self) -> ClientSecretCredential:
         return _Credential(

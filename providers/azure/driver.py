@@ -51,6 +51,12 @@ class AzureDriver(Driver):
         recipe_for(environment, spec)
 
     @classmethod
+    def login_authority(cls, environment: Environment) -> str:
+        """See `Driver`. The tenant, where it logs in."""
+        site = site_of(environment)
+        return f"{site.endpoints.authority_url}/{site.tenant}".lower()
+
+    @classmethod
     def open(cls, environment: Environment, credentials: Credentials, network: Network) -> Self:
         """See `Driver`. Two calls to Entra ID: for its configuration and for a token."""
         site = site_of(environment)

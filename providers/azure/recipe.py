@@ -108,7 +108,7 @@ class Recipe:
         if self.spec.cloud_init:
             profile["customData"] = base64.b64encode(self.spec.cloud_init).decode()
         if _is_windows(self.spec):
-            return {**profile, "adminPassword": self.spec.admin_password}
+            return {**profile, "adminPassword": _password(self.spec)}
         path = f"/home/{self.site.admin}/.ssh/authorized_keys"
         keys = {"publicKeys": [{"path": path, "keyData": _PUBLIC_KEY_OF_NOBODY}]}
         return {**profile, "linuxConfiguration": {"disablePasswordAuthentication": True, "ssh": keys}}
@@ -173,8 +173,12 @@ def _name_faults(spec: VMSpec) -> Iterator[FieldFault]:
         yield FieldFault("name", "is all digits, which Windows does not take")
 
 
+def _password(spec: VMSpec) -> str | None:
+    return None if spec.admin_password is None else spec.admin_password.reveal()
+
+
 def _password_faults(spec: VMSpec) -> Iterator[FieldFault]:
-    password = spec.admin_password
+    password = _password(spec)
     if not _is_windows(spec):
         if password is not None:
             yield FieldFault("admin_password", "is for machine types with Windows only")

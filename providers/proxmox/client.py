@@ -15,6 +15,7 @@ from proxmoxer.core import ProxmoxResource, ResourceException
 from providers.credentials import Credentials
 from providers.domain import Environment
 from providers.errors import BackendReply, CredentialsRejectedError
+from providers.login_throttle import credentials_accepted
 from providers.network import Network
 from providers.proxmox.access import Ticket, TicketAccess, TokenAccess, check_form, read_ticket
 from providers.proxmox.answers import Answers, entries, read, upid_of
@@ -91,7 +92,9 @@ class ProxmoxClient:
                 "an API token for it (Datacenter, Permissions, API Tokens) and use that.",
                 backend=BackendReply("Proxmox", LOG_IN, status=200),
             )
-        return read(LOG_IN, lambda: read_ticket(answer))
+        ticket = read(LOG_IN, lambda: read_ticket(answer))
+        credentials_accepted()
+        return ticket
 
     def list_vms(self, node: str) -> list[State]:
         """A node's VMs and templates."""

@@ -22,6 +22,7 @@ from providers.errors import (
 from providers.findings import Findings
 from providers.memory import Memory
 from providers.network import Network
+from providers.proxmox.access import check_form
 from providers.proxmox.answers import read
 from providers.proxmox.client import Options, ProxmoxClient
 from providers.proxmox.codes import MISSING, NOT_RUNNING
@@ -67,6 +68,11 @@ class ProxmoxDriver(Driver):
     def check_create(cls, environment: Environment, spec: VMSpec) -> None:
         """See `Driver`."""
         recipe_for(environment, spec)
+
+    @classmethod
+    def check_credentials_form(cls, credentials: Credentials) -> None:
+        """See `Driver`. A user with its realm, or an API token."""
+        check_form(credentials)
 
     @classmethod
     def open(cls, environment: Environment, credentials: Credentials, network: Network) -> Self:

@@ -14,6 +14,7 @@ from providers.credentials import Credentials
 from providers.deadline import unhurried
 from providers.domain import Environment
 from providers.errors import BackendFailureError, BackendReply, ProviderError
+from providers.login_throttle import credentials_accepted
 from providers.network import Network
 from providers.vsphere.soap import CLOUD_NAME, FaultError, SoapStub
 
@@ -145,6 +146,7 @@ class Session(SoapStub):
             )
         self._cookie = cookie[0]
         self._log_ins += 1
+        credentials_accepted()
 
 
 def newest_version(api_version: str) -> str:

@@ -45,6 +45,26 @@ def test_twenty_wrong_secrets_reach_the_backend_three_times(warm: Api, backend: 
     assert warm.list().status == 200
 
 
+def test_three_wrong_secrets_in_turn_reach_the_backend_three_times(api: Api, backend: Harness) -> None:
+    """They are not tried again before the first try is five minutes old, though each has its own pause."""
+    answers = [api.as_caller(backend.access_key, f"wrong-secret-{number % 3}").list() for number in range(20)]
+    assert {answer.code for answer in answers} == {"credentials_rejected"}
+    assert int(answers[-1].headers["Retry-After"]) > 60
+    assert tries(backend) == 3
+
+
+def test_twenty_wrong_secrets_for_several_environments_of_one_cloud_reach_it_three_times(
+    api: Api, backend: Harness
+) -> None:
+    """They are names of one account."""
+    codes = [
+        api.within(("main", "other")[number % 2]).as_caller(backend.access_key, f"wrong-secret-{number}").list().code
+        for number in range(20)
+    ]
+    assert codes == ["credentials_rejected"] * 3 + ["throttled"] * 17
+    assert tries(backend) == 3
+
+
 def test_twenty_wrong_secrets_at_once_reach_the_backend_three_times(warm: Api, backend: Harness) -> None:
     """Whatever comes together."""
     answers = at_once(20, lambda number: warm.as_caller(backend.access_key, f"wrong-secret-{number}").list())
@@ -72,18 +92,29 @@ def test_list_with_a_right_secret_after_two_wrong_ones_works_at_once(api: Api, b
 
 
 def test_list_after_the_secret_was_changed_is_rejected(warm: Api, backend: Harness) -> None:
-    """The session ends and the old secret is tried once for all its callers; the new secret works at once."""
+    """The session ends and the old secret is tried once for all its callers, and once more; the new one works."""
     backend.change_secret("another-secret")
     if backend.features.logs_in:
         backend.trouble(Trouble.SLOW_LOG_IN)
     assert {answer.code for answer in at_once(8, lambda _: warm.list())} == {"credentials_rejected"}
     if backend.features.logs_in:
         assert backend.rejected_log_ins() == 1
+    assert warm.list().code == "credentials_rejected"
     before = tries(backend)
     assert warm.list().code == "credentials_rejected"
     assert tries(backend) == before
     backend.reset_trouble()
     assert warm.as_caller(backend.access_key, "another-secret").list().status == 200
+
+
+def test_list_after_the_right_secret_was_refused_for_a_moment_works_at_once(warm: Api, backend: Harness) -> None:
+    """A directory service that is restarted refuses everybody."""
+    secret = backend.secret
+    backend.change_secret("another-secret")
+    answer = warm.list()
+    assert (answer.code, answer.headers.get("Retry-After")) == ("credentials_rejected", None)
+    backend.change_secret(secret)
+    assert warm.list().status == 200
 
 
 def test_list_with_an_unknown_key_is_rejected(api: Api, backend: Harness) -> None:

@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 from pytest_django import Settings
 
+from providers.domain import Operation, Verb
 from tests.conformance.harness import Harness, Trouble
 from tests.conformance.test_create_failures import finished
 from tests.support.api import Api
 from tests.support.limits import LIMITS
+from vms.operations import location
 from vms.service import current_service
 
 
@@ -98,6 +100,19 @@ def test_operation_is_followed_with_the_credentials_that_began_it(warm: Api, bac
     other = warm.as_caller(backend.access_key.replace("demo", "other"), backend.secret).follow(answer)
     assert (other.status, other.code, other.calls) == (404, "operation_not_found", 0)
     assert finished(warm, answer)["error"] is None
+
+
+@pytest.mark.parametrize("verb", [Verb.START, Verb.DELETE])
+def test_operation_that_was_done_at_once_is_shown_to_accepted_credentials_only(
+    warm: Api, backend: Harness, verb: Verb
+) -> None:
+    """There is no task to poll, and the backend is asked all the same."""
+    (vm_id,) = backend.seed(1)
+    path = location(Operation(verb, vm_id), "main", backend.access_key)
+    wrong = warm.as_caller(backend.access_key, "wrong-secret").call("GET", path)
+    assert (wrong.status, wrong.code) == (401, "credentials_rejected")
+    answer = warm.call("GET", path)
+    assert (answer.status, answer.json["done"], answer.json["error"]) == (200, True, None)
 
 
 def test_operation_is_followed_where_nothing_is_known_of_it(warm: Api, backend: Harness, settings: Settings) -> None:

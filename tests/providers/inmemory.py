@@ -15,10 +15,12 @@ from providers.errors import (
     BackendFailureError,
     ConflictError,
     CredentialsRejectedError,
+    CredentialsUnusableError,
     PermissionDeniedError,
     ProviderError,
     VMNotFoundError,
 )
+from providers.login_throttle import credentials_accepted
 from providers.network import Network
 
 SECRET = "right"
@@ -67,6 +69,8 @@ class State:
         error = coming.pop(0) if coming else None
         if error is not None:
             raise error
+        if name != "login":
+            credentials_accepted()
 
 
 class InMemoryDriver(Driver):
@@ -82,6 +86,12 @@ class InMemoryDriver(Driver):
     @classmethod
     def check_create(cls, environment: Environment, spec: VMSpec) -> None:
         """Everything can be made here."""
+
+    @classmethod
+    def check_credentials_form(cls, credentials: Credentials) -> None:
+        """A secret has no blanks."""
+        if " " in credentials.secret:
+            raise CredentialsUnusableError("A secret has no blanks here.")
 
     @classmethod
     def open(cls, environment: Environment, credentials: Credentials, network: Network) -> Self:  # noqa: ARG003 - the contract's signature

@@ -1,23 +1,37 @@
 """Credentials show their secret only to code that asks for it."""
 
+import base64
 import copy
 import dataclasses
 import json
 import logging
 import pickle
+from dataclasses import replace
 
 import pytest
 
-from providers.credentials import Credentials, Secret
+from providers.credentials import Credentials, Secret, SecretBytes
+from providers.domain import Offer, OperatingSystem, VMSpec
 from providers.proxmox.access import Ticket
 from vms.cookies import SignedIn
 
 HIDDEN = "vK2mqX7w"
+SPEC = VMSpec(
+    "vm1",
+    OperatingSystem("Windows"),
+    Offer("small", "image"),
+    cloud_init=HIDDEN.encode(),
+    tags={},
+    admin_password=Secret(HIDDEN),
+)
 HOLDERS = [
     Secret(HIDDEN),
+    SecretBytes(HIDDEN.encode()),
     Credentials("key", HIDDEN),
     SignedIn("key", HIDDEN, "main", 1.0, 0.5),
     Ticket(Secret(HIDDEN), Secret(HIDDEN)),
+    SPEC,
+    replace(SPEC, start=False),
 ]
 
 
@@ -32,11 +46,20 @@ def test_no_general_way_to_show_an_object_shows_the_secret(holder: object) -> No
             pickle.dumps(one)
 
 
-@pytest.mark.parametrize("holder", HOLDERS[1:], ids=lambda holder: type(holder).__name__)
+@pytest.mark.parametrize("holder", HOLDERS[2:], ids=lambda holder: type(holder).__name__)
 def test_fields_of_an_object_do_not_show_the_secret(holder: Credentials) -> None:
     """`vars` and `asdict`, and what is made of them."""
     for fields in (vars(holder), dataclasses.asdict(holder)):
         assert HIDDEN not in repr(fields) + json.dumps(fields, default=str)
+
+
+def test_secret_bytes_are_used_as_bytes() -> None:
+    """Drivers encode, decode and join them."""
+    assert SPEC.cloud_init == HIDDEN.encode()
+    assert SPEC.cloud_init is not None
+    assert SPEC.cloud_init.decode() == f"{SPEC.cloud_init.decode():s}" == HIDDEN
+    assert base64.b64encode(SPEC.cloud_init) == base64.b64encode(HIDDEN.encode())
+    assert b"".join([b"<", SPEC.cloud_init, b">"]) == f"<{HIDDEN}>".encode()
 
 
 def test_copies_of_credentials_are_good() -> None:

@@ -357,18 +357,21 @@ def test_session_is_kept_between_requests(world: World) -> None:
 
 
 def test_session_whose_credentials_are_rejected_is_forgotten(world: World) -> None:
-    """Closed, and the call is not repeated. The next request is refused for a while, and a later one logs in again."""
+    """Closed, and the call is not repeated. The next request logs in again, and after it a rejection holds."""
     world.gateway().list_vms()
-    world.state.trouble["list"] = [VendorError("rejected")]
-    with pytest.raises(CredentialsRejectedError):
-        world.gateway().list_vms()
-    assert (world.state.closed, world.state.calls.count("list")) == (1, 2)
+    for count in (1, 2):
+        world.state.trouble["list"] = [VendorError("rejected")]
+        with pytest.raises(CredentialsRejectedError) as caught:
+            world.gateway().list_vms()
+        assert caught.value.retry_after_seconds == (None, 30)[count - 1]
+        assert (world.state.closed, world.state.calls.count("list")) == (count, count + 1)
+        world.clock.now += 1
     with pytest.raises(CredentialsUnusableError):
         world.gateway().list_vms()
-    assert world.state.calls.count("login") == 1
-    world.clock.now += 5
-    world.gateway().list_vms()
     assert world.state.calls.count("login") == 2
+    world.clock.now += 29
+    world.gateway().list_vms()
+    assert world.state.calls.count("login") == 3
 
 
 def test_session_that_fails_otherwise_is_kept(world: World) -> None:
@@ -410,7 +413,6 @@ def test_log_in_that_ends_while_another_request_is_on_its_way_to_one_is_not_foll
     def listed(_: int) -> str:
         with pytest.raises(CredentialsRejectedError) as caught:
             world.gateway().list_vms()
-        assert caught.value.retry_after_seconds == 5
         return type(caught.value).__name__
 
     assert set(at_once(8, listed)) <= {"CredentialsRejectedError", "CredentialsUnusableError"}
@@ -428,18 +430,52 @@ def test_credentials_that_a_driver_cannot_use_are_not_remembered_as_wrong(world:
     assert world.state.calls.count("login") == 5
 
 
+def test_credentials_without_the_form_of_the_cloud_are_not_remembered(world: World) -> None:
+    """Such requests cost nothing, and would push out what is remembered of others."""
+    for number in range(8):
+        with pytest.raises(CredentialsUnusableError) as caught:
+            world.gateway(secret=f"no form {number}").list_vms()
+        assert caught.value.retry_after_seconds is None
+    assert world.state.calls == []
+    assert world.gateway().list_vms() == []
+
+
 def test_poll_with_rejected_credentials_is_not_repeated(world: World) -> None:
     """Neither by the waiting request nor by later ones: a rejection in the middle never loops."""
     world.with_vm(VMStatus.STOPPED).state.looks = 3
-    world.state.trouble["poll"] = [VendorError("rejected")]
+    world.state.trouble["poll"] = [VendorError("rejected")] * 2
     with pytest.raises(CredentialsRejectedError) as caught:
         world.gateway(seconds=20).start_vm("vm-1")
     operation = caught.value.operation
     assert isinstance(operation, Operation)
+    world.clock.now += 1
+    with pytest.raises(CredentialsRejectedError) as caught:
+        world.gateway().poll(operation)
+    assert caught.value.retry_after_seconds == 30
     for _ in range(3):
         with pytest.raises(CredentialsUnusableError):
             world.gateway().poll(operation)
-    assert world.state.calls.count("poll") == 1
+    assert world.state.calls.count("poll") == 2
+
+
+@pytest.mark.parametrize("verb", [Verb.START, Verb.DELETE])
+def test_poll_of_an_operation_that_was_done_at_once_asks_the_cloud(world: World, verb: Verb) -> None:
+    """Otherwise any secret would pass, and count as accepted from then on."""
+    operation = Operation(verb, "vm-1")
+    world.with_vm()
+    with pytest.raises(CredentialsRejectedError):
+        world.gateway(secret="wrong").poll(operation)
+    assert world.gateway().poll(operation).done
+    assert len(world.state.calls) == 3
+
+
+def test_poll_that_the_login_throttle_refuses_fails(world: World) -> None:
+    """Nothing shows that the caller may know how the operation stands."""
+    for number in range(3):
+        with pytest.raises(CredentialsRejectedError):
+            world.gateway(secret=f"wrong-{number}").poll(Operation(Verb.START, "vm-1", "1"))
+    with pytest.raises(ThrottledError):
+        world.gateway(secret="wrong-3").poll(Operation(Verb.START, "vm-1", "1"))
 
 
 def test_caller_with_another_secret_never_gets_the_session(world: World) -> None:

@@ -34,13 +34,21 @@ class Cloud:
         self.throttle = LoginThrottle(entries=entries, clock=self.clock)
         self.asked: list[str] = []
 
-    def use(self, secret: str, *, access_key: str = "key", client: str = "192.0.2.1", environment: str = "e") -> str:
+    def use(self, secret: str, *, access_key: str = "key", client: str = "192.0.2.1", authority: str = "e") -> str:
         """Send a request and return `ok`, or the error's class and the seconds to wait."""
+        return self._send(authority, Credentials(access_key, secret), client, is_right=secret == RIGHT)
+
+    def reject(self, secret: str) -> str:
+        """Send a request that the cloud rejects if it reaches it, whether the secret is right or not."""
+        return self._send("e", Credentials("key", secret), "192.0.2.1", is_right=False)
+
+    def _send(self, authority: str, credentials: Credentials, client: str, *, is_right: bool) -> str:
         try:
-            with self.throttle.attempt(environment, Credentials(access_key, secret), client) as attempt:
-                self.asked.append(secret)
-                if secret != RIGHT:
+            with self.throttle.attempt(authority, credentials, client) as attempt:
+                self.asked.append(credentials.secret)
+                if not is_right:
                     raise attempt.judge(CredentialsRejectedError("No."))
+                attempt.accept()
         except (CredentialsRejectedError, ThrottledError) as error:
             return f"{type(error).__name__} {error.retry_after_seconds or 0:g}"
         return "ok"
@@ -72,8 +80,8 @@ def test_wrong_credentials_that_rested_for_an_hour_begin_with_the_shortest_pause
     assert cloud.use("wrong") == "CredentialsRejectedError 5"
 
 
-@pytest.mark.parametrize("place", [{"environment": "other"}, {"access_key": "other"}])
-def test_rejection_counts_for_its_environment_and_access_key_only(cloud: Cloud, place: dict[str, str]) -> None:
+@pytest.mark.parametrize("place", [{"authority": "other"}, {"access_key": "other"}])
+def test_rejection_counts_for_its_authority_and_access_key_only(cloud: Cloud, place: dict[str, str]) -> None:
     """Another place may take the same secret."""
     cloud.use("wrong")
     assert cloud.use("wrong", **place) == "CredentialsRejectedError 5"
@@ -88,64 +96,121 @@ def test_rejection_counts_for_every_client(cloud: Cloud) -> None:
 
 def test_fourth_wrong_secret_from_a_client_waits(cloud: Cloud) -> None:
     """Until the first one is five minutes old; the right one waits as well if the cloud never accepted it."""
-    for secret in ("a", "b", "c"):
-        assert cloud.use(secret) == "CredentialsRejectedError 5"
+    for secret, pause in {"a": 5, "b": 5, "c": 280}.items():
+        assert cloud.use(secret) == f"CredentialsRejectedError {pause}"
         cloud.clock.now += 10
-    assert cloud.use("d") == cloud.use(RIGHT) == "ThrottledError 270"
+    assert cloud.use("d") == cloud.use(RIGHT) == "LoginThrottledError 270"
     assert cloud.asked == ["a", "b", "c"]
     cloud.clock.now += 270
     assert cloud.use(RIGHT) == "ok"
 
 
-@pytest.mark.parametrize("place", [{"environment": "other"}, {"access_key": "other"}, {"client": "192.0.2.2"}])
+@pytest.mark.parametrize("place", [{"authority": "other"}, {"access_key": "other"}, {"client": "192.0.2.2"}])
 def test_fourth_secret_elsewhere_passes(cloud: Cloud, place: dict[str, str]) -> None:
-    """In another environment, for another access key, from another client."""
+    """At another authority, for another access key, from another client."""
     for secret in ("a", "b", "c"):
         cloud.use(secret)
     assert cloud.use("d", **place) == "CredentialsRejectedError 5"
     assert cloud.use(RIGHT, **place) == "ok"
 
 
+def test_three_wrong_secrets_are_not_tried_again_before_the_first_try_is_five_minutes_old(cloud: Cloud) -> None:
+    """However often they are sent, after whatever pauses."""
+    for secret in ("a", "b", "c"):
+        cloud.use(secret)
+    for seconds in (5, 30, 264):
+        cloud.clock.now += seconds
+        assert {cloud.use(secret).split()[0] for secret in ("a", "b", "c")} == {"CredentialsUnusableError"}
+    assert cloud.asked == ["a", "b", "c"]
+    cloud.clock.now += 1
+    assert [cloud.use(secret).split()[0] for secret in ("a", "b", "c")] == ["CredentialsRejectedError"] * 3
+
+
+def test_right_secret_passes_after_one_wrong_secret_was_tried_three_times(cloud: Cloud) -> None:
+    """A script has repeated it. Two more wrong ones pass as well, and no other."""
+    for pause in (5, 30, 0):
+        cloud.use("a")
+        cloud.clock.now += pause
+    assert cloud.use(RIGHT) == "ok"
+    assert cloud.use("b").startswith("CredentialsRejectedError")
+    assert cloud.use("c").startswith("CredentialsRejectedError")
+    assert cloud.use("d").startswith("LoginThrottledError")
+    cloud.clock.now += 5
+    assert {cloud.use(secret).split()[0] for secret in ("a", "b", "c")} == {"CredentialsUnusableError"}
+    assert cloud.asked == ["a", "a", "a", RIGHT, "b", "c"]
+
+
+def test_spellings_of_an_access_key_count_together(cloud: Cloud) -> None:
+    """Many clouds take them for one account."""
+    for access_key in ("admin@pve", "Admin@pve", "admin@PVE"):
+        cloud.use(f"wrong for {access_key}", access_key=access_key)
+    assert cloud.use("d", access_key="ADMIN@PVE") == "LoginThrottledError 300"
+
+
 def test_right_secret_passes_amid_wrong_ones(cloud: Cloud) -> None:
     """After two wrong ones also for the first time, and once accepted always; it gives a guesser no new tries."""
     assert [cloud.use("a"), cloud.use("b")] == ["CredentialsRejectedError 5"] * 2
     assert [cloud.use(RIGHT), cloud.use(RIGHT)] == ["ok", "ok"]
-    assert cloud.use("c") == "CredentialsRejectedError 5"
+    assert cloud.use("c") == "CredentialsRejectedError 300"
     for number in range(20):
-        assert cloud.use(f"guess-{number}").startswith("ThrottledError")
+        assert cloud.use(f"guess-{number}").startswith("LoginThrottledError")
         assert cloud.use(RIGHT) == "ok"
     assert [secret for secret in cloud.asked if secret != RIGHT] == ["a", "b", "c"]
 
 
-def test_right_secret_is_unknown_after_a_day_without_use(cloud: Cloud) -> None:
+def test_right_secret_is_unknown_after_a_month_without_use(cloud: Cloud) -> None:
     """Each use counts."""
-    for hours in (0, 23, 23):
-        cloud.clock.now += hours * 3600
+    for days in (0, 29, 29):
+        cloud.clock.now += days * 24 * 3600
         assert cloud.use(RIGHT) == "ok"
-    cloud.clock.now += 24 * 3600
+    cloud.clock.now += 30 * 24 * 3600
     for secret in ("a", "b", "c"):
         cloud.use(secret)
-    assert cloud.use(RIGHT).startswith("ThrottledError")
+    assert cloud.use(RIGHT).startswith("LoginThrottledError")
 
 
-def test_right_secret_that_is_rejected_one_day_is_a_wrong_one_from_then_on(cloud: Cloud) -> None:
-    """A key that has expired; when the cloud accepts it again, nothing is left of that."""
+def test_right_secret_that_is_rejected_in_passing_is_tried_again_at_once(cloud: Cloud) -> None:
+    """Whatever others try meanwhile, and again and again."""
     cloud.use(RIGHT)
-    with (
-        pytest.raises(CredentialsRejectedError),
-        cloud.throttle.attempt("e", Credentials("key", RIGHT), "192.0.2.1") as attempt,
-    ):
-        raise attempt.judge(CredentialsRejectedError("Expired."))
-    assert cloud.use(RIGHT) == "CredentialsUnusableError 5"
-    cloud.clock.now += 5
+    for number in range(6):
+        cloud.clock.now += 1
+        assert cloud.reject(RIGHT) == "CredentialsRejectedError 0"
+        cloud.clock.now += 1
+        cloud.use(f"wrong-{number}")
+        assert cloud.use(RIGHT) == "ok"
+
+
+def test_secret_that_was_changed_reaches_the_cloud_three_times_in_five_minutes(cloud: Cloud) -> None:
+    """It is a wrong one from the second rejection on. When the cloud accepts it again, nothing is left of that."""
+    cloud.use(RIGHT)
+    cloud.asked.clear()
+    outcomes = []
+    for _ in range(331):
+        cloud.clock.now += 1
+        outcomes.append(cloud.reject(RIGHT))
+    assert [one for one in outcomes if one.startswith("CredentialsRejectedError")] == [
+        f"CredentialsRejectedError {pause}" for pause in (0, 30, 300)
+    ]
+    assert len(cloud.asked) == 3
+    cloud.clock.now += 1
     assert [cloud.use(RIGHT), cloud.use(RIGHT)] == ["ok", "ok"]
+
+
+def test_secret_that_was_rejected_in_passing_is_tried_by_one_request_first(cloud: Cloud) -> None:
+    """The others wait for its outcome: the secret may have been changed."""
+    cloud.use(RIGHT)
+    cloud.clock.now += 1
+    cloud.reject(RIGHT)
+    cloud.clock.now += 1
+    outcomes = at_once(20, lambda _: cloud.reject(RIGHT).split()[0])
+    assert sorted(outcomes) == ["CredentialsRejectedError"] + ["CredentialsUnusableError"] * 19
 
 
 def test_twenty_wrong_secrets_at_once_reach_the_cloud_three_times() -> None:
     """Requests that come together are no way around."""
     cloud = Cloud()
     outcomes = at_once(20, lambda number: cloud.use(f"wrong-{number}").split(" ", maxsplit=1)[0])
-    assert sorted(outcomes) == ["CredentialsRejectedError"] * 3 + ["ThrottledError"] * 17
+    assert sorted(outcomes) == ["CredentialsRejectedError"] * 3 + ["LoginThrottledError"] * 17
     assert len(cloud.asked) == 3
 
 
@@ -211,6 +276,14 @@ def test_request_waits_for_a_first_try_no_longer_than_its_time() -> None:
         assert second.result() == "ok"
 
 
+def test_request_that_asks_the_cloud_nothing_proves_nothing(cloud: Cloud) -> None:
+    """Its credentials count as unknown ones afterwards."""
+    for number in range(3):
+        with cloud.throttle.attempt("e", Credentials("key", f"secret-{number}"), "192.0.2.1"):
+            pass
+    assert cloud.use(RIGHT) == "LoginThrottledError 300"
+
+
 REPLY = BackendReply("Aws", "StartInstances")
 
 
@@ -234,7 +307,7 @@ def test_error_that_only_a_known_caller_gets_is_an_acceptance(
             cloud.throttle.attempt("e", Credentials("key", f"secret-{number}"), "192.0.2.1") as attempt,
         ):
             raise attempt.judge(failure)
-    assert cloud.use(RIGHT) == ("ok" if is_proof else "ThrottledError 300")
+    assert cloud.use(RIGHT) == ("ok" if is_proof else "LoginThrottledError 300")
     assert failure.retry_after_seconds is None
 
 
@@ -247,15 +320,32 @@ def test_failure_of_a_log_in_that_requests_share_counts_once_and_stays_as_it_is(
             requests.enter_context(cloud.throttle.attempt("e", Credentials("key", RIGHT), "192.0.2.1"))
             for _ in range(3)
         ]
+        assert cloud.reject(RIGHT) == "CredentialsRejectedError 0"
+        cloud.clock.now += 5
         told = [attempt.judge(shared) for attempt in attempts]
-        assert [error.retry_after_seconds for error in told] == [5, 5, 5]
+        assert [error.retry_after_seconds for error in told] == [30, 30, 30]
         assert {error.detail for error in told} == {
-            "No. The cloud is not asked about these credentials again for 5 seconds."
+            "No. The cloud is not asked about these credentials again for 30 seconds."
         }
         assert told[0].backend is REPLY
         assert (shared.detail, shared.retry_after_seconds) == ("No.", None)
         with pytest.raises(CredentialsUnusableError):
             attempts[0].check()
+
+
+def test_request_that_began_before_a_rejection_in_passing_does_not_log_in_again(cloud: Cloud) -> None:
+    """Nothing says that the secret is wrong, but each of many requests would try it."""
+    cloud.use(RIGHT)
+    with cloud.throttle.attempt("e", Credentials("key", RIGHT), "192.0.2.1") as attempt:
+        attempt.check()
+        cloud.clock.now += 1
+        cloud.reject(RIGHT)
+        cloud.clock.now += 1
+        with pytest.raises(CredentialsUnusableError) as caught:
+            attempt.check()
+        assert caught.value.retry_after_seconds == 1
+        assert cloud.use(RIGHT) == "ok"
+        attempt.check()
 
 
 def test_rejection_at_the_end_of_a_long_request_counts_for_itself(cloud: Cloud) -> None:
@@ -278,15 +368,38 @@ def test_calls_beside_a_request_say_nothing_about_its_credentials(cloud: Cloud) 
             with without_credentials():
                 credentials_accepted()
             raise BackendFailureError("No answer.")
-    assert cloud.use(RIGHT) == "ThrottledError 300"
+    assert cloud.use(RIGHT) == "LoginThrottledError 300"
     credentials_accepted()
 
 
-def test_throttle_that_is_full_forgets_and_refuses_nobody() -> None:
-    """The oldest goes first; the right secret is never held up by a flood of others."""
+def test_throttle_that_many_clients_fill_refuses_nobody() -> None:
+    """The oldest goes first."""
     cloud = Cloud(entries=4)
     for number in range(50):
-        assert cloud.use("wrong", access_key=f"key-{number}").startswith("CredentialsRejectedError")
-        cloud.clock.now += 0.01
+        assert cloud.use("wrong", access_key=f"key-{number}", client=f"192.0.2.{number}").startswith(
+            "CredentialsRejectedError"
+        )
+        cloud.clock.now += 40
     assert cloud.use(RIGHT, access_key="new") == "ok"
-    assert cloud.use("wrong", access_key="key-49").startswith("CredentialsUnusableError")
+
+
+def test_throttle_that_one_client_fills_loses_nothing_that_counts() -> None:
+    """That client gets no new tries by it, whatever access keys it invents, and holds up nobody else."""
+    cloud = Cloud(entries=64)
+    assert cloud.use(RIGHT, client="198.51.100.1") == "ok"
+    for secret in ("a", "b", "c"):
+        cloud.use(secret)
+        cloud.use(f"other {secret}", client="198.51.100.2")
+    for number in range(500):
+        cloud.clock.now += 0.01
+        cloud.use("wrong", access_key=f"key-{number}")
+    assert cloud.use("wrong", access_key="one-more") == "LoginThrottledError 300"
+    cloud.asked.clear()
+    for secret in ("a", "b", "c", "d"):
+        cloud.use(secret)
+        cloud.use(f"other {secret}", client="198.51.100.2")
+    assert cloud.asked == []
+    assert cloud.use(RIGHT, client="198.51.100.1") == "ok"
+    assert cloud.use(RIGHT, client="198.51.100.3", access_key="new") == "ok"
+    cloud.clock.now += 300
+    assert cloud.use(RIGHT) == "ok"

@@ -3,9 +3,11 @@
 import base64
 import html
 import json
+import re
 import threading
 import time
 import urllib.parse
+from xml.sax import saxutils
 
 import pytest
 
@@ -33,7 +35,7 @@ def redactor(*secrets: str) -> Redactor:
 
 @pytest.mark.parametrize("secret", SECRETS)
 def test_redact_masks_a_secret_in_every_form_in_which_it_is_echoed(secret: str) -> None:
-    """As it stands, quoted for Python, JSON, URLs and HTML, and in base64."""
+    """As it stands, quoted for Python, JSON, URLs, HTML and XML, once or twice, in base64 and in hexadecimal."""
     raw = secret.encode()
     redact = redactor(secret)
     for form in (
@@ -52,6 +54,18 @@ def test_redact_masks_a_secret_in_every_form_in_which_it_is_echoed(secret: str) 
         " ".join(f" {secret} ".split()),
         raw.decode("latin-1"),
         repr(f"{secret}\"'").removesuffix("\"\\''"),
+        raw.hex(),
+        raw.hex().upper(),
+        json.dumps(json.dumps(secret)),
+        json.dumps(json.dumps(secret, ensure_ascii=False), ensure_ascii=False),
+        json.dumps(secret).replace("/", r"\/"),
+        json.dumps(secret).replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e"),
+        html.escape(secret, quote=False),
+        saxutils.quoteattr(secret.replace("\n", " ").replace("\t", " ")),
+        html.escape(secret).replace("&#x27;", "&apos;"),
+        html.escape(secret).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
+        urllib.parse.quote(urllib.parse.quote(secret, safe=""), safe=""),
+        re.sub("%..", lambda found: found[0].lower(), urllib.parse.quote(secret, safe="")),
     ):
         masked = redact(f"before {form} after {form}")
         assert form.strip("'\"b=") not in masked, form

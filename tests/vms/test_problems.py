@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from tests.support.api import Api
-from vms.problems import KINDS, whole_seconds
+from vms.problems import KINDS, retry_after
 
 SECRET = "canary-s3cr3t"
 
@@ -168,7 +168,7 @@ def test_problem_with_a_secret_as_a_field_masks_it(api: Api) -> None:
 )
 def test_retry_after_is_from_a_second_to_a_day(seconds: float, value: str) -> None:
     """Whatever number a cloud sends, of whatever length."""
-    assert whole_seconds(seconds) == value
+    assert retry_after(seconds) == value
 
 
 def test_problem_kinds_have_statuses_of_the_contract() -> None:

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from providers.azure import CLOUD
-from providers.credentials import Credentials
+from providers.credentials import Credentials, Secret
 from providers.deadline import Deadline
 from providers.domain import Environment, Idempotency, Offer, OperatingSystem, VMSpec
 from providers.gateway import Backends, Gateway
@@ -25,7 +25,7 @@ NETWORK = Network(connect_timeout_seconds=2, read_timeout_seconds=5)
 
 SPEC = VMSpec("vm1", OperatingSystem("Linux"), Offer("Standard_B1s", IMAGE), cloud_init=b"#cloud-config")
 KEYED = VMSpec("vm1", SPEC.os, SPEC.offer, idempotency=Idempotency("key-1", "digest-1"))
-WINDOWS = VMSpec("vm1", OperatingSystem("Windows"), SPEC.offer, admin_password=PASSWORD)
+WINDOWS = VMSpec("vm1", OperatingSystem("Windows"), SPEC.offer, admin_password=Secret(PASSWORD))
 
 
 def vm(name: str = "vm1", **changes: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 from providers.azure.driver import AzureDriver
 from providers.azure.marks import Made
 from providers.azure.recipe import recipe_for
+from providers.credentials import Secret
 from providers.domain import Idempotency, Offer, VMSpec
 from providers.errors import InvalidRequestError, UnprocessableError
 from tests.providers.azure.documents import KEYED, PASSWORD, SPEC, SUBNET, WINDOWS, environment
@@ -31,12 +32,12 @@ def with_tags(count: int, keyed: bool = False) -> VMSpec:  # noqa: FBT001, FBT00
         (replace(WINDOWS, name="a" * 16), "name", "16 characters; with Windows Azure takes 15"),
         (replace(WINDOWS, name="12345"), "name", "all digits"),
         (replace(WINDOWS, admin_password=None), "admin_password", "missing"),
-        (replace(WINDOWS, admin_password=""), "admin_password", "missing"),
-        (replace(WINDOWS, admin_password="Aa1-567"), "admin_password", "8 to 123"),
-        (replace(WINDOWS, admin_password="Aa1-" * 31), "admin_password", "8 to 123"),
-        (replace(WINDOWS, admin_password="onlysmall123"), "admin_password", "three of"),
-        (replace(WINDOWS, admin_password="P@ssw0rd"), "admin_password", "everybody knows"),
-        (replace(SPEC, admin_password=PASSWORD), "admin_password", "Windows only"),
+        (replace(WINDOWS, admin_password=Secret("")), "admin_password", "missing"),
+        (replace(WINDOWS, admin_password=Secret("Aa1-567")), "admin_password", "8 to 123"),
+        (replace(WINDOWS, admin_password=Secret("Aa1-" * 31)), "admin_password", "8 to 123"),
+        (replace(WINDOWS, admin_password=Secret("onlysmall123")), "admin_password", "three of"),
+        (replace(WINDOWS, admin_password=Secret("P@ssw0rd")), "admin_password", "everybody knows"),
+        (replace(SPEC, admin_password=Secret(PASSWORD)), "admin_password", "Windows only"),
         (with_tags(50), "tags", "50 in all, 49 of them yours"),
         (with_tags(48, keyed=True), "tags", "50 in all, 47 of them yours"),
         (replace(SPEC, tags={"Team": "a", "team": "b"}), "tags", "case"),
@@ -56,7 +57,7 @@ def test_check_create_of_what_azure_cannot_take_names_the_field(spec: VMSpec, fi
     faults = [fault for fault in raised.value.fields if words in fault.detail]
     assert [fault.field for fault in faults] == [field]
     assert f"{field}: {faults[0].detail}" in raised.value.detail
-    password = spec.admin_password
+    password = spec.admin_password.reveal() if spec.admin_password else ""
     assert not password or password not in raised.value.detail + faults[0].detail
 
 
@@ -68,9 +69,9 @@ def test_check_create_of_what_azure_cannot_take_names_the_field(spec: VMSpec, fi
         with_tags(49),
         with_tags(47, keyed=True),
         replace(WINDOWS, name="a" * 15),
-        replace(WINDOWS, admin_password="Aa1-5678"),
-        replace(WINDOWS, admin_password="Aa1-" * 30 + "Aa1"),
-        replace(WINDOWS, admin_password="kleine äöü 123"),
+        replace(WINDOWS, admin_password=Secret("Aa1-5678")),
+        replace(WINDOWS, admin_password=Secret("Aa1-" * 30 + "Aa1")),
+        replace(WINDOWS, admin_password=Secret("kleine äöü 123")),
         replace(WINDOWS, os=replace(WINDOWS.os, os_type="windows")),
     ],
 )

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from providers.credentials import Secret
 from providers.domain import Idempotency, Offer, Operation, StopMode, VMSpec, VMStatus
 from providers.errors import (
     BackendFailureError,
@@ -208,7 +209,7 @@ def test_create_with_windows_makes_a_vm_with_its_password(sandbox: AzureSandbox,
     with pytest.raises(ProviderError, match="cannot make"):
         caller.verbs.create_vm(WINDOWS)
     assert operations(sandbox) == []
-    caller.verbs.create_vm(replace(WINDOWS, admin_password="canary-P4ssw0rd"))
+    caller.verbs.create_vm(replace(WINDOWS, admin_password=Secret("canary-P4ssw0rd")))
     assert sandbox.vm("Web-1").admin_username == "azureuser"
 
 

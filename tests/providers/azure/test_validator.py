@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from providers.credentials import Secret
 from providers.domain import Idempotency, Offer, StopMode
 from providers.errors import ProviderError
 from providers.sandbox import azure
@@ -54,7 +55,7 @@ def exchanges(sandbox: AzureSandbox, another: Callable[..., Caller], record: Rec
     sandbox.seed(2)
     sandbox.knobs.page_size = 1
     caller.verbs.create_vm(replace(SPEC, cloud_init=b"#cloud-config", os=replace(SPEC.os, disk_gib=64)), SHOWN)
-    caller.verbs.create_vm(replace(WINDOWS, name="win-1", admin_password="canary-P4ssw0rd"))
+    caller.verbs.create_vm(replace(WINDOWS, name="win-1", admin_password=Secret("canary-P4ssw0rd")))
     keyed = replace(SPEC, name="web-2", idempotency=Idempotency("key-1", "digest-1"), start=False)
     caller.verbs.create_vm(replace(keyed, offer=Offer("Standard_B1s", azure.CUSTOM_IMAGE_ID)))
     caller.verbs.list_vms()

@@ -148,6 +148,15 @@ def test_ticket_is_sent_with_a_csrf_token_where_something_changes(pve: Pve) -> N
     assert [request for request in record.requests if PASSWORD in request.parameters.values()] == record.requests[:1]
 
 
+def test_password_that_has_logged_in_is_no_wrong_one_where_a_call_is_refused(pve: Pve) -> None:
+    """The first request fails, also with a new ticket; the second is not held up."""
+    pve.sandbox.faults.add(Fault("GET /nodes/{node}/qemu", status=401, message="in passing", times=2))
+    with pytest.raises(CredentialsRejectedError) as caught:
+        pve.gateway(BY_PASSWORD).list_vms()
+    assert caught.value.retry_after_seconds is None
+    assert pve.gateway(BY_PASSWORD).list_vms() == []
+
+
 def test_second_factor_is_explained(pve: Pve) -> None:
     """PVE gives half a ticket; the way out is a token."""
     half = {"ticket": "PVE:!tfa!x", "CSRFPreventionToken": "y", "NeedTFA": 1, "username": USER}
