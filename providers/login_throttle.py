@@ -295,16 +295,6 @@ def credentials_accepted() -> None:
         attempt.accept()
 
 
-@contextmanager
-def without_credentials() -> Iterator[None]:
-    """Do something beside the running request, which says nothing about its credentials."""
-    token = _current.set(None)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-
-
 def _refuse(record: _Record, now: float) -> None:
     wait = record.refused_seconds(now)
     if wait > 0:
