@@ -15,12 +15,12 @@ from itertools import count
 from typing import Any, Final
 
 import requests
-from requests.exceptions import ConnectTimeout, ReadTimeout
+from requests.exceptions import ReadTimeout
 
 from providers import trace
 from providers.broken import ERRORS, meaning_of
 from providers.connections import Adapter
-from providers.cutoff import within_limit
+from providers.cutoff import Exchange, within_limit
 from providers.deadline import exchange_seconds, reconnect_delay_seconds
 from providers.domain import Environment
 from providers.errors import (
@@ -108,17 +108,19 @@ class HTTPSession(requests.Session):
         redact = trace.current().redact
         # Tickets, cookies and tokens that a log-in has given are secrets as well, also those of an earlier request.
         redact.add(*header_secrets(request.headers))
-        try:
-            response = self._answered(request, options)
-        except UnavailableError as error:
-            trace.current().call(operation, begun, outcome="no memory left")
-            error.backend, error.answer_lost = BackendReply(self._cloud, operation), True
-            raise
-        except ERRORS as error:
-            place = self._place(request.url or "")
-            failure, outcome = meaning_of(error, cloud=self._cloud, place=place, operation=operation)
-            trace.current().call(operation, begun, outcome=outcome)
-            raise failure from error
+        with self._cutoff.after(exchange_seconds(self._timeout[1])) as exchange:
+            try:
+                response = self._answered(request, options, exchange)
+            except UnavailableError as error:
+                trace.current().call(operation, begun, outcome="no memory left")
+                error.backend, error.answer_lost = BackendReply(self._cloud, operation), True
+                raise
+            except ERRORS as error:
+                place = self._place(request.url or "")
+                failure, outcome = meaning_of(error, cloud=self._cloud, place=place, operation=operation)
+                failure.answer_lost = failure.answer_lost and exchange.is_sent
+                trace.current().call(operation, begun, outcome=outcome)
+                raise failure from error
         redact.add(*cookie_secrets(cookie.value or "" for cookie in response.cookies))
         trace.current().call(operation, begun, outcome=str(response.status_code))
         if response.status_code < 300 and not request.headers.keys().isdisjoint(_PROOFS):
@@ -127,21 +129,20 @@ class HTTPSession(requests.Session):
             raise self._redirected(response, operation)
         return response
 
-    def _answered(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
+    def _answered(
+        self, request: requests.PreparedRequest, options: dict[str, Any], exchange: Exchange
+    ) -> requests.Response:
         """The whole answer, if it comes before the exchange's time is over; requests' errors if not."""
-        _, silence_seconds = self._timeout
-        with self._cutoff.after(exchange_seconds(silence_seconds)) as exchange:
-            try:
-                response = super().send(request, **{**options, "stream": True})
-                content = BytesIO()
-                content.writelines(within_limit(response, response.iter_content(_PIECE_BYTES), _MOST_BYTES))
-                # Where requests itself keeps an answer that it has read. BytesIO makes no second copy, as join would.
-                response._content = content.getvalue()  # noqa: SLF001
-            except ERRORS as error:
-                # Who could not be reached was told nothing.
-                if exchange.is_over and not isinstance(error, ConnectTimeout):
-                    raise ReadTimeout from error
-                raise
+        try:
+            response = super().send(request, **{**options, "stream": True})
+            content = BytesIO()
+            content.writelines(within_limit(response, response.iter_content(_PIECE_BYTES), _MOST_BYTES))
+            # Where requests itself keeps an answer that it has read. BytesIO makes no second copy, as join would.
+            response._content = content.getvalue()  # noqa: SLF001
+        except ERRORS as error:
+            if exchange.is_over and exchange.is_sent:
+                raise ReadTimeout from error
+            raise
         if exchange.is_over:
             # An answer without a length ends with its connection, also with one that was cut.
             raise ReadTimeout
