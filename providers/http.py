@@ -35,7 +35,7 @@ from providers.login_throttle import credentials_accepted
 from providers.network import Network
 from providers.redaction import cookie_secrets, header_secrets
 
-_REPEATABLE = {"GET", "HEAD"}
+_READS = {"GET", "HEAD"}
 # Headers that carry credentials, or what a log-in has given for them.
 _PROOFS = {"Authorization", "Cookie"}
 
@@ -49,7 +49,8 @@ class HTTPSession(requests.Session):
 
     `operation_of` names a request for people and for the log, in the words of the cloud's own documentation.
     Requests that only read are repeated once when their connection breaks: a backend may close one that is idle.
-    A connection that cannot be made is tried again where `providers.deadline.reconnect_from_now_on` says so.
+    Where `providers.deadline.reconnect_from_now_on` says so, requests are repeated until the deadline: those that were
+    not sent, and repeatable ones that got no answer.
     """
 
     def __init__(
@@ -73,8 +74,12 @@ class HTTPSession(requests.Session):
         self.mount("https://", Adapter())
         self.mount("http://", Adapter())
 
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+    def send(
+        self, request: requests.PreparedRequest, *, is_repeatable: bool = False, **options: Any
+    ) -> requests.Response:
         """Send a request and read the whole answer; `timeout` shortens how long the backend may be silent.
+
+        `is_repeatable` says that sending the request twice does what sending it once does. GET and HEAD always are.
 
         Raises:
             BackendTLSError, BackendUnreachableError, BackendTimeoutError, BackendFailureError, UnavailableError
@@ -82,18 +87,19 @@ class HTTPSession(requests.Session):
         """
         options["allow_redirects"] = False
         options["timeout"] = self._limits(options.get("timeout"))
+        reads = request.method in _READS
         for attempt in count(1):
             try:
                 return self._exchange(request, options)
             except (BackendUnreachableError, BackendTimeoutError) as error:
-                if error.answer_lost:
-                    is_cut = isinstance(error, BackendUnreachableError)
-                    if not is_cut or attempt > 1 or request.method not in _REPEATABLE:
+                may_repeat = not error.answer_lost or reads or is_repeatable
+                delay = reconnect_delay_seconds(attempt) if may_repeat else None
+                if delay is None:
+                    is_cut = error.answer_lost and isinstance(error, BackendUnreachableError)
+                    if not is_cut or attempt > 1 or not reads:
                         raise
-                elif (delay := reconnect_delay_seconds(attempt)) is None:
-                    raise
-                else:
-                    time.sleep(delay)
+                    delay = 0.0
+            time.sleep(delay)
         raise AssertionError("unreachable")
 
     def get_redirect_target(self, _resp: requests.Response) -> None:

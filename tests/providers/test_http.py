@@ -56,7 +56,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.reply(200, b"{}")
 
-    do_POST = do_GET  # noqa: N815 - the name that http.server calls
+    do_POST = do_PUT = do_GET  # noqa: N815 - the names that http.server calls
 
     def reply(self, status: int, body: bytes, **headers: str) -> None:
         """Answer."""
