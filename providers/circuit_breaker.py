@@ -151,16 +151,6 @@ def connect_timed_out(host: str) -> None:
         request.breaker.record_timeout(request, host)
 
 
-@contextmanager
-def unreported() -> Iterator[None]:
-    """Do something beside the running request, whose connections say nothing about the request's backend."""
-    token = _current.set(None)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-
-
 def _refusal(circuit: _Circuit, wait_seconds: float) -> BackendTimeoutError:
     next_try = f"in {wait_seconds:.0f} s" if wait_seconds >= 1 else "shortly"
     plan = f"The next connection is tried {next_try}." if wait_seconds > 0 else "Another request is trying one now."

@@ -2,16 +2,21 @@
 
 A time limit on a socket begins anew with each packet, so that a backend which drips its answer would hold a thread for
 as long as it likes. (OpenSSL's handshake is within the time limit as a whole.)
+
+The connections also turn errors of connecting into urllib3's connect errors. This covers the proxy's CONNECT and the
+TLS handshake, which the libraries report like an answer that was lost.
 """
 
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from http.client import HTTPException
 from typing import Any, Protocol
 
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
@@ -56,12 +61,14 @@ def within_limit(answer: _Closable, pieces: Iterable[bytes], most_bytes: int) ->
 class Exchange:
     """One exchange with a backend, from its begin to the last byte of the answer; `is_over` says that it was cut off.
 
-    What breaks after that, and an answer that seems to end then, means a backend that was too slow.
+    What breaks after that, and an answer that seems to end then, means a backend that was too slow. As long as
+    `is_sent` is false, no part of the request has left this process.
     """
 
     def __init__(self, ends_at: float) -> None:
         self.ends_at = ends_at
         self.is_over = False
+        self.is_sent = False
         self.connection: CutConnection | None = None
 
 
@@ -114,12 +121,12 @@ class Cutoff:
         """The exchange goes over this connection from now on.
 
         Raises:
-            TimeoutError: its time is over.
+            ConnectTimeoutError: its time is over.
 
         """
         with self._changed:
             if exchange.is_over:
-                raise TimeoutError("its time is over")
+                raise ConnectTimeoutError("The time of the exchange is over.")
             exchange.connection = connection
 
     def leave(self, exchange: Exchange) -> None:
@@ -159,26 +166,43 @@ class CutConnection:
     host: Any
     port: Any
     sock: Any
+    has_connected_to_proxy: Any
+    _tunnel_host: Any
+    _tunnel_port: Any
     # Kept, as `http.client` forgets a connection that the backend wants closed while its answer is still being read.
     _socket: Any = None
 
     def connect(self) -> None:
         """See `http.client.HTTPConnection`."""
-        self._take_part()
+        self._take_part(is_sent=False)
+        # TCP and TLS have their own time limits here. Python would never close a socket that is cut just before TLS
+        # takes it over.
+        self._leave()
         try:
             super().connect()  # type: ignore[misc] # the library's
-        except ConnectTimeoutError as error:
+        except Exception as error:
+            failure = self._connect_error(error)
             # A connection that was refused is a kind of timeout to urllib3.
-            if not isinstance(error, NewConnectionError):
-                circuit_breaker.connect_timed_out(f"{self.host}:{self.port}")
-            raise
+            if isinstance(failure, ConnectTimeoutError) and not isinstance(failure, NewConnectionError):
+                circuit_breaker.connect_timed_out(self._peer)
+            if failure is error:
+                raise
+            raise failure from error
         circuit_breaker.backend_reached()
-        # Its time may have been over while there was no socket to be cut.
-        self._take_part()
+        self._take_part(is_sent=True)
+
+    def _tunnel(self) -> None:
+        """See `http.client.HTTPConnection`: ask a proxy for a tunnel."""
+        self._take_part(is_sent=False)
+        try:
+            super()._tunnel()  # type: ignore[misc] # the library's
+        finally:
+            self._leave()
 
     def putrequest(self, *arguments: Any, **options: Any) -> None:
         """See `http.client.HTTPConnection`: what each request begins with."""
-        self._take_part()
+        # Without TLS the connection is made when the request is complete.
+        self._take_part(is_sent=self.sock is not None)
         super().putrequest(*arguments, **options)  # type: ignore[misc] # the library's
 
     def cut(self) -> None:
@@ -191,12 +215,39 @@ class CutConnection:
             with suppress(OSError):
                 socket.socket.shutdown(found, socket.SHUT_RDWR)
 
-    def _take_part(self) -> None:
+    @property
+    def _peer(self) -> str:
+        """The host, with its port, that the connection waits for: the proxy, or the one behind it."""
+        if self.has_connected_to_proxy and self._tunnel_host:
+            return f"{self._tunnel_host}:{self._tunnel_port}"
+        return f"{self.host}:{self.port}"
+
+    def _connect_error(self, error: Exception) -> Exception:
+        """Return urllib3's connect error for one of connecting; other errors as they are."""
+        if isinstance(error, ConnectTimeoutError):
+            return error
+        now = _exchange.get()
+        if isinstance(error, TimeoutError) or (now is not None and now[1].is_over):
+            return ConnectTimeoutError(f"The connection to {self._peer} timed out: {error}")
+        if isinstance(error, HTTPException) and not isinstance(error, OSError):
+            return NewConnectionError(self, f"The proxy's answer is not HTTP ({type(error).__name__})")  # type: ignore[arg-type] # urllib3's, mixed in
+        if isinstance(error, ConnectionError | ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return NewConnectionError(self, f"Failed to establish a new connection: {error}")  # type: ignore[arg-type] # urllib3's, mixed in
+        return error
+
+    def _take_part(self, *, is_sent: bool) -> None:
         self._socket = self.sock
         now = _exchange.get()
         if now is not None:
             cutoff, exchange = now
             cutoff.take(exchange, self)
+            exchange.is_sent = is_sent
+
+    def _leave(self) -> None:
+        now = _exchange.get()
+        if now is not None:
+            cutoff, exchange = now
+            cutoff.leave(exchange)
 
 
 class CutPool:

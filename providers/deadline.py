@@ -64,9 +64,10 @@ def running(until: Deadline, least_seconds: float | None = None) -> Iterator[Non
 
 
 def reconnect_from_now_on() -> None:
-    """Let calls wait for a backend that refuses connections, until the deadline of the enclosing `running` block.
+    """Let calls wait for a backend that is away, until the deadline of the enclosing `running` block.
 
-    For a request whose first step the backend has accepted: a call that was never sent is safe to repeat.
+    For a request whose first step the backend has accepted. Calls that were never sent, and those that may be sent
+    twice, are repeated.
     """
     now = _running.get()
     if now is not None:

@@ -52,13 +52,13 @@ class Limits:
 
     @property
     def changes(self) -> int:
-        """How many changes run at once in all environments together."""
-        return max(1, self.threads * 3 // 4)
+        """How many changes run at once in all environments together; they leave room for a read."""
+        return max(1, min(self.threads * 3 // 4, self.requests - 1))
 
     @property
     def requests(self) -> int:
         """How many requests to clouds run at once in all environments together."""
-        return max(1, self.threads * 15 // 16)
+        return max(min(self.threads, 2), self.threads * 15 // 16)
 
 
 class Backends:

@@ -15,12 +15,12 @@ from itertools import count
 from typing import Any, Final
 
 import requests
-from requests.exceptions import ConnectTimeout, ReadTimeout
+from requests.exceptions import ReadTimeout
 
 from providers import trace
 from providers.broken import ERRORS, meaning_of
 from providers.connections import Adapter
-from providers.cutoff import within_limit
+from providers.cutoff import Exchange, within_limit
 from providers.deadline import exchange_seconds, reconnect_delay_seconds
 from providers.domain import Environment
 from providers.errors import (
@@ -35,7 +35,7 @@ from providers.login_throttle import credentials_accepted
 from providers.network import Network
 from providers.redaction import cookie_secrets, header_secrets
 
-_REPEATABLE = {"GET", "HEAD"}
+_READS = {"GET", "HEAD"}
 # Headers that carry credentials, or what a log-in has given for them.
 _PROOFS = {"Authorization", "Cookie"}
 
@@ -49,7 +49,8 @@ class HTTPSession(requests.Session):
 
     `operation_of` names a request for people and for the log, in the words of the cloud's own documentation.
     Requests that only read are repeated once when their connection breaks: a backend may close one that is idle.
-    A connection that cannot be made is tried again where `providers.deadline.reconnect_from_now_on` says so.
+    Where `providers.deadline.reconnect_from_now_on` says so, requests are repeated until the deadline: those that were
+    not sent, and repeatable ones that got no answer.
     """
 
     def __init__(
@@ -73,8 +74,12 @@ class HTTPSession(requests.Session):
         self.mount("https://", Adapter())
         self.mount("http://", Adapter())
 
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+    def send(
+        self, request: requests.PreparedRequest, *, is_repeatable: bool = False, **options: Any
+    ) -> requests.Response:
         """Send a request and read the whole answer; `timeout` shortens how long the backend may be silent.
+
+        `is_repeatable` says that sending the request twice does what sending it once does. GET and HEAD always are.
 
         Raises:
             BackendTLSError, BackendUnreachableError, BackendTimeoutError, BackendFailureError, UnavailableError
@@ -82,18 +87,19 @@ class HTTPSession(requests.Session):
         """
         options["allow_redirects"] = False
         options["timeout"] = self._limits(options.get("timeout"))
+        reads = request.method in _READS
         for attempt in count(1):
             try:
                 return self._exchange(request, options)
             except (BackendUnreachableError, BackendTimeoutError) as error:
-                if error.answer_lost:
-                    is_cut = isinstance(error, BackendUnreachableError)
-                    if not is_cut or attempt > 1 or request.method not in _REPEATABLE:
+                may_repeat = not error.answer_lost or reads or is_repeatable
+                delay = reconnect_delay_seconds(attempt) if may_repeat else None
+                if delay is None:
+                    is_cut = error.answer_lost and isinstance(error, BackendUnreachableError)
+                    if not is_cut or attempt > 1 or not reads:
                         raise
-                elif (delay := reconnect_delay_seconds(attempt)) is None:
-                    raise
-                else:
-                    time.sleep(delay)
+                    delay = 0.0
+            time.sleep(delay)
         raise AssertionError("unreachable")
 
     def get_redirect_target(self, _resp: requests.Response) -> None:
@@ -108,17 +114,19 @@ class HTTPSession(requests.Session):
         redact = trace.current().redact
         # Tickets, cookies and tokens that a log-in has given are secrets as well, also those of an earlier request.
         redact.add(*header_secrets(request.headers))
-        try:
-            response = self._answered(request, options)
-        except UnavailableError as error:
-            trace.current().call(operation, begun, outcome="no memory left")
-            error.backend, error.answer_lost = BackendReply(self._cloud, operation), True
-            raise
-        except ERRORS as error:
-            place = self._place(request.url or "")
-            failure, outcome = meaning_of(error, cloud=self._cloud, place=place, operation=operation)
-            trace.current().call(operation, begun, outcome=outcome)
-            raise failure from error
+        with self._cutoff.after(exchange_seconds(self._timeout[1])) as exchange:
+            try:
+                response = self._answered(request, options, exchange)
+            except UnavailableError as error:
+                trace.current().call(operation, begun, outcome="no memory left")
+                error.backend, error.answer_lost = BackendReply(self._cloud, operation), True
+                raise
+            except ERRORS as error:
+                place = self._place(request.url or "")
+                failure, outcome = meaning_of(error, cloud=self._cloud, place=place, operation=operation)
+                failure.answer_lost = failure.answer_lost and exchange.is_sent
+                trace.current().call(operation, begun, outcome=outcome)
+                raise failure from error
         redact.add(*cookie_secrets(cookie.value or "" for cookie in response.cookies))
         trace.current().call(operation, begun, outcome=str(response.status_code))
         if response.status_code < 300 and not request.headers.keys().isdisjoint(_PROOFS):
@@ -127,21 +135,20 @@ class HTTPSession(requests.Session):
             raise self._redirected(response, operation)
         return response
 
-    def _answered(self, request: requests.PreparedRequest, options: dict[str, Any]) -> requests.Response:
+    def _answered(
+        self, request: requests.PreparedRequest, options: dict[str, Any], exchange: Exchange
+    ) -> requests.Response:
         """The whole answer, if it comes before the exchange's time is over; requests' errors if not."""
-        _, silence_seconds = self._timeout
-        with self._cutoff.after(exchange_seconds(silence_seconds)) as exchange:
-            try:
-                response = super().send(request, **{**options, "stream": True})
-                content = BytesIO()
-                content.writelines(within_limit(response, response.iter_content(_PIECE_BYTES), _MOST_BYTES))
-                # Where requests itself keeps an answer that it has read. BytesIO makes no second copy, as join would.
-                response._content = content.getvalue()  # noqa: SLF001
-            except ERRORS as error:
-                # Who could not be reached was told nothing.
-                if exchange.is_over and not isinstance(error, ConnectTimeout):
-                    raise ReadTimeout from error
-                raise
+        try:
+            response = super().send(request, **{**options, "stream": True})
+            content = BytesIO()
+            content.writelines(within_limit(response, response.iter_content(_PIECE_BYTES), _MOST_BYTES))
+            # Where requests itself keeps an answer that it has read. BytesIO makes no second copy, as join would.
+            response._content = content.getvalue()  # noqa: SLF001
+        except ERRORS as error:
+            if exchange.is_over and exchange.is_sent:
+                raise ReadTimeout from error
+            raise
         if exchange.is_over:
             # An answer without a length ends with its connection, also with one that was cut.
             raise ReadTimeout

@@ -360,16 +360,6 @@ def credentials_accepted() -> None:
         attempt.accept()
 
 
-@contextmanager
-def without_credentials() -> Iterator[None]:
-    """Do something beside the running request, which says nothing about its credentials."""
-    token = _current.set(None)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-
-
 def _of(caller: Caller, tries: list[_Try]) -> list[_Try]:
     """Return the tries of the caller's credentials."""
     return [one for one in tries if one.credentials == caller.credentials]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import urllib3.util
@@ -50,34 +50,43 @@ class Network:
         return environment.ca_file or self.ca_bundle or True
 
 
-_PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+# The first one that is set counts: lower case before upper case, as in curl.
+_HTTP_PROXY = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+_HTTPS_PROXY = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
 def network_from(environ: Mapping[str, str], *, connect_timeout_seconds: float, read_timeout_seconds: float) -> Network:
-    """The network that the customary variables describe, in upper or lower case (lower case wins, as in curl)."""
+    """The network that the customary variables describe, in upper or lower case."""
 
     def read(*names: str) -> str:
-        return next((environ[name] for name in names if environ.get(name)), "")
+        return environ.get(_first_set(environ, names), "")
 
     return Network(
         connect_timeout_seconds=connect_timeout_seconds,
         read_timeout_seconds=read_timeout_seconds,
         # HTTP_PROXY in upper case is a request header's name under CGI, never under the servers that we run on.
-        http_proxy=read("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"),
-        https_proxy=read("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"),
+        http_proxy=read(*_HTTP_PROXY),
+        https_proxy=read(*_HTTPS_PROXY),
         no_proxy=read("no_proxy", "NO_PROXY"),
         ca_bundle=read("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
     )
 
 
 def proxy_faults(environ: Mapping[str, str]) -> list[str]:
-    """Return one line for each proxy variable that cannot work. The lines do not quote values: these hold passwords."""
-    faults = []
-    for name in _PROXY_VARIABLES:
-        value = environ.get(name)
-        if value and not _is_proxy(value):
-            faults.append(f"{name}: must be the URL of a proxy such as http://proxy.example:3128 (http or https).")
-    return faults
+    """Return one line for each proxy variable that is used and cannot work.
+
+    The lines do not quote values: these hold passwords.
+    """
+    used = dict.fromkeys(_first_set(environ, names) for names in (_HTTP_PROXY, _HTTPS_PROXY))
+    return [
+        f"{name}: must be the URL of a proxy such as http://proxy.example:3128 (http or https)."
+        for name in used
+        if name and not _is_proxy(environ[name])
+    ]
+
+
+def _first_set(environ: Mapping[str, str], names: Iterable[str]) -> str:
+    return next((name for name in names if environ.get(name)), "")
 
 
 def _is_proxy(url: str) -> bool:

@@ -10,24 +10,29 @@ from __future__ import annotations
 import atexit
 import hashlib
 import hmac
+import logging
 import secrets
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
-from providers.circuit_breaker import unreported
 from providers.credentials import Credentials
 from providers.deadline import Deadline, running
-from providers.login_throttle import without_credentials
+
+_logger = logging.getLogger("cloudvm.gateway")
 
 SWEEP_SECONDS = 30.0
-# What an exchange of a log-out may take: another caller's request may be waiting for it.
-LOG_OUT_SECONDS = 10.0
+# Time limit of one log-out, and of all log-outs of `SessionStore.close`. A log-out that hangs fails and is logged
+# before the process ends.
+LOG_OUT_SECONDS = 8.0
+CLOSE_SECONDS = 10.0
+# Log-outs at the same time, each in a thread of its own.
+MAX_LOG_OUTS = 256
 
 
 class Closable(Protocol):
@@ -56,17 +61,29 @@ class _Entry(Generic[S]):
 class SessionStore(Generic[S]):
     """A bounded store of open sessions; the least recently used goes first.
 
-    `idle_seconds` and `lifetime_seconds` bound how long a session lives unused and at all.
+    `idle_seconds` and `lifetime_seconds` bound how long a session lives unused and at all. Sessions are closed in
+    background threads: no caller waits for the log-out from a cloud that hangs.
     """
 
-    def __init__(self, *, most: int = 256, idle_seconds: float = 600.0, lifetime_seconds: float = 3600.0) -> None:
+    def __init__(
+        self,
+        *,
+        most: int = 256,
+        idle_seconds: float = 600.0,
+        lifetime_seconds: float = 3600.0,
+        close_seconds: float = CLOSE_SECONDS,
+    ) -> None:
         self._attendance: ExitStack | None = None
         self._most = most
         self._idle_seconds = idle_seconds
         self._lifetime_seconds = lifetime_seconds
+        self._close_seconds = close_seconds
         self._hmac_key = secrets.token_bytes(32)
         self._lock = threading.Lock()
         self._entries: OrderedDict[bytes, _Entry[S]] = OrderedDict()
+        self._to_close: deque[_Entry[S]] = deque()
+        self._closers = 0
+        self._closer_ended = threading.Condition(self._lock)
 
     def __len__(self) -> int:
         """How many sessions are kept."""
@@ -102,13 +119,22 @@ class SessionStore(Generic[S]):
         self._put_out(entries)
 
     def close(self) -> None:
-        """Close every session that nobody is using, and the others when they are given back."""
+        """Close every session that nobody is using, and the others when they are given back.
+
+        Sessions that are still open after `close_seconds` are left to the end of the process.
+        """
+        deadline = Deadline.after(self._close_seconds)
         with self._lock:
             entries = list(self._entries.values())
             attendance, self._attendance = self._attendance, None
         if attendance is not None:
             attendance.close()
         self._put_out(entries)
+        with self._lock:
+            self._closer_ended.wait_for(lambda: not self._closers, deadline.remaining_seconds)
+            left = self._closers + len(self._to_close)
+        if left:
+            _logger.warning("%d sessions could not be logged out within %g s", left, self._close_seconds)
 
     def _key(self, environment: str, credentials: Credentials) -> bytes:
         digest = hmac.new(self._hmac_key, digestmod=hashlib.sha256)
@@ -120,7 +146,6 @@ class SessionStore(Generic[S]):
 
     def _enter(self, key: bytes, environment: str) -> tuple[_Entry[S], bool]:
         """The entry under `key`, marked as in use, and whether the caller is the one who must open it."""
-        # The others' is the sweep's business: to log out from a cloud that hangs would take this caller's time.
         self._put_out([entry for entry in self._expired() if entry.key == key])
         with self._lock:
             entry = self._entries.get(key)
@@ -165,9 +190,9 @@ class SessionStore(Generic[S]):
         with self._lock:
             entry.users -= 1
             entry.used = time.monotonic()
-            close = entry.out and entry.users == 0
-        if close:
-            _close(entry)
+            is_unused = entry.out and entry.users == 0
+        if is_unused:
+            self._close_soon([entry])
 
     def _expired(self) -> list[_Entry[S]]:
         now = time.monotonic()
@@ -189,13 +214,40 @@ class SessionStore(Generic[S]):
                     entry.out = True
                     if entry.users == 0:
                         closable.append(entry)
-        for entry in closable:
-            _close(entry)
+        self._close_soon(closable)
+
+    def _close_soon(self, entries: list[_Entry[S]]) -> None:
+        """Close sessions in background threads, as many at once as `MAX_LOG_OUTS` allows."""
+        with self._lock:
+            self._to_close.extend(entry for entry in entries if _is_open(entry))
+            count = min(len(self._to_close), MAX_LOG_OUTS - self._closers)
+            self._closers += count
+        for started in range(count):
+            try:
+                threading.Thread(target=self._run_closer, name="log-out", daemon=True).start()
+            except RuntimeError:
+                # The process has no thread left. The sweep tries again.
+                with self._lock:
+                    self._closers -= count - started
+                return
+
+    def _run_closer(self) -> None:
+        """Close sessions until none is left."""
+        while True:
+            with self._lock:
+                if not self._to_close:
+                    self._closers -= 1
+                    self._closer_ended.notify_all()
+                    return
+                entry = self._to_close.popleft()
+            try:
+                with running(Deadline.after(0), LOG_OUT_SECONDS):
+                    entry.opening.result().close()
+            except Exception:
+                # The thread goes on with the other sessions.
+                _logger.exception("a session could not be closed")
 
 
-def _close(entry: _Entry[S]) -> None:
-    # What never opened, or is still being opened by a thread that the process leaves behind, has nothing to close.
-    if entry.opening.done() and entry.opening.exception() is None:
-        # The session may be of another environment than the running request.
-        with running(Deadline.after(0), LOG_OUT_SECONDS), unreported(), without_credentials():
-            entry.opening.result().close()
+def _is_open(entry: _Entry[S]) -> bool:
+    """Whether a session was opened. One that a thread is still opening at the end of the process was not."""
+    return entry.opening.done() and entry.opening.exception() is None

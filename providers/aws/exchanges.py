@@ -32,7 +32,7 @@ from botocore.exceptions import ConnectionError as BotoConnectionError
 from providers import trace
 from providers.aws.instances import NotEC2Error, parse, read_page
 from providers.aws.isolation import MOST_BYTES
-from providers.cutoff import TooLongError
+from providers.cutoff import Exchange, TooLongError
 from providers.deadline import exchange_seconds, reconnect_delay_seconds
 from providers.errors import BackendFailureError, BackendReply, UnavailableError
 from providers.login_throttle import credentials_accepted
@@ -120,7 +120,7 @@ class Exchanges:
     ) -> None:
         """Record the exchange, which ends here: reading the answer is our own time. Then read it."""
         operation, status = operation_model.name, response_dict["status_code"]
-        self._end(operation)
+        self._end(operation, {})
         if status >= 300:
             response_dict["body"] = _readable_error(response_dict)
         found = _ERROR_CODE.search(response_dict["body"]) if status >= 300 else None
@@ -160,7 +160,7 @@ class Exchanges:
     ) -> None:
         """Record an attempt that got no answer, and tell the error where it comes from."""
         operation = event_name.rpartition(".")[2]
-        self._end(operation)
+        is_sent = self._end(operation, context)
         cut = exception.kwargs.get("error") if isinstance(exception, HTTPClientError) else None
         if isinstance(cut, TooLongError):
             self._record(operation, "too long")
@@ -172,23 +172,34 @@ class Exchanges:
         if exception is not None:
             self._record(operation, _ending(exception))
             # The context is the call's, and outlives its attempts.
-            context["cloudvm_lost"] = context.get("cloudvm_lost", False) or _may_have_arrived(exception)
+            is_lost = is_sent and _may_have_arrived(exception)
+            context["cloudvm_lost"] = context.get("cloudvm_lost", False) or is_lost
         origin = replace(self._origin, operation=operation, lost=context.get("cloudvm_lost", False))
         if isinstance(exception, BotoCoreError):
             exception.kwargs = {**exception.kwargs, ORIGIN: origin}
         if parsed_response is not None:
             parsed_response[ORIGIN] = origin
 
-    def _end(self, operation: str) -> None:
-        """The attempt has ended; botocore tries none again that was cut off, as the error comes past its retries."""
-        exchange, self._attempt.exchange = getattr(self._attempt, "exchange", None), None
+    def _end(self, operation: str, context: Mapping[str, Any]) -> bool:
+        """End an attempt, and return whether its request may have been sent.
+
+        Raises:
+            ReadTimeoutError, ConnectTimeoutError: it was cut off. The error comes past botocore's retries.
+
+        """
+        exchange: Exchange | None = getattr(self._attempt, "exchange", None)
+        self._attempt.exchange = None
         if exchange is None:
-            return
+            return True
         self._cutoff.end(exchange)
         if exchange.is_over:
-            self._record(operation, "timeout")
-            origin = replace(self._origin, operation=operation, lost=True)
-            raise ReadTimeoutError(endpoint_url=origin.host, **{ORIGIN: origin})
+            lost = exchange.is_sent or context.get("cloudvm_lost", False)
+            origin = replace(self._origin, operation=operation, lost=lost)
+            kind = ReadTimeoutError if exchange.is_sent else ConnectTimeoutError
+            error = kind(endpoint_url=origin.host, **{ORIGIN: origin})
+            self._record(operation, _ending(error))
+            raise error
+        return exchange.is_sent
 
     def _too_long(self, operation: str) -> BackendFailureError:
         return BackendFailureError(

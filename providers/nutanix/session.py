@@ -47,8 +47,16 @@ class PrismSession:
         self._log_ins = 0
         self._rejected: requests.Response | None = None
 
-    def ask(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> Answer:
-        """One call.
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: dict[str, str] | None = None,
+        *,
+        is_repeatable: bool = False,
+    ) -> Answer:
+        """One call; for `is_repeatable` see `HTTPSession.send`.
 
         Raises:
             PrismError: Prism refuses.
@@ -56,12 +64,18 @@ class PrismSession:
             BackendFailureError: the answer is not Prism's.
 
         """
-        response = self.send(method, path, body, headers)
+        response = self.send(method, path, body, headers, is_repeatable=is_repeatable)
         self._check_kind(response)
         return answer_of(response)
 
     def send(
-        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        headers: dict[str, str] | None = None,
+        *,
+        is_repeatable: bool = False,
     ) -> requests.Response:
         """One call; its response, whatever it says. A cookie that has grown too old is changed for a new one."""
         sent = {"Accept": "application/json", "User-Agent": "cloudvm", **(headers or {})}
@@ -71,25 +85,25 @@ class PrismSession:
         request = requests.Request(method, self.url + path, data=data, headers=sent)
         log_ins = self._log_ins
         if log_ins:
-            response = self._sent(request)
+            response = self._sent(request, is_repeatable=is_repeatable)
             if response.status_code != 401 or "Authorization" in response.request.headers:
                 return response
-        return self._logged_in(request, log_ins)
+        return self._logged_in(request, log_ins, is_repeatable=is_repeatable)
 
     def close(self) -> None:
         """Close the connections. Prism's sessions end by themselves; v4 and Basic know no log-out."""
         self._http.close()
 
-    def _sent(self, request: requests.Request, *, anew: bool = False) -> requests.Response:
+    def _sent(self, request: requests.Request, *, anew: bool = False, is_repeatable: bool = False) -> requests.Response:
         """The response to a request with a cookie; with the password where no cookie is for it, or to log in anew."""
         prepared = self._http.prepare_request(request)
         if anew:
             prepared.headers.pop("Cookie", None)
         if "Cookie" not in prepared.headers:
             prepared.headers["Authorization"] = self._password
-        return self._http.send(prepared)
+        return self._http.send(prepared, is_repeatable=is_repeatable)
 
-    def _logged_in(self, request: requests.Request, log_ins: int) -> requests.Response:
+    def _logged_in(self, request: requests.Request, log_ins: int, *, is_repeatable: bool) -> requests.Response:
         """The response to a request with the password, which goes out once at a time, and never again if it is wrong.
 
         `log_ins` is how many there had been when this request first went out.
@@ -98,13 +112,13 @@ class PrismSession:
             if self._rejected is not None:
                 return self._rejected
             if self._log_ins == log_ins:
-                response = self._sent(request, anew=True)
+                response = self._sent(request, anew=True, is_repeatable=is_repeatable)
                 if response.status_code == 401:
                     self._rejected = response
                 elif response.status_code not in _UNPROVEN or "Set-Cookie" in response.headers:
                     self._log_ins += 1
                 return response
-        return self._sent(request)
+        return self._sent(request, is_repeatable=is_repeatable)
 
     def _check_kind(self, response: requests.Response) -> None:
         found = response.headers.get("X-Ntnx-Env", "").lower()

@@ -70,7 +70,9 @@ class ElementClient(PrismClient):
     def power(self, vm_id: str, action: Action, check: Check | None = None, again: str = "") -> str:  # noqa: ARG002
         """See `PrismClient`."""
         path = f"{V2}/vms/{quoted(vm_id)}/set_power_state"
-        return self._session.ask("POST", path, {"transition": _TRANSITIONS[action]}).read(_task_id)
+        body = {"transition": _TRANSITIONS[action]}
+        # The task of a second start fails, and is known to mean that the VM runs.
+        return self._session.ask("POST", path, body, is_repeatable=action is Action.ON).read(_task_id)
 
     def power_operation(self, action: Action) -> str:  # noqa: ARG002 # one for all
         """See `PrismClient`."""

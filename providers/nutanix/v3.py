@@ -137,11 +137,11 @@ class IntentClient(PrismClient):
     def _looked(self, path: str, body: Mapping[str, object]) -> Answer:
         """The answer to a POST that only reads, and so may be repeated when its connection breaks, as a GET is."""
         try:
-            return self._session.ask("POST", path, body)
+            return self._session.ask("POST", path, body, is_repeatable=True)
         except BackendUnreachableError as error:
             if not error.answer_lost:
                 raise
-            return self._session.ask("POST", path, body)
+            return self._session.ask("POST", path, body, is_repeatable=True)
 
     def _asked(self, vm_id: str) -> Answer:
         return self._session.ask("GET", f"{V3}/vms/{quoted(vm_id)}")
@@ -160,4 +160,5 @@ class IntentClient(PrismClient):
         if check is not None:
             check(answer.read(machine_of))
         body = answer.read(lambda said: switched(said, "ON" if action is Action.ON else "OFF"))
-        return self._session.ask("PUT", f"{V3}/vms/{quoted(vm_id)}", body).read(task_id)
+        # A second one is refused because of the version that it names, and then the VM is looked at again.
+        return self._session.ask("PUT", f"{V3}/vms/{quoted(vm_id)}", body, is_repeatable=True).read(task_id)

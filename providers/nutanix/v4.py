@@ -162,7 +162,8 @@ class CentralClient(PrismClient):
             match = {"If-Match": etag} if etag else {}
             headers = {**match, "NTNX-Request-Id": _request_id(again, tries_left)}
             try:
-                return self._session.ask(method, f"{_VMS}/{quoted(vm_id)}{ending}", None, headers).read(task_id)
+                answer = self._session.ask(method, f"{_VMS}/{quoted(vm_id)}{ending}", None, headers, is_repeatable=True)
+                return answer.read(task_id)
             except PrismError as error:
                 if error.status != 412 or not tries_left:
                     raise

@@ -15,6 +15,7 @@ from providers.proxmox.access import Access
 AGENT_SECONDS: Final = 5.0
 AGENT_CALL: Final = "/agent/network-get-interfaces"
 _LOG_IN: Final = "/access/ticket"
+_START: Final = "/status/start"
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,18 @@ class PveSession(HTTPSession):
     def request(  # type: ignore[override] # proxmoxer hands over these and no others
         self, method: str, url: str, data: Mapping[str, Any] | None = None, params: Mapping[str, Any] | None = None
     ) -> requests.Response:
-        """One request; once more with another proof if PVE says that this one is too old."""
+        """One request; once more with another proof if PVE says that this one is too old.
+
+        PVE can take each PUT twice: a disk is given its size, and a configuration its values. The task of a second
+        start fails, and is known to mean that the VM runs.
+        """
         access = None if url.endswith(_LOG_IN) else self.access
         asked = requests.Request(method, url, params=params, auth=access or _nobody, headers=_HEADERS, **_body(data))
         timeout = AGENT_SECONDS if url.endswith(AGENT_CALL) else None
-        response = self.send(self.prepare_request(asked), timeout=timeout)
+        is_repeatable = method == "PUT" or url.endswith(_START)
+        response = self.send(self.prepare_request(asked), is_repeatable=is_repeatable, timeout=timeout)
         if response.status_code == 401 and access and access.renewed(response.request):
-            return self.send(self.prepare_request(asked), timeout=timeout)
+            return self.send(self.prepare_request(asked), is_repeatable=is_repeatable, timeout=timeout)
         return response
 
 

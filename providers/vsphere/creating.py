@@ -100,12 +100,10 @@ class Creator(ABC):
         try:
             task = ref.PowerOn(None)
         except FaultError as error:
-            if not self._draft.is_keyed:
-                raise
-            # Another request with the same key was first.
+            # Another request with the same key was first, or this call was carried out and its answer lost.
             if is_in_state(error.fault, ON):
                 return done_with(self._client.machine(ref))
-            if isinstance(error.fault, vim.fault.TaskInProgress):
+            if self._draft.is_keyed and isinstance(error.fault, vim.fault.TaskInProgress):
                 raise retries.still_at_work() from error
             raise
         return self._last_step(_START, task, moref(ref), files, disk)

@@ -19,7 +19,7 @@ from typing import cast
 from pyVmomi import vim
 
 from providers.domain import Operation, Verb
-from providers.errors import BackendFailureError, ProviderError, UnsupportedError
+from providers.errors import BackendFailureError, ProviderError, UnprocessableError, UnsupportedError
 from providers.vsphere import placement, retries
 from providers.vsphere.creating import FAILURES, Creator, done_with
 from providers.vsphere.devices import KIB_PER_GIB
@@ -139,10 +139,25 @@ class HostCreator(Creator):
         )
         wanted_kib = (self._draft.spec.os.disk_gib or 0) * KIB_PER_GIB
         if wanted_kib > (capacity_kib or 0):
+            self._extend_disk(wanted_kib)
+
+    def _extend_disk(self, wanted_kib: int) -> None:
+        """Let the disk grow. A call that is repeated may be refused because the disk has grown already."""
+        disks, datacenter = self._client.session.disks, self._datacenter.ref
+        try:
             self._work_on_disk(
                 "ExtendVirtualDisk_Task",
                 lambda: disks.ExtendVirtualDisk(self._disk, datacenter, wanted_kib, eagerZero=False),
             )
+        except (FaultError, UnprocessableError):
+            if not self._is_as_large(wanted_kib):
+                raise
+
+    def _is_as_large(self, wanted_kib: int) -> bool:
+        disk = file_of(self._disk)
+        with suppress(*FAILURES):
+            return disk is not None and (self._client.files.capacity_kib(disk, self._work) or 0) >= wanted_kib
+        return False
 
     def _work_on_disk(self, call: str, submit: Callable[[], vim.Task]) -> None:
         try:

@@ -92,7 +92,7 @@ class Outcomes:
         if look.machine is not None and look.machine.is_template:
             # No VM for us; vSphere says of it that this is not supported.
             return replace(operation, done=True, failure=self._client.not_found(operation.vm_id or ""))
-        started = self._started_by_another(operation, goal, fault)
+        started = self._started_before(operation, goal, fault)
         if started is not None:
             return started
         failure = meaning(fault, goal.call, self._client.session.place)
@@ -120,13 +120,16 @@ class Outcomes:
     def _is_to_be_started(self, machine: Machine, goal: Goal) -> bool:
         return machine.power != goal.state and history(self._client.session, machine.ref).never_ran
 
-    def _started_by_another(self, operation: Operation, goal: Goal, fault: vmodl.MethodFault) -> Operation | None:
-        """Return the outcome where another try with the same key has started the VM, or is about to."""
-        if not goal.digest or goal.call != "PowerOnVM_Task":
+    def _started_before(self, operation: Operation, goal: Goal, fault: vmodl.MethodFault) -> Operation | None:
+        """Return the outcome of a create whose VM was started before.
+
+        Another try with the same key has started it or is about to, or the same call was sent twice.
+        """
+        if operation.verb is not Verb.CREATE or goal.call != "PowerOnVM_Task":
             return None
         if is_in_state(fault, goal.state):
             return self._created(operation, goal, self._client.machine(self._client.vm(goal.vm)))
-        if isinstance(fault, vim.fault.TaskInProgress):
+        if goal.digest and isinstance(fault, vim.fault.TaskInProgress):
             kept = replace(goal, files="", disk="")
             return replace(operation, done=True, failure=retries.still_at_work(), vm_id=None, handle=str(kept))
         return None

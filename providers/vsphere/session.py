@@ -91,8 +91,9 @@ class Session(SoapStub):
         try:
             self._manager.Logout()
         except (ProviderError, FaultError) as error:
-            # The log-out may come without a request, whose redactor would mask what the server says.
-            _logger.info("log-out at %s failed: %s", self.place, type(error).__name__)
+            if not isinstance(error, FaultError) or not isinstance(error.fault, vim.fault.NotAuthenticated):
+                # Outside of a request no redactor masks what the server says.
+                _logger.warning("log-out at %s failed: %s", self.place, type(error).__name__)
         self.hang_up()
 
     def _meet(self, content: vim.ServiceInstanceContent) -> None:

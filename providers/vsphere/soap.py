@@ -48,6 +48,10 @@ READS: Final = frozenset(
     }
 )
 
+# Changes that may be sent twice. What a second one is refused for shows that the first was carried out; the callers
+# handle that.
+REPEATABLE: Final = frozenset({"PowerOnVM_Task", "ExtendVirtualDisk_Task"})
+
 # What every vCenter and ESXi of this decade speaks; the server's own version is asked for by it.
 OLDEST_VERSION = "vim.version.version10"
 
@@ -122,8 +126,9 @@ class SoapStub(SoapStubAdapterBase):
 
     def _sent(self, request: requests.PreparedRequest, operation: str) -> requests.Response:
         reads = operation in READS
+        is_repeatable = reads or operation in REPEATABLE
         try:
-            return self._http.send(request)
+            return self._http.send(request, is_repeatable=is_repeatable)
         except (BackendUnreachableError, BackendTimeoutError) as error:
             if not error.answer_lost:
                 raise
@@ -131,7 +136,7 @@ class SoapStub(SoapStubAdapterBase):
                 raise _with_advice(error) from error
             if isinstance(error, BackendTimeoutError):
                 raise
-        return self._http.send(request)
+        return self._http.send(request, is_repeatable=is_repeatable)
 
     def _reader(self, result_type: Any) -> Callable[[bytes], Any]:
         """How pyvmomi reads what a call returns, or a fault."""

@@ -54,6 +54,38 @@ def test_create_during_an_outage_makes_one_vm(away: Api, backend: Harness, relay
     assert backend.states() == {answer.json["id"]: "running"}
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("loses_answer", [False, True], ids=["request lost", "answer lost"])
+def test_create_during_an_outage_at_any_later_step_makes_one_vm(
+    away: Api, backend: Harness, relay: Relay, *, loses_answer: bool
+) -> None:
+    """201, whichever call of an accepted create gets no answer, and whether it was carried out or not."""
+    for step in range(1, 30):
+        backend.forget_operations()
+        relay.plan_outage(0.7, Steps(backend, step if loses_answer else step - 1), loses_answer=loses_answer)
+        answer = away.create(f"step{step}")
+        assert answer.status == 201, (step, backend.operations(), answer.body)
+        assert len(backend.states()) == step
+        assert set(backend.states().values()) == {"running"}
+        if relay.outages < step:
+            break
+    assert relay.outages > 0
+
+
+class Steps:
+    """Tells whether the backend has answered so many calls since it accepted a create."""
+
+    def __init__(self, backend: Harness, count: int) -> None:
+        self._backend = backend
+        self._count = count
+        self._accepted_at: int | None = None
+
+    def __call__(self) -> bool:
+        if self._accepted_at is None and self._backend.has_accepted("create"):
+            self._accepted_at = self._backend.calls_answered()
+        return self._accepted_at is not None and self._backend.calls_answered() >= self._accepted_at + self._count
+
+
 @pytest.mark.parametrize("seconds", [SHORT, LONG])
 @pytest.mark.parametrize("verb", ["stop", "delete"])
 def test_change_during_an_outage_succeeds(away: Api, backend: Harness, relay: Relay, verb: str, seconds: float) -> None:

@@ -1,16 +1,21 @@
 """`manage.py sandbox`, as a newcomer uses it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.support.sandbox import clean_environment, free_port, running, shell
+from tests.support.server import group_lives
 from tests.support.serving import serving
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -38,6 +43,29 @@ def test_closed_terminal_ends_everything(tmp_path: Path) -> None:
     command = [*MANAGE, "--port", str(free_port()), "--only", "proxmox"]
     with running(command, end_by=signal.SIGHUP, TMPDIR=str(tmp_path)) as printed:
         assert printed
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("pauses", [(0.0, 0.0), (0.05, 0.2), (0.3, 0.3)])
+def test_ctrl_c_three_times_ends_everything_in_order(tmp_path: Path, pauses: tuple[float, float]) -> None:
+    """A terminal sends it to all processes; the first one counts."""
+    command = [*MANAGE, "--port", str(free_port()), "--only", "proxmox"]
+    environment = {**clean_environment(), "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout is not None
+        while not process.stdout.readline().startswith("curl -s -X DELETE"):
+            assert process.poll() is None
+        for pause in (*pauses, 0.0):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)
+            time.sleep(pause)
+        printed = process.stdout.read()
+        assert process.wait(60) == 0, printed
+    assert "Traceback" not in printed
+    assert "The sandbox has stopped." in printed
+    wait_until(lambda: not group_lives(process.pid))
     assert not list(tmp_path.iterdir())
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from providers.aws import CLOUD as AWS
 from providers.azure import CLOUD as AZURE
-from providers.circuit_breaker import CircuitBreaker, backend_reached, connect_timed_out, unreported
+from providers.circuit_breaker import CircuitBreaker, backend_reached, connect_timed_out
 from providers.cloud import Cloud
 from providers.credentials import Credentials
 from providers.deadline import Deadline, reconnect_from_now_on, running
@@ -256,15 +256,6 @@ def test_one_request_counts_once() -> None:
     with breaker.request("a"):
         for _ in range(5):
             connect_timed_out("host:443")
-    assert not refused(breaker)
-
-
-def test_session_of_another_environment_is_not_counted() -> None:
-    """A log-out from a dead host may happen in any request."""
-    breaker = CircuitBreaker()
-    for _ in range(5):
-        with breaker.request("a"), unreported():
-            connect_timed_out("other:443")
     assert not refused(breaker)
 
 

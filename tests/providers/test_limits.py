@@ -119,8 +119,11 @@ def test_simultaneous_requests_do_not_exceed_the_limit() -> None:
         assert sum(at_once(8, lambda _, name=str(attempt): take(name))) == 1  # type: ignore[misc] # a default binds it
 
 
-@pytest.mark.parametrize(("threads", "changes", "requests"), [(256, 192, 240), (64, 48, 60), (4, 3, 3), (1, 1, 1)])
+@pytest.mark.parametrize(
+    ("threads", "changes", "requests"),
+    [(256, 192, 240), (64, 48, 60), (5, 3, 4), (4, 2, 3), (3, 1, 2), (2, 1, 2), (1, 1, 1)],
+)
 def test_limits_leave_threads_for_reads_and_probes(threads: int, changes: int, requests: int) -> None:
-    """A quarter of the server's threads takes no changes, a sixteenth no requests to clouds."""
+    """A quarter of the server's threads takes no changes, a sixteenth no requests to clouds, and one is for a read."""
     limits = Limits(threads=threads)
     assert (limits.changes, limits.requests) == (changes, requests)

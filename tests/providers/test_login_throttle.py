@@ -19,7 +19,7 @@ from providers.errors import (
     ThrottledError,
     VMNotFoundError,
 )
-from providers.login_throttle import TRIAL_SECONDS, LoginThrottle, credentials_accepted, without_credentials
+from providers.login_throttle import TRIAL_SECONDS, LoginThrottle, credentials_accepted
 from tests.support.clock import Clock
 from tests.support.threads import at_once
 
@@ -356,20 +356,6 @@ def test_rejection_at_the_end_of_a_long_request_counts_for_itself(cloud: Cloud) 
     assert throttle.reject(caller, since=began_at) == throttle.reject(caller, since=began_at) == 5
     cloud.clock.now += 100
     assert throttle.reject(caller, since=began_at) == 30
-
-
-def test_calls_beside_a_request_say_nothing_about_its_credentials(cloud: Cloud) -> None:
-    """Such as the log-out of another caller's session."""
-    for number in range(3):
-        with (
-            suppress(BackendFailureError),
-            cloud.throttle.attempt("e", Credentials("key", f"secret-{number}"), "192.0.2.1"),
-        ):
-            with without_credentials():
-                credentials_accepted()
-            raise BackendFailureError("No answer.")
-    assert cloud.use(RIGHT) == "LoginThrottledError 300"
-    credentials_accepted()
 
 
 def test_throttle_that_many_clients_fill_refuses_nobody() -> None:

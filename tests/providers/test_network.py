@@ -58,6 +58,24 @@ def test_proxy_faults_names_the_variable_of_a_url_that_cannot_work(value: str, w
 
 
 @pytest.mark.parametrize(
+    ("others", "named"),
+    [
+        ({"HTTP_PROXY": "http://p", "HTTPS_PROXY": "http://p"}, []),
+        ({"http_proxy": "http://p", "https_proxy": "http://p"}, []),
+        ({"all_proxy": "http://p"}, []),
+        ({"HTTPS_PROXY": "http://p"}, ["ALL_PROXY"]),
+        ({"HTTP_PROXY": "", "HTTPS_PROXY": "http://p"}, ["ALL_PROXY"]),
+        ({"HTTPS_PROXY": "ftp://p", "https_proxy": "http://p", "HTTP_PROXY": "http://p"}, []),
+        ({"HTTPS_PROXY": "ftp://p"}, ["ALL_PROXY", "HTTPS_PROXY"]),
+    ],
+)
+def test_proxy_faults_leave_out_variables_that_are_not_used(others: dict[str, str], named: list[str]) -> None:
+    """A desktop that sets ALL_PROXY to a SOCKS proxy sets the other two as well."""
+    faults = proxy_faults({"ALL_PROXY": "socks://proxy.example:1080", **others})
+    assert sorted(fault.partition(":")[0] for fault in faults) == named
+
+
+@pytest.mark.parametrize(
     ("no_proxy", "url", "direct"),
     [
         ("*", "https://a.example", True),

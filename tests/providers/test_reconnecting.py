@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from threading import Timer
 
 import pytest
+import requests
 
 from providers.aws import CLOUD as AWS
 from providers.aws.client import AwsClient
@@ -108,3 +109,44 @@ def test_relay_refuses_connections_during_an_outage() -> None:
             assert http.get(url).status_code == 200
             with pytest.raises(BackendUnreachableError):
                 http.get(url)
+
+
+@pytest.mark.parametrize(("method", "is_repeatable"), [("GET", False), ("PUT", True), ("POST", True)])
+def test_repeatable_call_without_an_answer_is_sent_again(method: str, *, is_repeatable: bool) -> None:
+    """As often as it takes: what is sent twice does no more than once."""
+    with serving(Peer()) as peer, session(peer.url) as http, running(Deadline.after(20)):
+        reconnect_from_now_on()
+        peer.script = [lambda handler: handler.cut()] * 4
+        request = requests.Request(method, peer.url).prepare()
+        assert http.send(request, is_repeatable=is_repeatable).status_code == 200
+        assert len(peer.seen) == 5
+
+
+def test_repeatable_call_without_an_answer_in_time_is_sent_again() -> None:
+    """A backend that hangs for a while is away, too."""
+    with serving(Peer()) as peer, session(peer.url, read_timeout_seconds=0.3) as http:
+        peer.script = [lambda handler: handler.be_silent()]
+        with running(Deadline.after(20)):
+            reconnect_from_now_on()
+            assert http.send(requests.Request("PUT", peer.url).prepare(), is_repeatable=True).status_code == 200
+        assert len(peer.seen) == 2
+
+
+def test_call_that_is_not_repeatable_is_sent_once() -> None:
+    """It may have been carried out."""
+    with serving(Peer()) as peer, session(peer.url) as http, running(Deadline.after(20)):
+        reconnect_from_now_on()
+        peer.script = [lambda handler: handler.cut()]
+        with pytest.raises(BackendUnreachableError) as caught:
+            http.post(peer.url)
+        assert caught.value.answer_lost
+        assert len(peer.seen) == 1
+
+
+def test_repeatable_call_before_any_work_was_accepted_is_sent_once() -> None:
+    """The caller learns it now."""
+    with serving(Peer()) as peer, session(peer.url) as http, running(Deadline.after(20)):
+        peer.script = [lambda handler: handler.cut()]
+        with pytest.raises(BackendUnreachableError):
+            http.send(requests.Request("PUT", peer.url).prepare(), is_repeatable=True)
+        assert len(peer.seen) == 1

@@ -23,6 +23,7 @@ class Relay:
         self._begins: Callable[[], bool] | None = None
         self._is_due = False
         self._seconds = 0.0
+        self._loses_answer = False
         self._closed = False
         self._listener = self._listen(port)
         self.port: int = self._listener.getsockname()[1]
@@ -33,9 +34,13 @@ class Relay:
         """The backend's address by way of the relay."""
         return f"https://127.0.0.1:{self.port}"
 
-    def plan_outage(self, seconds: float, begins: Callable[[], bool]) -> None:
-        """Go away for some seconds once `begins` returns true."""
+    def plan_outage(self, seconds: float, begins: Callable[[], bool], *, loses_answer: bool = False) -> None:
+        """Go away for some seconds once `begins` returns true.
+
+        With `loses_answer` the outage begins with the answer for which `begins` holds, instead of the next request.
+        """
         self._seconds = seconds
+        self._loses_answer = loses_answer
         self._begins = begins
         self._is_due = False
 
@@ -71,10 +76,18 @@ class Relay:
     def _to_client(self, upstream: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
             while data := upstream.recv(65536):
+                if self._loses_answer and self._holds() and self._takes_the_outage():
+                    self._go_away()
+                    return
                 client.sendall(data)
-                if self._begins is not None and self._begins():
-                    self._is_due = True
+                if not self._loses_answer:
+                    self._holds()
         _end(client)
+
+    def _holds(self) -> bool:
+        if self._begins is not None and self._begins():
+            self._is_due = True
+        return self._is_due
 
     def _takes_the_outage(self) -> bool:
         with self._lock:

@@ -82,6 +82,24 @@ class Front:
         """Refuse requests whose body has not arrived yet."""
         self._stopping.set()
 
+    def refuse(self, problem: Problem, connection: Scope) -> Response:
+        """Return the response to data that is not an HTTP request.
+
+        Args:
+            problem: the reason.
+            connection: `client`, `server` and `scheme` of an ASGI scope.
+
+        """
+        scope = {
+            "http_version": "1.1",
+            "method": "GET",
+            "raw_path": b"/",
+            "query_string": b"",
+            "headers": [],
+            **connection,
+        }
+        return self._call_here({**build_environ(scope), REFUSAL: problem})
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         environ = build_environ(scope)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import math
 import socket
 import ssl
+import struct
+import sys
+import termios
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from providers.errors import ErrorCode
+from vms.problems import Problem
 from vms.server.front import Front
 
 BACKLOG = 2048
@@ -21,27 +27,34 @@ BACKLOG = 2048
 CLOSING_SECONDS = 0.5
 # Time after which the kernel drops a connection whose client does not read its response.
 UNREAD_MILLISECONDS = 60_000
+# Time limit for what is left to send over TLS when a connection is to be closed. `Protocol` ends idle ones earlier.
+TLS_SHUTDOWN_SECONDS = 3600.0
+# `tcpi_bytes_acked` in Linux's `struct tcp_info`, and how much of the structure is needed.
+BYTES_ACKED_OFFSET = 120
+TCP_INFO_BYTES = 128
 
 
 class Protocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 protocol with what it lacks.
 
     Headers have limits of time and size. Trailers do not become headers. A request to change the protocol is answered
-    in this one, as RFC 9110, 7.8, allows; Java's client sends `Upgrade: h2c` with a body.
+    in this one, as RFC 9110, 7.8, allows; Java's client sends `Upgrade: h2c` with a body. What is not HTTP gets a
+    problem document.
     """
 
     def __init__(self, server: HTTPServer) -> None:
         super().__init__(server.config, server.server_state, {})
-        self._limits = server.limits
+        self._front = server.front
+        self._limits = server.front.limits
         self._deadline: asyncio.TimerHandle | None = None
-        self._unread_bytes = 0
+        self._acknowledged_bytes = 0
         self._reads_headers = True
         self._header_bytes = 0
         self._replays_headers = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._expect_headers()
+        self._start_idle_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_deadline()
@@ -89,8 +102,18 @@ class Protocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         # The latest request is still running if it was pipelined.
-        if self.cycle.response_complete and not self.transport.is_closing():
-            self._expect_headers()
+        if self.cycle.response_complete:
+            self._start_idle_timer()
+
+    def send_400_response(self, msg: str) -> None:
+        problem = Problem(ErrorCode.INVALID_REQUEST, msg)
+        connection = {"client": self.client, "server": self.server, "scheme": self.scheme}
+        response = self._front.refuse(problem, connection)
+        headers = [*self.server_state.default_headers, *response.headers, (b"connection", b"close")]
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+        self.transport.write(STATUS_LINE[response.status] + lines + b"\r\n" + response.body)
+        self.transport.close()
+        self._start_idle_timer()
 
     def timeout_keep_alive_handler(self) -> None:
         """Do nothing: `_end_idle` closes idle connections."""
@@ -122,17 +145,37 @@ class Protocol(HttpToolsProtocol):
         self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
         self._replays_headers = False
 
-    def _expect_headers(self) -> None:
+    def _start_idle_timer(self) -> None:
+        """Give the client time to send headers, or to read a part of the last response."""
         self._cancel_deadline()
-        self._unread_bytes = self.transport.get_write_buffer_size()
+        self._acknowledged_bytes = self._progress()[0]
         self._deadline = self.loop.call_later(self._limits.header_seconds, self._end_idle)
 
     def _end_idle(self) -> None:
         """Close the connection, unless the client has read a part of its response since the last check."""
-        if self.transport.get_write_buffer_size() < self._unread_bytes:
-            self._expect_headers()
+        acknowledged_bytes, unread_bytes = self._progress()
+        if unread_bytes and acknowledged_bytes > self._acknowledged_bytes:
+            self._start_idle_timer()
         else:
             self.transport.abort()
+
+    def _progress(self) -> tuple[int, int]:
+        """Return how many bytes the client has acknowledged, and how many it has not.
+
+        The kernel is asked: the transport does not count what it has encrypted. The second number is only that of the
+        kernel's queue, which is empty last.
+        """
+        connection = self.transport.get_extra_info("socket")
+        if connection is None:
+            return 0, 0
+        try:
+            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES)
+            queued = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+        except (OSError, ValueError):
+            # The connection was closed.
+            return 0, 0
+        acknowledged: int = struct.unpack_from("=Q", info, BYTES_ACKED_OFFSET)[0]
+        return acknowledged, int.from_bytes(queued, sys.byteorder)
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:
@@ -140,7 +183,8 @@ class Protocol(HttpToolsProtocol):
             self._deadline = None
 
     def _abort_if_flushed(self) -> None:
-        if self.transport.get_write_buffer_size() == 0:
+        _, unread_bytes = self._progress()
+        if not unread_bytes:
             self.transport.abort()
 
 
@@ -161,7 +205,7 @@ class HTTPServer(uvicorn.Server):
                 timeout_keep_alive=math.ceil(front.limits.header_seconds),
             )
         )
-        self.limits = front.limits
+        self.front = front
         self.servers: list[asyncio.Server] = []
         self._listener = listener
         self._tls = tls
@@ -172,7 +216,8 @@ class HTTPServer(uvicorn.Server):
             sock=self._listener,
             backlog=BACKLOG,
             ssl=self._tls,
-            ssl_handshake_timeout=self.limits.header_seconds if self._tls else None,
+            ssl_handshake_timeout=self.front.limits.header_seconds if self._tls else None,
+            ssl_shutdown_timeout=TLS_SHUTDOWN_SECONDS if self._tls else None,
         )
         self.servers = [server]
         self.started = True

@@ -32,6 +32,8 @@ ACCESS_KEY = "demo@sandbox"
 SECRET = "demo"  # noqa: S105 - known to everybody, and good for nothing but the sandbox
 READY_SECONDS = 30
 STOP_SECONDS = 10
+# SIGINT too: a shell starts background commands with SIGINT ignored. SIGHUP: the terminal is closed.
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,7 @@ class Command(BaseCommand):
         """Start everything, say how to use it, and wait."""
         environments = _chosen(_all(), options["only"])
         _refuse_taken(options["port"])
-        # SIGINT too: a shell starts background commands with SIGINT ignored. SIGHUP: the terminal is closed.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in STOP_SIGNALS:
             signal.signal(number, _interrupt)
         try:
             with _simulators([_cloud(environment) for environment in environments]) as simulators:
@@ -81,7 +82,11 @@ class Command(BaseCommand):
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
-    """End the command in the same way on each signal."""
+    """End the command in the same way on each signal. Further signals do not disturb the end, which is bounded."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    for each in STOP_SIGNALS:
+        # Another one may have arrived at the same time.
+        signal.signal(each, lambda *_: None)
     raise KeyboardInterrupt
 
 

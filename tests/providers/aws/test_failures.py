@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from email.utils import formatdate
 from http.client import RemoteDisconnected
 
 import pytest
 from botocore.exceptions import (
-    BotoCoreError,
     ClientError,
     ConnectionClosedError,
     EndpointConnectionError,
@@ -19,9 +20,8 @@ from urllib3.exceptions import ProtocolError
 
 from providers.aws import CLOUD
 from providers.aws.client import AwsClient
-from providers.aws.exchanges import Exchanges
 from providers.aws.failures import answer_lost, state_failure, translate
-from providers.aws.isolation import ATTEMPTS, ec2_client
+from providers.aws.isolation import ATTEMPTS
 from providers.credentials import Credentials
 from providers.deadline import Deadline
 from providers.domain import Environment
@@ -46,6 +46,8 @@ from providers.gateway import Backends
 from providers.network import Network
 from tests.support.limits import LIMITS
 from tests.support.listener import listening
+
+CALLER = Credentials("AKIAX", "secret")
 
 
 def refused(
@@ -230,16 +232,22 @@ def test_answer_lost_broken_cloud_may_have_worked() -> None:
 
 def test_answer_lost_by_one_attempt_counts_whatever_comes_after() -> None:
     """The first attempt may have worked though the next found nobody to connect to."""
-    faults: list[BotoCoreError] = [ConnectionClosedError(error=OSError("cut"), endpoint_url="https://x")]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-    def fail(**_: object) -> None:
-        raise faults.pop() if faults else EndpointConnectionError(error=OSError("refused"), endpoint_url="https://x")
+        def take_one() -> None:
+            caller, _ = listener.accept()
+            with caller:
+                caller.recv(65536)
+                listener.close()
 
-    ec2 = ec2_client("eu-west-3", "", Credentials("AKIAX", "secret"), Network(), verify=True)
-    client = AwsClient(ec2, Exchanges("eu-west-3", "x", "", Network()))
-    ec2.meta.events.register("before-send.ec2", fail)
-    with pytest.raises(EndpointConnectionError) as raised:
-        client.terminate("i-00000000000000001")
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        client = AwsClient.open(Environment("aws1", CLOUD, url=url, region="eu-west-3"), CALLER, Network())
+        thread = threading.Thread(target=take_one)
+        thread.start()
+        with pytest.raises(EndpointConnectionError) as raised:
+            client.terminate("i-00000000000000001")
+        thread.join()
+        client.close()
     failure = translate(raised.value)
     assert answer_lost(raised.value, failure)
     assert "may still finish" in failure.detail
@@ -249,7 +257,7 @@ def test_list_from_an_ec2_that_hangs_up_in_the_handshake_is_unreachable() -> Non
     """It has shown no certificate that could be distrusted."""
     with listening(lambda caller: caller.recv(65536)) as (url, heard):
         environment = Environment("aws1", CLOUD, url=url, region="eu-west-3")
-        gateway = Backends(Network(), LIMITS).gateway(environment, Credentials("AKIAX", "secret"), Deadline.after(60))
-        with pytest.raises(BackendUnreachableError, match="broke during DescribeInstances"):
+        gateway = Backends(Network(), LIMITS).gateway(environment, CALLER, Deadline.after(60))
+        with pytest.raises(BackendUnreachableError, match=r"No connection to EC2 .*EOF"):
             gateway.list_vms()
     assert len(heard) == ATTEMPTS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -66,6 +66,9 @@ WAYS: dict[str, tuple[Fault, set[ErrorCode]]] = {
 }
 # These end every call; the others, which the client tells apart in one place, only the call that makes the VM.
 EVERYWHERE = ("permission", "cut", "lost answer")
+# Those that are sent again when their connection breaks have other ends.
+REPEATED = {RESIZE, CONFIGURE, START}
+ENDS_OF_REPEATED = ("permission", "lost between nodes")
 TASKS = {IMPORT_IMAGE: ("imgcopy", "qmcreate", "resize", "qmstart"), TEMPLATE_IMAGE: ("qmclone", "resize", "qmstart")}
 
 
@@ -107,8 +110,37 @@ def test_create_whose_call_fails_removes_vm_and_image(authority: Authority, imag
         fine = error.code in codes and pve.made() == ([], []) and told == wanted
         return "" if fine else f"{way} of {call}: {error.code} {error.detail} {told!r}, not {wanted!r} {pve.made()}"
 
-    cases = [(way, call) for call in CALLS[image] for way in (WAYS if call in {CREATE, CLONE} else EVERYWHERE)]
+    cases = [(way, call) for call in CALLS[image] for way in ways_of(call)]
     side_by_side(authority, cases, check)
+
+
+def ways_of(call: str) -> Iterable[str]:
+    """In which ways a call is to fail."""
+    if call in REPEATED:
+        return ENDS_OF_REPEATED
+    return WAYS if call in {CREATE, CLONE} else EVERYWHERE
+
+
+@pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
+@pytest.mark.parametrize("call", sorted(REPEATED))
+@pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
+def test_create_whose_later_call_gets_no_answer_is_completed(pve: Pve, image: str, call: str, *, after: bool) -> None:
+    """It is sent again, as often as it takes, until the request's deadline."""
+    pve.sandbox.faults.add(Fault(call, cut=Cut.ANSWER, after=after, times=3))
+    vm_id = pve.create(image)
+    (vm,) = pve.sandbox.vms()
+    assert (str(vm.id), vm.state, vm.boots) == (vm_id, "running", 1)
+    assert [volume.size_bytes for volume in pve.sandbox.volumes(content="images")] == [20 << 30]
+    assert "unfinished" not in vm.config["description"]
+
+
+def test_create_whose_later_call_never_gets_an_answer_ends_at_the_deadline(pve: Pve) -> None:
+    """The VM is removed, and the error is the last one."""
+    pve.sandbox.faults.add(Fault(RESIZE, cut=Cut.ANSWER, times=None))
+    error = failed(pve, seconds=5.0)
+    assert error.code is ErrorCode.BACKEND_UNREACHABLE
+    assert [(one.kind, one.removed) for one in error.leftovers] == [("vm", True), ("iso", True)]
+    assert pve.made() == ([], [])
 
 
 @pytest.mark.parametrize("image", TASKS)

@@ -13,7 +13,7 @@ from providers.credentials import Credentials
 from providers.domain import LeftoverResource, StopMode
 from providers.errors import ConflictError, PermissionDeniedError, ProviderError
 from providers.gateway import Gateway
-from providers.sandbox.faults import Cut, Fault
+from providers.sandbox.faults import Fault
 from providers.sandbox.proxmox import IMPORT_IMAGE, TEMPLATE_ID, TOKEN_SECRET
 from tests.providers.proxmox.cluster import QEMU, STORAGE, TEMPLATE_IMAGE, VM, VMS, Pve
 from tests.providers.proxmox.test_privileges import ROLES
@@ -327,7 +327,7 @@ def test_vm_that_moves_while_it_is_looked_at_may_use_an_image(pve: Pve) -> None:
 
 def test_create_that_is_running_has_leftovers_with_an_age(pve: Pve) -> None:
     """Callers leave alone what is young."""
-    pve.sandbox.faults.add(Fault(f"PUT {VM}/resize", cut=Cut.ANSWER))
+    pve.sandbox.faults.add(Fault(f"PUT {VM}/resize", status=500, message="internal error"))
     for operation in REMOVALS:
         pve.sandbox.faults.add(Fault(operation, status=403, message=DENIED, times=None))
     with pytest.raises(ProviderError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -12,6 +12,7 @@ import pytest
 from providers.domain import Operation
 from providers.errors import (
     BackendTimeoutError,
+    ConflictError,
     ErrorCode,
     NameTakenError,
     PermissionDeniedError,
@@ -56,6 +57,9 @@ WAYS: dict[str, tuple[Fault, ErrorCode]] = {
 }
 # These end every call; the others, which the client tells apart in one place, only the call that makes the VM.
 EVERYWHERE = ("permission", "cut", "lost answer")
+# Those that are sent again when their connection breaks have other ends.
+REPEATED = {EXTEND, START}
+ENDS_OF_REPEATED = ("permission", "bad gateway")
 # The last task of a create is left open: what it did is known by it.
 TASKS = {TEMPLATE: (CLONE,), VMDK_IMAGE: (SEARCH, COPY, EXTEND, CREATE, START), ISO_IMAGE: (SEARCH, CREATE, START)}
 FAULTS = {
@@ -91,12 +95,34 @@ def test_create_whose_call_fails_removes_vm_and_folder(authority: Authority) -> 
         )
 
     cases = [
-        (KINDS[image], (image, way, call))
-        for image, calls in CALLS.items()
-        for call in calls
-        for way in (WAYS if call in {CLONE, CREATE} else EVERYWHERE)
+        (KINDS[image], (image, way, call)) for image, calls in CALLS.items() for call in calls for way in ways_of(call)
     ]
     side_by_side(authority, cases, check)
+
+
+def ways_of(call: str) -> Iterable[str]:
+    """In which ways a call is to fail."""
+    if call in REPEATED:
+        return ENDS_OF_REPEATED
+    return WAYS if call in {CLONE, CREATE} else EVERYWHERE
+
+
+@pytest.mark.parametrize("call", sorted(REPEATED))
+@pytest.mark.parametrize("after", [False, True], ids=["not carried out", "carried out"])
+def test_create_on_a_host_whose_later_call_gets_no_answer_is_completed(host: Site, call: str, *, after: bool) -> None:
+    """It is sent again, as often as it takes, until the request's deadline."""
+    host.sandbox.faults.add(Fault(call, cut=Cut.ANSWER, after=after, times=3))
+    host.create()
+    assert [vm.power_state for vm in host.sandbox.vms()] == ["poweredOn"]
+
+
+@pytest.mark.parametrize("reason", ["InvalidArgument", "FileLocked"])
+def test_create_on_a_host_whose_disk_cannot_grow_fails(host: Site, reason: str) -> None:
+    """A disk that has the wanted size would be good enough."""
+    host.sandbox.fail_next_task(EXTEND, reason)
+    error = host.failed()
+    assert isinstance(error, UnprocessableError | ConflictError)
+    assert host.made() == []
 
 
 def test_create_whose_task_fails_has_the_faults_code(authority: Authority) -> None:

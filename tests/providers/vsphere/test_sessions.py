@@ -10,6 +10,7 @@ from tests.conformance.vcsim import VcsimHarness
 from tests.providers.vsphere.conftest import MakeGateway
 from tests.support.soap_proxy import Reply, Rule, fault
 from tests.support.threads import at_once
+from tests.support.waiting import wait_until
 
 EXPIRED = fault("NotAuthenticated", "The session is not authenticated.")
 REFUSED = fault("InvalidLogin", "Cannot complete login due to an incorrect user name or password.")
@@ -85,6 +86,7 @@ def test_session_that_is_not_accepted_when_it_is_new_is_given_up(vcenter: VcsimH
     vcenter.proxy.add(Rule("RetrievePropertiesEx", reply=EXPIRED, times=2))
     with pytest.raises(CredentialsUnusableError):
         caller.list_vms()
+    wait_until(lambda: len(vcenter.operations()) >= 4)
     assert vcenter.operations() == ["RetrievePropertiesEx", "Login", "RetrievePropertiesEx", "Logout"]
     assert caller.list_vms() == []
 

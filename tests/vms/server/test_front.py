@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import trustme
 import uvloop
 from django.core.wsgi import get_wsgi_application
 
@@ -27,15 +30,33 @@ POST = b"POST /vm HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\
 QUICK = Limits(threads=2, header_seconds=0.5, body_idle_seconds=0.5, body_seconds=1.0, body_bytes=1000)
 
 
+@dataclass(frozen=True)
+class TLS:
+    """The two sides of TLS."""
+
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+
+
+@pytest.fixture(scope="module")
+def tls() -> TLS:
+    """Return contexts that trust each other."""
+    authority = trustme.CA()
+    sides = TLS(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context())
+    authority.issue_cert("localhost").configure_cert(sides.server)
+    authority.configure_trust(sides.client)
+    return sides
+
+
 @contextmanager
-def served(limits: Limits, application: Application | None = None) -> Iterator[int]:
+def served(limits: Limits, application: Application | None = None, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """Serve the application within these limits in a thread, and yield the port."""
     listener = socket.create_server(("127.0.0.1", 0))
     port: int = listener.getsockname()[1]
     servers: list[HTTPServer] = []
 
     async def serve() -> None:
-        servers.append(HTTPServer(Front(application or get_wsgi_application(), limits), listener, None))
+        servers.append(HTTPServer(Front(application or get_wsgi_application(), limits), listener, tls))
         await servers[0].serve()
 
     thread = threading.Thread(target=lambda: uvloop.run(serve()))
@@ -149,6 +170,88 @@ def test_client_that_reads_a_long_response_slowly_gets_all() -> None:
             received += len(data)
             time.sleep(0.005)
     assert received > size
+
+
+def slow_download(size: int, tls: TLS | None, header_seconds: float, *, first_seconds: float) -> int:
+    """Read a response of that size slowly for so many seconds, then quickly; return how much arrived."""
+
+    def application(_environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", str(size))])
+        return [b"x" * size]
+
+    received = 0
+    with (
+        served(Limits(header_seconds=header_seconds), application, tls.server if tls else None) as port,
+        socket.socket() as plain,
+    ):
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        plain.settimeout(20)
+        plain.connect(("127.0.0.1", port))
+        with tls.client.wrap_socket(plain, server_hostname="localhost") if tls else plain as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            slow_until = time.monotonic() + first_seconds
+            with suppress(OSError):
+                while data := connection.recv(65536):
+                    received += len(data)
+                    if time.monotonic() < slow_until:
+                        time.sleep(0.1)
+    return received
+
+
+@pytest.mark.parametrize("with_tls", [False, True])
+def test_client_that_reads_the_last_response_slowly_gets_all(tls: TLS, *, with_tls: bool) -> None:
+    """The connection is to be closed afterwards."""
+    size = 30_000_000
+    assert slow_download(size, tls if with_tls else None, 1.0, first_seconds=4.0) > size
+
+
+@pytest.mark.slow
+def test_client_that_reads_the_last_response_for_a_long_time_over_tls_gets_all(tls: TLS) -> None:
+    """Asyncio ends TLS after 30 seconds unless it is told otherwise."""
+    size = 60_000_000
+    assert slow_download(size, tls, 10.0, first_seconds=33.0) > size
+
+
+def test_client_that_never_ends_tls_is_cut_off(tls: TLS) -> None:
+    """It has read its response, and keeps the connection."""
+    with (
+        served(Limits(header_seconds=0.5), tls=tls.server) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=20) as plain,
+    ):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = tls.client.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                plain.sendall(outgoing.read())
+                incoming.write(plain.recv(65536))
+        client.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        plain.sendall(outgoing.read())
+        started = time.monotonic()
+        assert len(read_all(plain)) > 100
+        assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET http://[ HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost localhost\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    ],
+)
+def test_request_that_is_malformed_is_a_problem(port: int, sent: bytes) -> None:
+    """As every error; the connection is closed."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(sent)
+        reply = read_reply(connection)
+    check_refusal(reply, 400, "invalid_request")
+    assert b"not a valid HTTP/1.1 request" in reply.body
+    assert reply.headers["connection"] == "close"
+    assert int(reply.headers["content-length"]) == len(reply.body)
 
 
 def test_client_that_reads_nothing_is_cut_off() -> None:

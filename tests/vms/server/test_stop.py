@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from providers.sandbox.faults import Fault
 from tests.conformance.proxmox import ProxmoxHarness
 from tests.conformance.vsphere import VSphereHarness
 from tests.support.api import bearer
@@ -216,6 +217,31 @@ def test_stop_logs_out_of_the_clouds(serve: Serve, tmp_path: Path) -> None:
         assert server.process.wait(10) == 0
         assert harness.sandbox.sessions() == ()
     finally:
+        harness.stop()
+
+
+def test_stop_is_not_held_up_by_clouds_that_hang(serve: Serve, tmp_path: Path) -> None:
+    """All log-outs together take as long as one, and each that fails is logged."""
+    harness = VSphereHarness()
+    harness.start()
+    try:
+        one = {**harness.environment, "url": harness.url, "ca_file": harness.ca_file}
+        names = [f"e{number}" for number in range(6)]
+        (tmp_path / "e.json").write_text(json.dumps([{**one, "name": name} for name in names]))
+        server = serve("--workers", "1", CLOUDVM_ENVIRONMENTS_FILE=str(tmp_path / "e.json"))
+        token = f"Authorization: {bearer(harness.access_key, harness.secret)}"
+        for name in names:
+            assert server.request("GET", f"/vm?environment={name}", token).status == 200
+        assert len(harness.sandbox.sessions()) == 6
+        harness.sandbox.faults.add(Fault(operation="*", times=None, delay_seconds=300.0))
+        stopped = time.monotonic()
+        server.process.terminate()
+        assert server.process.wait(60) == 0
+        # One after another they would take 48 s.
+        assert time.monotonic() - stopped < 30
+        assert server.log.read_text().count("log-out at") == 6
+    finally:
+        harness.sandbox.faults.clear()
         harness.stop()
 
 
