@@ -118,8 +118,10 @@ class VSphereDriver(Driver):
         vm_id, is_keyed = operation.vm_id, bool(goal.digest)
         if goal.files:
             work.made("folder", goal.files, lambda: remover.remove_folder(goal.files, own_disk=goal.disk))
-        if vm_id is None or not (is_keyed and self._client.session.is_host):
-            super().promise_removal(operation, work)
+        if vm_id is None:
+            return
+        if not (is_keyed and self._client.session.is_host):
+            work.made("vm", vm_id, lambda: work.finish(self.delete_vm(vm_id, work)))
             return
         work.made("vm", vm_id, lambda: remover.remove_created(vm_id, goal.creation, is_keyed=is_keyed))
 
