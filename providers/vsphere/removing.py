@@ -27,7 +27,7 @@ _FAILURES: Final = (ProviderError, FaultError)
 _NO_FILE: Final = frozenset({"FileNotFound", "ManagedObjectNotFound"})
 # And that the power of a VM, or of a template, cannot be cut, as it is off.
 _NOT_RUNNING: Final = frozenset({"InvalidPowerState", "NotSupported"})
-_TASK_TIMES: Final = ("info.queueTime", "info.completeTime")
+_TASK_END: Final = ("info.state", "info.completeTime")
 
 
 class Remover:
@@ -139,7 +139,8 @@ class Remover:
             raise _not_owned(machine)
         if not machine.notes.creation or machine.is_template:
             raise _in_use(machine)
-        if not history(self._client.session, machine.ref).never_ran and not self._is_last_task(machine, goal.task):
+        never_ran = history(self._client.session, machine.ref).never_ran
+        if not never_ran and not self._is_last_task(machine, goal.task):
             raise _in_use(machine)
         if machine.power == "poweredOn":
             self.power_off(uuid, machine.ref)
@@ -148,21 +149,24 @@ class Remover:
     def _is_last_task(self, machine: Machine, task: str) -> bool:
         """Whether nothing was begun on a VM after a task had ended. False where the server has forgotten the task.
 
-        A start that fails can leave the traces of a run.
+        A start that fails can leave the traces of a run. If the VM runs, the task must have started it.
         """
         session = self._client.session
         if not task:
             return False
         recent = only(session.collector, machine.ref, ("recentTask",), session.place).values.get("recentTask", ())
-        question = about([vim.Task(task, session), *recent], {vim.Task: _TASK_TIMES})
+        others = [one for one in recent if moref(one) != task]
         try:
-            times = {moref(one.ref): one.values for one in pages(session.collector, question)}
+            last = only(session.collector, vim.Task(task, session), _TASK_END, session.place)
+            found = pages(session.collector, about(others, {vim.Task: ("info.queueTime",)})) if others else ()
+            begun = [one.values.get("info.queueTime") for one in found]
         except FaultError as error:
             if isinstance(error.fault, vmodl.fault.ManagedObjectNotFound):
                 return False
             raise
-        ended_at = times.get(task, {}).get("info.completeTime")
-        begun = [one.get("info.queueTime") for one in times.values()]
+        state, ended_at = (last.values.get(path) for path in _TASK_END)
+        if machine.power != "poweredOff" and state != "success":
+            return False
         return ended_at is not None and all(time is not None and time <= ended_at for time in begun)
 
     def _is_refused(self, task: str) -> bool:
