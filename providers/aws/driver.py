@@ -48,6 +48,8 @@ _FAILURES: Final[tuple[type[Exception], ...]] = (ProviderError, *VENDOR_ERRORS)
 
 # No states of EC2's: what a failed create has made is to be terminated (and marked), as soon as EC2 knows it.
 _DISCARDED, _MARKED = _DISCARDS = ("discarded", "marked")
+# A value of the tag that marks nothing. To take the tag away would need another permission.
+_NO_MARK: Final = "no"
 _GOING: Final = frozenset({"shutting-down", "terminated"})
 _TERMINATED: Final = "IdempotentInstanceTerminated"
 
@@ -319,19 +321,28 @@ class AwsDriver(Driver):
             ConflictError: it was stopped. Another try with the same key has done that, and may have answered with it.
 
         """
+        state = self._unused_state(vm_id)
+        if state in _GOING:
+            return state
+        try:
+            self._client.tag(vm_id, DISCARDED_TAG, vm_id)
+        except ClientError as error:
+            if _is_unknown(error):
+                raise
+            # Without the mark it still must go. A retry is then refused.
+            _logger.warning("VM %s was not marked as given up: %s", vm_id, translate(error).detail)
+        try:
+            # A try that begins from now on sees the mark. One that began earlier may have just finished.
+            return self._unused_state(vm_id)
+        except ConflictError:
+            self._client.tag(vm_id, DISCARDED_TAG, _NO_MARK)
+            raise
+
+    def _unused_state(self, vm_id: str) -> str:
         instance = self._client.instance(vm_id)
-        state = instance.state
-        if state in {"stopping", "stopped"} or instance.was_started_again:
+        if instance.state in {"stopping", "stopped"} or instance.was_started_again:
             raise _in_use(instance)
-        if state not in _GOING:
-            try:
-                self._client.tag(vm_id, DISCARDED_TAG, vm_id)
-            except ClientError as error:
-                if _is_unknown(error):
-                    raise
-                # Without the mark it still must go. A retry is then refused.
-                _logger.warning("VM %s was not marked as given up: %s", vm_id, translate(error).detail)
-        return state
+        return instance.state
 
 
 _REPEAT = "Repeat the request with the same Idempotency-Key: if the VM was made, it is returned."

@@ -171,10 +171,12 @@ class Creation:
     def _is_used(self, machine: Machine) -> bool:
         """Whether the VM of this create stays although the create failed.
 
-        Another try with the same key may have stopped it and have answered with it.
+        Another try with the same key may have answered with it, by the same rules (`_is_cleared`, `_again`).
         """
-        if self._recipe.spec.start or not self._recipe.request_key:
+        if not self._recipe.request_key:
             return False
+        if self._recipe.spec.start:
+            return machine.provisioning in {"Failed", "Succeeded"} and not is_unfinished(machine)
         return machine.power in {"deallocating", "deallocated"} or self._was_started_again(machine)
 
     def _was_started_again(self, machine: Machine) -> bool:

@@ -62,6 +62,15 @@ class Removal:
             ConflictError: somebody else uses it.
 
         """
+        try:
+            self._remove_vm()
+        except ProviderError as error:
+            if not error.answer_lost:
+                raise
+            # Another try may have finished the VM meanwhile, so this looks again.
+            self._remove_vm()
+
+    def _remove_vm(self) -> None:
         self._refusal = None
         machine = self._machine()
         if machine is None:
@@ -76,7 +85,7 @@ class Removal:
             raise self._refusal
         # What the VM names is certain. A list may not show it yet.
         self._nics = tuple(name for name in machine.nics if is_nic_named(name, self._made.nic))
-        self.delete(machine.name, self._client.delete)
+        self._wait(machine.name, self._client.delete(machine.name))
 
     def nic(self) -> None:
         """Remove the network interface, whatever Azure has added to its name, and in whatever case it shows it.
@@ -107,6 +116,9 @@ class Removal:
             if not error.answer_lost:
                 raise
             answer = delete(name)
+        self._wait(name, answer)
+
+    def _wait(self, name: str, answer: Answer) -> None:
         operation = self._progress.begun(Verb.DELETE, name, answer)
         if not operation.done:
             self._work.finish(operation)

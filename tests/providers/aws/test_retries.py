@@ -208,6 +208,27 @@ def test_clean_up_keeps_a_vm_that_was_stopped(caller: Caller) -> None:
     assert caller.the_one_vm() == (made.vm_id, "stopped")
 
 
+def test_clean_up_takes_its_mark_back_from_a_vm_that_another_try_has_finished(caller: Caller) -> None:
+    """The other one finishes between the look at the instance and the mark."""
+    made: list[str | None] = []
+
+    def finish(operation: str) -> None:
+        if operation == "CreateTags" and not made:
+            made.append("")
+            made.append(caller.verbs.create_vm(STOPPED).vm_id)
+
+    caller.sandbox.faults.add(Fault("StopInstances", status=403, code="UnauthorizedOperation", message="No."))
+    caller.sandbox.calls.on_arrival = finish
+    try:
+        leftovers = caller.fails(STOPPED).leftovers
+    finally:
+        caller.sandbox.calls.on_arrival = None
+    assert [(one.id, one.removed) for one in leftovers] == [(made[1], False)]
+    assert caller.verbs.create_vm(STOPPED).vm_id == made[1]
+    assert caller.the_one_vm() == (made[1], "stopped")
+    assert caller.verbs.list_leftovers() == []
+
+
 def test_clean_up_removes_a_vm_without_a_key_that_was_stopped(caller: Caller) -> None:
     """Nobody else knows it."""
     caller.sandbox.faults.add(Fault("StopInstances", times=None, cut=Cut.ANSWER, after=True))

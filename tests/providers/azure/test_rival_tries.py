@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from providers.domain import Idempotency, Operation, VMSpec
-from providers.errors import ConflictError, NameTakenError
+from providers.errors import ConflictError, NameTakenError, PermissionDeniedError, ProviderError
 from providers.sandbox.azure import AzureSandbox
-from tests.providers.azure.simulated import AT_ONCE, CREATE, SPEC, Caller, objects, operations
+from providers.sandbox.faults import Cut, Fault
+from tests.providers.azure.simulated import AT_ONCE, CREATE, DELETE, SPEC, Caller, objects, operations
 
 KEYED = replace(SPEC, idempotency=Idempotency("key-1", "digest-1"))
 STOPPED = replace(KEYED, start=False)
@@ -77,6 +78,43 @@ def test_failure_followed_late_removes_a_vm_that_never_ran(caller: Caller, sandb
     sandbox.age(3600)
     assert leftovers(caller, begun) == {("vm", True), ("nic", True), ("disk", True)}
     assert objects(sandbox) == []
+
+
+def test_failed_try_keeps_a_vm_that_runs_for_a_retry(caller: Caller, sandbox: AzureSandbox) -> None:
+    """A retry that came before the clean-up would have answered with it."""
+    sandbox.fail_next_operation(CREATE, "VMExtensionProvisioningError")
+    with pytest.raises(ProviderError) as raised:
+        caller.verbs.create_vm(KEYED)
+    assert {(one.kind, one.removed) for one in raised.value.leftovers} == KEPT
+    assert caller.verbs.create_vm(KEYED).vm_id == "Web-1"
+    assert len(objects(sandbox)) == 3
+
+
+def test_failed_try_without_a_key_removes_a_vm_that_runs(caller: Caller, sandbox: AzureSandbox) -> None:
+    """Nobody else can have answered with it."""
+    sandbox.fail_next_operation(CREATE, "VMExtensionProvisioningError")
+    with pytest.raises(ProviderError) as raised:
+        caller.verbs.create_vm(SPEC)
+    assert all(one.removed for one in raised.value.leftovers)
+    assert objects(sandbox) == []
+
+
+def test_clean_up_looks_again_before_it_repeats_a_delete(caller: Caller, sandbox: AzureSandbox) -> None:
+    """The delete did not reach Azure, and another try has stopped the VM and answered meanwhile."""
+    finished: list[Operation] = []
+
+    def finish(operation: str) -> None:
+        if operation == DELETE and not finished:
+            sandbox.calls.on_arrival = None
+            finished.append(caller.verbs.create_vm(STOPPED))
+
+    sandbox.faults.add(Fault(DEALLOCATE, status=403, code="AuthorizationFailed", message="No."))
+    sandbox.faults.add(Fault(DELETE, cut=Cut.ANSWER))
+    sandbox.calls.on_arrival = finish
+    with pytest.raises(PermissionDeniedError) as raised:
+        caller.verbs.create_vm(STOPPED)
+    assert {(one.kind, one.removed) for one in raised.value.leftovers} == KEPT
+    assert powers(sandbox) == {"Web-1": "deallocated"}
 
 
 def test_retry_without_start_leaves_a_vm_that_was_started_a_minute_later(caller: Caller, sandbox: AzureSandbox) -> None:
