@@ -116,8 +116,13 @@ class VSphereDriver(Driver):
         """See `Driver`. On a standalone host the folder that the create made goes after the VM."""
         goal, remover = Goal.read(operation.handle), Remover(self._client, work)
         vm_id = operation.vm_id
+
+        def remove_folder() -> None:
+            Leftovers(self._client).check_unused(goal.files)
+            remover.remove_folder(goal.files, own_disk=goal.disk)
+
         if goal.files:
-            work.made("folder", goal.files, lambda: remover.remove_folder(goal.files, own_disk=goal.disk))
+            work.made("folder", goal.files, remove_folder)
         if vm_id is not None:
             work.made("vm", vm_id, lambda: remover.remove_unused(vm_id, goal))
 

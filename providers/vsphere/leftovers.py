@@ -133,11 +133,22 @@ class Leftovers:
         found = next(iter(self._client.files.folders(store, name, work.finish)), None)
         if found is None:
             raise VMNotFoundError(f"There is no folder {name} on [{datastore}].")
-        if path in self._used_folders() or not self._of_folder(path, None).is_removable:
+        self.check_unused(path)
+        if not self._of_folder(path, None).is_removable:
             raise ConflictError(f"The folder {path} may be in use: there is a VM in it.")
         if self._client.has_disk_tasks():
             raise ConflictError(f"A disk is being copied, maybe into the folder {path}: try again when that has ended.")
         Remover(self._client, work).remove_folder(path)
+
+    def check_unused(self, path: str) -> None:
+        """Refuse a folder of which a VM of this host uses a file, wherever that VM is.
+
+        Raises:
+            ConflictError: one does.
+
+        """
+        if path in self._used_folders():
+            raise ConflictError(f"The folder {path} is in use: a VM has a file in it.")
 
     def _used_folders(self) -> frozenset[str]:
         """Return the folders of all files that VMs of this host use, as `[datastore] folder`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import pytest
+from pyVmomi import vim
 
 from providers.domain import Operation, StopMode
 from providers.errors import ConflictError, ProviderError
@@ -12,7 +13,7 @@ from providers.sandbox.faults import Fault
 from tests.providers.reached import AT_ONCE
 from tests.providers.vsphere.site import Site
 from tests.providers.vsphere.test_leftovers import only_leftover
-from tests.providers.vsphere.test_retries import COPY, KEY, START, leave_behind
+from tests.providers.vsphere.test_retries import COPY, CREATE, KEY, START, leave_behind
 
 NO_MEMORY = "InsufficientMemoryResourcesFault"
 
@@ -70,6 +71,23 @@ def test_finished_vm_survives_a_failure_of_its_create(host: Site) -> None:
     assert {(left.kind, left.removed) for left in error.leftovers} == {("vm", False), ("folder", False)}
     (vm,) = host.sandbox.vms()
     assert host.create(key=KEY, start=False) == vm.instance_uuid
+
+
+def test_followed_failure_keeps_a_disk_that_somebody_uses(host: Site) -> None:
+    """The VM was not made. Somebody has attached its disk to another one since."""
+    host.sandbox.fail_next_task(CREATE, NO_MEMORY)
+    begun = host.gateway().create_vm(host.spec(start=False), AT_ONCE)
+    host.rest()
+    (disk,) = (file for file in host.sandbox.files() if file.endswith(".vmdk"))
+    with host.stranger() as stranger:
+        backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(fileName=disk, diskMode="persistent")
+        controller = vim.vm.device.VirtualLsiLogicController(key=1000, busNumber=0, sharedBus="noSharing")
+        attached = vim.vm.device.VirtualDisk(key=-1, controllerKey=1000, unitNumber=0, backing=backing)
+        changes = [vim.vm.device.VirtualDeviceSpec(operation="add", device=device) for device in (controller, attached)]
+        stranger.done(stranger.create("theirs", deviceChange=changes))
+    failure = failure_of(host, begun)
+    assert ("folder", False) in {(left.kind, left.removed) for left in failure.leftovers}
+    assert host.sandbox.has_file(disk)
 
 
 def test_folder_into_which_a_disk_may_be_copied_stays(host: Site) -> None:
