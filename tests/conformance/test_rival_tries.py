@@ -96,6 +96,7 @@ def test_retry_leaves_the_power_state_that_the_user_chose(warm: Api, backend: Ha
     assert backend.states() == {made.json["id"]: state}
 
 
+@pytest.mark.own_simulators
 def test_second_try_beside_a_running_one_reports_no_leftover(warm: Api, backend: Harness) -> None:
     """It waits for the first one's VM, or is refused."""
     backend.trouble(Trouble.SLOW_WORK)
@@ -138,6 +139,7 @@ class Rival:
         self._backend.trouble(Trouble.PERMISSION_DENIED, operation, times=1)
 
 
+@pytest.mark.own_simulators
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("start", [True, False], ids=["running", "stopped"])
