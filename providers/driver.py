@@ -29,7 +29,8 @@ class Work(Protocol):
     def made(self, kind: str, made_id: str, remove: Callable[[], object]) -> None:
         """Tell of an object that a create has just made; `remove` is called if the create fails later on.
 
-        Removal runs in reverse order. `remove` submits and waits itself (`finish`) where the next removal needs it.
+        Removal runs in reverse order. `remove` submits and waits itself (`finish`) where the next removal needs it. It
+        raises `VMNotFoundError` if the object is gone, and `NotOwnedError` if the object belongs to another create.
         """
 
     def forget(self, made_id: str) -> None:
@@ -150,14 +151,14 @@ class Driver(ABC):
     def poll(self, operation: Operation) -> Operation:
         """Look once how a piece of work stands; a failed one comes back done, with its `failure`."""
 
+    @abstractmethod
     def promise_removal(self, operation: Operation, work: Work) -> None:
-        """Tell `work.made` what a create had made that failed when nobody was waiting for it any more.
+        """Pass the objects of a failed create to `work.made`. The caller follows the create, which may be hours old.
 
-        Where a VM's id can be somebody else's by then, a driver says here how it knows its own.
+        A removal checks that the object still bears the mark of this create and that nobody has used it since. It
+        raises `NotOwnedError` for an object of another create. It raises `ConflictError` for a VM that runs, or that
+        has run or was changed after the failure.
         """
-        vm_id = operation.vm_id
-        if vm_id is not None:
-            work.made("vm", vm_id, lambda: work.finish(self.delete_vm(vm_id, work)))
 
     def list_leftovers(self) -> Iterable[LeftoverResource]:
         """Return what creates of this service left behind in the environment, in any order.

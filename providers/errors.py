@@ -8,6 +8,7 @@
     ├── PermissionDeniedError      the cloud knows the caller and refuses
     ├── VMNotFoundError            no such VM in the environment's scope
     ├── ConflictError              the VM is in the wrong state, locked or protected
+    │   └── NotOwnedError          it belongs to another create, so a clean-up leaves it alone
     ├── NameTakenError             another VM has the name
     ├── QuotaExceededError         the account's limit is reached
     ├── UnprocessableError         well-formed but impossible here: image, network or size missing
@@ -175,6 +176,10 @@ class ConflictError(ProviderError):
     """The VM is in the wrong state, locked or protected."""
 
     code = ErrorCode.CONFLICT
+
+
+class NotOwnedError(ConflictError):
+    """The object belongs to another create by now, so a clean-up neither removes nor reports it."""
 
 
 class NameTakenError(ProviderError):

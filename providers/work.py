@@ -15,6 +15,7 @@ from providers.errors import (
     AlreadyInStateError,
     BackendTimeoutError,
     Leftover,
+    NotOwnedError,
     ProviderError,
     VMNotFoundError,
 )
@@ -169,7 +170,7 @@ class RunningWork:
         """Remove what the failed create made, newest first, and return what became of each object.
 
         This has a deadline of its own. Failed removals are repeated in rounds until then, so that no object uses up
-        the time of the others.
+        the time of the others. An object that belongs to another create is left alone and left out.
         """
         made, self._made = self._made[::-1], []
         if not made:
@@ -177,9 +178,11 @@ class RunningWork:
         self._deadline = Deadline.after(self._times.clean_up_seconds)
         with running(self._deadline):
             failures = self._remove_all(made)
-        for one, failure in failures.items():
-            _logger.warning("a failed create leaves %s %s behind: %s", one.kind, one.id, failure.detail)
-        return tuple(Leftover(one.kind, one.id, removed=one not in failures) for one in made)
+        owned = [one for one in made if not isinstance(failures.get(one), NotOwnedError)]
+        for one in owned:
+            if one in failures:
+                _logger.warning("a failed create leaves %s %s behind: %s", one.kind, one.id, failures[one].detail)
+        return tuple(Leftover(one.kind, one.id, removed=one not in failures) for one in owned)
 
     def keep_made(self) -> None:
         """What was made stays: the create has succeeded, or goes on in the cloud."""

@@ -48,6 +48,8 @@ _FAILURES: Final[tuple[type[Exception], ...]] = (ProviderError, *VENDOR_ERRORS)
 
 # No states of EC2's: what a failed create has made is to be terminated (and marked), as soon as EC2 knows it.
 _DISCARDED, _MARKED = _DISCARDS = ("discarded", "marked")
+# A value of the tag that marks nothing. To take the tag away would need another permission.
+_NO_MARK: Final = "no"
 _GOING: Final = frozenset({"shutting-down", "terminated"})
 _TERMINATED: Final = "IdempotentInstanceTerminated"
 
@@ -157,9 +159,10 @@ class AwsDriver(Driver):
         return judged(operation, instance, _vm(instance) if instance else None)
 
     def promise_removal(self, operation: Operation, work: Work) -> None:
-        """See `Driver`."""
-        if operation.vm_id is not None:
-            self._made(operation.vm_id, work, marked=True)
+        """See `Driver`. EC2 terminates an instance that it cannot start. One that is there is in use."""
+        vm_id = operation.vm_id
+        if vm_id is not None:
+            work.made("vm", vm_id, lambda: self._wait_until_gone(vm_id, work))
 
     def list_leftovers(self) -> Iterator[LeftoverResource]:
         """See `Driver`. One call. Everything else that a create makes goes with its instance."""
@@ -278,6 +281,19 @@ class AwsDriver(Driver):
         discarded = Goal.now(_MARKED if marked else _DISCARDED)
         work.made("vm", vm_id, lambda: self._remove(vm_id, discarded, work))
 
+    def _wait_until_gone(self, vm_id: str, work: Work) -> None:
+        """Wait for the end of an instance that is being terminated.
+
+        Raises:
+            ConflictError: it is not.
+
+        """
+        instance = self._look(vm_id)
+        if instance is not None and instance.state not in _GOING:
+            raise _in_use(instance)
+        if instance is not None:
+            work.finish(Operation(Verb.DELETE, vm_id, str(Goal.now("terminated"))))
+
     def _remove(self, vm_id: str, discarded: Goal, work: Work) -> None:
         """Delete an instance that was made just now, and wait until it is gone."""
         work.finish(self._discard(Operation(Verb.DELETE, vm_id, str(discarded)), vm_id))
@@ -299,17 +315,34 @@ class AwsDriver(Driver):
         return replace(operation, handle=str(Goal.now("terminated")), done=state == "terminated")
 
     def _mark(self, vm_id: str) -> str:
-        """Mark an instance as given up, unless it goes already: somebody else may have deleted it. Return its state."""
-        state = self._client.instance(vm_id).state
-        if state not in _GOING:
-            try:
-                self._client.tag(vm_id, DISCARDED_TAG, vm_id)
-            except ClientError as error:
-                if _is_unknown(error):
-                    raise
-                # Without the mark it still must go. A retry is then refused.
-                _logger.warning("VM %s was not marked as given up: %s", vm_id, translate(error).detail)
-        return state
+        """Mark an instance as given up, unless it goes already: somebody else may have deleted it. Return its state.
+
+        Raises:
+            ConflictError: it was stopped. Another try with the same key has done that, and may have answered with it.
+
+        """
+        state = self._unused_state(vm_id)
+        if state in _GOING:
+            return state
+        try:
+            self._client.tag(vm_id, DISCARDED_TAG, vm_id)
+        except ClientError as error:
+            if _is_unknown(error):
+                raise
+            # Without the mark it still must go. A retry is then refused.
+            _logger.warning("VM %s was not marked as given up: %s", vm_id, translate(error).detail)
+        try:
+            # A try that begins from now on sees the mark. One that began earlier may have just finished.
+            return self._unused_state(vm_id)
+        except ConflictError:
+            self._client.tag(vm_id, DISCARDED_TAG, _NO_MARK)
+            raise
+
+    def _unused_state(self, vm_id: str) -> str:
+        instance = self._client.instance(vm_id)
+        if instance.state in {"stopping", "stopped"} or instance.was_started_again:
+            raise _in_use(instance)
+        return instance.state
 
 
 _REPEAT = "Repeat the request with the same Idempotency-Key: if the VM was made, it is returned."
@@ -317,6 +350,13 @@ _REPEAT = "Repeat the request with the same Idempotency-Key: if the VM was made,
 
 def _is_unknown(error: Exception) -> bool:
     return code_of(error) == "InvalidInstanceID.NotFound"
+
+
+def _in_use(instance: Instance) -> ConflictError:
+    return ConflictError(
+        f"VM {instance.id} is {instance.state} and stays: another request has finished it, or somebody uses it.",
+        backend=BackendReply("Aws", "TerminateInstances"),
+    )
 
 
 def _leftover(instance: Instance) -> LeftoverResource:

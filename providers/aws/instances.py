@@ -50,8 +50,8 @@ _MANY = (
 # a program ("noncharacters"). Texts are rid of them.
 _FIELD, _PAIR, _INSTANCE = SEPARATORS = "\ufdd0\ufdd1\ufdd2"
 
-# An interface is attached within seconds of the first launch, and stopping takes longer.
-_ONE_START = timedelta(seconds=15)
+# EC2 attaches the primary interface at the first launch. To boot, stop and start again takes longer than this.
+_ONE_START = timedelta(seconds=5)
 
 
 class NotEC2Error(ValueError):
@@ -65,7 +65,7 @@ class Instance:
     Attributes:
         state: `pending`, `running`, `shutting-down`, `terminated`, `stopping` or `stopped`.
         addresses: private, then public, then IPv6, the primary interface's first.
-        made_at: when its primary network interface was attached, which is when it was made.
+        made_at: when its primary network interface was attached, which is when it was launched first.
         launched_at: when it was started last.
         tags: all of them, `Name` and EC2's own too.
         reason_code, reason: why it came to its state, as far as EC2 says.

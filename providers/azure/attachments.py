@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from providers.azure.records import CREATION_TAG, as_object, own_tag, read_time
 from providers.azure.site import short_region
+
+# Azure attaches the disk of a new VM within seconds. A boot, a deallocation and another start take longer than this.
+_FIRST_START: Final = timedelta(seconds=30)
 
 # What an interface of ours never has: somebody put it to use since.
 _USES: Final = ("networkSecurityGroup", "enableIPForwarding")
@@ -57,6 +60,15 @@ class Disk:
     made_at: datetime | None
     owner_changed_at: datetime | None
     creation: str
+
+    @property
+    def was_attached_again(self) -> bool:
+        """Whether its VM was deallocated or started after its first start.
+
+        https://learn.microsoft.com/rest/api/compute/disks/get (LastOwnershipUpdateTime)
+        """
+        first, last = self.made_at, self.owner_changed_at
+        return first is not None and last is not None and last - first > _FIRST_START
 
 
 def read_nic(data: dict[str, Any]) -> NetworkInterface:

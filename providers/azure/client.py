@@ -182,13 +182,22 @@ class AzureClient:
         """Return the resource group's disks."""
         return [read_disk(one) for one in self._pages(self._url(f"{self._site.group_path}/{_DISKS}", DISK_API))]
 
+    def disk_or_none(self, name: str) -> Disk | None:
+        """Return a disk; None where there is none."""
+        try:
+            return read_disk(self._send("GET", self._disk(name)).object())
+        except HttpResponseError as error:
+            if is_missing(error):
+                return None
+            raise
+
     def delete_nic(self, name: str) -> Answer:
         """Delete a network interface; 204 where there is none."""
         return self._send("DELETE", self._url(f"{self._site.group_path}/{_NICS}/{_quoted(name)}", NETWORK_API))
 
     def delete_disk(self, name: str) -> Answer:
         """Delete a disk; 204 where there is none."""
-        return self._send("DELETE", self._url(f"{self._site.group_path}/{_DISKS}/{_quoted(name)}", DISK_API))
+        return self._send("DELETE", self._disk(name))
 
     def close(self) -> None:
         """Close the connections. A token cannot be given back: it ends by itself, after an hour or so."""
@@ -211,6 +220,9 @@ class AzureClient:
 
     def _vm(self, name: str, action: str = "", query: Mapping[str, str] | None = None) -> str:
         return self._url(f"{vm_path(self._site.group_path, name)}{action}", COMPUTE_API, query)
+
+    def _disk(self, name: str) -> str:
+        return self._url(f"{self._site.group_path}/{_DISKS}/{_quoted(name)}", DISK_API)
 
     def _url(self, path: str, version: str, query: Mapping[str, str] | None = None) -> str:
         asked = urllib.parse.urlencode({**(query or {}), "api-version": version}, safe="$")

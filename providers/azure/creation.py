@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from azure.core.exceptions import HttpResponseError
@@ -17,15 +18,20 @@ from providers.azure.naming import CREATE
 from providers.azure.progress import Progress, Step, search_for
 from providers.azure.recipe import Recipe
 from providers.azure.records import DIGEST_TAG, KEY_TAG, Machine, read_machine, shown
-from providers.azure.removal import Removal
+from providers.azure.removal import RETRY_TIME, Removal, is_unfinished
 from providers.domain import Operation, Verb, VMStatus
 from providers.driver import Work
-from providers.errors import BackendReply, ConflictError, NameTakenError, ProviderError, key_reused
+from providers.errors import (
+    BackendReply,
+    ConflictError,
+    NameTakenError,
+    NotOwnedError,
+    ProviderError,
+    key_reused,
+)
 
 _logger = logging.getLogger("cloudvm.gateway")
 
-# How long after its end a create's own result may be taken back or completed: later, somebody may use the VM.
-RETRY_TIME: Final = timedelta(minutes=15)
 _FAILURES: Final[tuple[type[Exception], ...]] = (ProviderError, *VENDOR_ERRORS)
 _REPEAT: Final = "Repeat the request with the same Idempotency-Key: if the VM was made, it is returned."
 
@@ -39,7 +45,7 @@ class Creation:
         self._progress = Progress(client)
         self._recipe = recipe
         self._work = work
-        self._removal = Removal(client, work, recipe.made)
+        self._removal = Removal(client, work, recipe.made, self._is_used)
 
     def run(self) -> Operation:
         """Make the VM, or return the one that an earlier try with the same key has made; its last step is left open."""
@@ -132,7 +138,7 @@ class Creation:
         # A failed one that has run failed in a later operation.
         has_run = machine.provisioning in {"Succeeded", "Failed"} and not machine.has_never_run
         ready = replace(ready, done=has_run, vm=shown(machine))
-        if self._recipe.spec.start or _has_changed_since(machine):
+        if self._recipe.spec.start or _has_changed_since(machine) or self._was_started_again(machine):
             return ready
         return self._completed(ready)
 
@@ -144,10 +150,12 @@ class Creation:
         machine = self._client.machine_or_none(found.name)
         if machine is None:
             return True
-        if not self._is_ours(machine) or not _is_unfinished(machine):
+        if not self._is_ours(machine) or not is_unfinished(machine):
             return False
         removal = Removal(self._client, self._work, Made(machine.name, machine.creation))
-        removal.vm()
+        # Another try may have replaced it meanwhile.
+        with suppress(NotOwnedError):
+            removal.vm()
         for remove in (removal.nic, removal.disk):
             try:
                 remove()
@@ -157,7 +165,28 @@ class Creation:
         return True
 
     def _is_ours(self, found: Machine) -> bool:
-        return bool(self._recipe.request_key) and found.tags.get(KEY_TAG) == self._recipe.request_key
+        key = self._recipe.request_key
+        return bool(key) and found.tags.get(KEY_TAG) == key and found.is_original
+
+    def _is_used(self, machine: Machine) -> bool:
+        """Whether the VM of this create stays although the create failed.
+
+        Another try with the same key may have answered with it, by the same rules (`_is_cleared`, `_again`).
+        """
+        if not self._recipe.request_key:
+            return False
+        if self._recipe.spec.start:
+            return machine.provisioning in {"Failed", "Succeeded"} and not is_unfinished(machine)
+        return machine.power in {"deallocating", "deallocated"} or self._was_started_again(machine)
+
+    def _was_started_again(self, machine: Machine) -> bool:
+        """Whether somebody has started a VM after its first stop, or does so now."""
+        if machine.power == "starting":
+            return machine.provisioning == "Updating"
+        if machine.power != "running":
+            return False
+        disk = self._client.disk_or_none(machine.disk)
+        return disk is not None and disk.was_attached_again
 
     def _check_ours(self, found: Machine) -> None:
         """Refuse a VM of others, and one that the key has made with other content."""
@@ -225,13 +254,6 @@ def _is_odd(failure: ProviderError) -> bool:
 def _may_be_taken(error: HttpResponseError) -> bool:
     """Whether somebody else was faster: `If-None-Match` fails, or the other's work is under way."""
     return error.status_code == 412 or (error.status_code == 409 and "Conflict" in refusal_of(error).code)
-
-
-def _is_unfinished(machine: Machine) -> bool:
-    """Return whether nobody can use a VM: it goes, it never ran, or its guest has only just failed to report."""
-    if machine.failed_at_boot and machine.changed_at is not None:
-        return datetime.now(UTC) - machine.changed_at < RETRY_TIME
-    return machine.provisioning == "Deleting" or machine.has_never_run
 
 
 def _has_changed_since(machine: Machine) -> bool:

@@ -19,7 +19,7 @@ from providers.azure.naming import DEALLOCATE, DELETE, GET
 from providers.azure.progress import Progress, Step, not_found
 from providers.azure.recipe import recipe_for
 from providers.azure.records import Machine, shown
-from providers.azure.removal import Removal
+from providers.azure.removal import Removal, is_unfinished
 from providers.azure.scope import Scope
 from providers.azure.site import Site, site_of
 from providers.credentials import Credentials
@@ -139,10 +139,11 @@ class AzureDriver(Driver):
         return replace(seen, guest_until=None) if awaited else seen
 
     def promise_removal(self, operation: Operation, work: Work) -> None:
-        """See `Driver`. Another VM may have the name by now, so what is removed is what bears this create's mark."""
+        """See `Driver`. A VM that may run is removed only shortly after its creation has failed."""
         creation = Step.read(operation.handle).creation
         if creation and operation.vm_id:
-            Removal(self._client, work, Made(operation.vm_id, creation)).promise()
+            made = Made(operation.vm_id, creation)
+            Removal(self._client, work, made, lambda machine: not is_unfinished(machine)).promise()
 
     def list_leftovers(self) -> Iterator[LeftoverResource]:
         """See `Driver`. Three lists, and one call for each VM whose provisioning failed."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from providers.azure.attachments import Disk, NetworkInterface
 from providers.azure.client import AzureClient
-from providers.azure.marks import Made, Mark, read_mark
+from providers.azure.marks import Made, Mark, began_at, read_mark
 from providers.azure.removal import Removal
 from providers.azure.scope import Scope
 from providers.domain import LeftoverResource
@@ -20,7 +20,10 @@ UNUSED: Final = timedelta(minutes=2)
 
 
 class Leftovers:
-    """Finds and removes leftovers in one resource group."""
+    """Finds and removes leftovers in one resource group.
+
+    Their age follows from their marks, so that it does not depend on how Azure's clock differs from this machine's.
+    """
 
     def __init__(self, client: AzureClient, scope: Scope) -> None:
         self._client = client
@@ -33,7 +36,7 @@ class Leftovers:
         machines = list(self._client.list_machines())
         creations = [machine.creation for machine in machines if machine.creation]
         for machine in machines:
-            if machine.creation and machine.provisioning == "Failed" and self._scope.holds(machine):
+            if machine.is_original and machine.provisioning == "Failed" and self._scope.holds(machine):
                 yield from self._vm(machine.name)
         for nic in nics:
             mark = _mark(nic.name, "nic", creations)
@@ -44,7 +47,7 @@ class Leftovers:
             if mark is None or not disk.is_free or not self._scope.holds(disk):
                 continue
             if not disk.creation or mark.is_of(disk.creation):
-                yield _disk(disk)
+                yield _disk(disk, mark)
 
     def remove(self, leftover: LeftoverResource, work: Work) -> None:
         """Remove a leftover, and wait until it is gone.
@@ -70,15 +73,14 @@ class Leftovers:
 
     def _vm(self, name: str) -> Iterator[LeftoverResource]:
         machine = self._client.machine_or_none(name)
-        if machine is None or not machine.creation:
+        if machine is None or not machine.is_original:
             return
         why = f"Its creation failed ({machine.failure.code})."
+        made_at = began_at(machine.creation) or machine.made_at
         if machine.has_never_run:
-            yield LeftoverResource("vm", machine.name, machine.name, machine.made_at, f"{why} It never ran.")
+            yield LeftoverResource("vm", machine.name, machine.name, made_at, f"{why} It never ran.")
         elif machine.failed_at_boot:
-            yield LeftoverResource(
-                "vm", machine.name, machine.name, machine.made_at, f"{why} It may run.", is_removable=False
-            )
+            yield LeftoverResource("vm", machine.name, machine.name, made_at, f"{why} It may run.", is_removable=False)
 
     def _missing(self, leftover: LeftoverResource) -> ConflictError | VMNotFoundError:
         """Return why it is no longer among the leftovers."""
@@ -106,9 +108,10 @@ def _nic(nic: NetworkInterface, mark: Mark) -> LeftoverResource:
     return LeftoverResource("nic", nic.name, nic.name, mark.made_at, "No VM has it.")
 
 
-def _disk(disk: Disk) -> LeftoverResource:
+def _disk(disk: Disk, mark: Mark) -> LeftoverResource:
     kept_since = disk.owner_changed_at
+    made_at = mark.made_at or disk.made_at
     if disk.made_at is None or (kept_since is not None and kept_since - disk.made_at > UNUSED):
         detail = "No VM has it, but a VM has used it." if kept_since else "No VM has it; its age is unknown."
-        return LeftoverResource("disk", disk.name, disk.name, disk.made_at, detail, is_removable=False)
-    return LeftoverResource("disk", disk.name, disk.name, disk.made_at, "No VM has it.")
+        return LeftoverResource("disk", disk.name, disk.name, made_at, detail, is_removable=False)
+    return LeftoverResource("disk", disk.name, disk.name, made_at, "No VM has it.")

@@ -46,7 +46,7 @@ class Mark:
     @property
     def made_at(self) -> datetime | None:
         """When the create began; None for marks without a time."""
-        return datetime.fromtimestamp(int(self.text[:_TIME_LENGTH], 16), UTC) if len(self.text) == _LENGTH else None
+        return began_at(self.text) if len(self.text) == _LENGTH else None
 
     def is_of(self, creation: str) -> bool:
         """Return whether this is the mark of a creation."""
@@ -58,12 +58,12 @@ def new_creation() -> str:
     return f"{int(time.time()):0{_TIME_LENGTH}x}{secrets.token_hex(12)}"
 
 
-def began_at(creation: str) -> float:
-    """Return when a create began (Unix time); 0 for a text that holds no time."""
+def began_at(creation: str) -> datetime | None:
+    """Return when a create began; None for a text that holds no time."""
     try:
-        return int(creation[:_TIME_LENGTH], 16)
+        return datetime.fromtimestamp(int(creation[:_TIME_LENGTH], 16), UTC)
     except ValueError:
-        return 0.0
+        return None
 
 
 def is_nic_named(shown: str, wanted: str) -> bool:

@@ -21,6 +21,7 @@ DEALLOCATE: Final = "VirtualMachines_Deallocate"
 POWER_OFF: Final = "VirtualMachines_PowerOff"
 NICS: Final = "NetworkInterfaces_List"
 DELETE_NIC: Final = "NetworkInterfaces_Delete"
+GET_DISK: Final = "Disks_Get"
 DELETE_DISK: Final = "Disks_Delete"
 DISKS: Final = "Disks_ListByResourceGroup"
 # These two have none.
@@ -45,6 +46,7 @@ _OPERATIONS: Final = tuple(
         ("GET", rf"{_GROUP}/providers/microsoft.network/networkinterfaces", NICS),
         ("DELETE", rf"{_GROUP}/providers/microsoft.network/networkinterfaces/[^/]+", DELETE_NIC),
         ("GET", rf"{_GROUP}/providers/microsoft.compute/disks", DISKS),
+        ("GET", rf"{_GROUP}/providers/microsoft.compute/disks/[^/]+", GET_DISK),
         ("DELETE", rf"{_GROUP}/providers/microsoft.compute/disks/[^/]+", DELETE_DISK),
         ("GET", r"/subscriptions/[^/]+/providers/[^/]+/locations/.+", POLL),
         ("POST", r"/[^/]+/oauth2/v2.0/token", TOKEN),

@@ -171,7 +171,8 @@ def search_for(
 
 
 def _is_new(creation: str) -> bool:
-    return abs(time.time() - began_at(creation)) < SEARCH_SECONDS
+    began = began_at(creation)
+    return began is not None and abs(time.time() - began.timestamp()) < SEARCH_SECONDS
 
 
 def not_found(vm_id: str, operation: str) -> VMNotFoundError:

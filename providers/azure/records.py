@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from providers.azure.failures import Refusal
+from providers.azure.marks import read_mark
 from providers.azure.site import short_region
 from providers.domain import NOTHING, VM, VMStatus
 
@@ -52,6 +53,7 @@ class Machine:
         failure: why its provisioning failed, where Azure says so.
         changed_at: when its last operation ended, where Azure says so.
         nics: the names of its network interfaces.
+        disk: the name of its system disk.
 
     """
 
@@ -66,11 +68,18 @@ class Machine:
     failure: Refusal = field(default_factory=Refusal)
     changed_at: datetime | None = None
     nics: tuple[str, ...] = ()
+    disk: str = ""
 
     @property
     def creation(self) -> str:
         """What marks the create that has made it, empty for a VM of others."""
         return self.tags.get(CREATION_TAG, "")
+
+    @property
+    def is_original(self) -> bool:
+        """Whether its disk or an interface is named after its creation. A VM that only has copied tags is not ours."""
+        marks = map(read_mark, (self.disk, *self.nics))
+        return any(mark is not None and mark.is_of(self.creation) for mark in marks)
 
     @property
     def has_never_run(self) -> bool:
@@ -112,6 +121,7 @@ def read_machine(data: dict[str, Any]) -> Machine:
         failure=_failure(statuses),
         changed_at=_changed_at(statuses),
         nics=_nics(properties),
+        disk=str(as_object(as_object(properties.get("storageProfile")).get("osDisk")).get("name") or ""),
     )
 
 

@@ -93,8 +93,9 @@ class NutanixDriver(Driver):
 
     def promise_removal(self, operation: Operation, work: Work) -> None:
         """See `Driver`. The VM that a retry was to start is not the retry's to remove: it may have run before."""
-        if not Step.read(operation.handle).is_theirs:
-            super().promise_removal(operation, work)
+        vm_id = operation.vm_id
+        if vm_id is not None and not Step.read(operation.handle).is_theirs:
+            work.made("vm", vm_id, lambda: work.finish(self.delete_vm(vm_id, work)))
 
     def list_leftovers(self) -> list[LeftoverResource]:
         """See `Driver`."""

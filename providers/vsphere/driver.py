@@ -115,13 +115,16 @@ class VSphereDriver(Driver):
     def promise_removal(self, operation: Operation, work: Work) -> None:
         """See `Driver`. On a standalone host the folder that the create made goes after the VM."""
         goal, remover = Goal.read(operation.handle), Remover(self._client, work)
-        vm_id, is_keyed = operation.vm_id, bool(goal.digest)
+        vm_id = operation.vm_id
+
+        def remove_folder() -> None:
+            Leftovers(self._client).check_unused(goal.files)
+            remover.remove_folder(goal.files, own_disk=goal.disk)
+
         if goal.files:
-            work.made("folder", goal.files, lambda: remover.remove_folder(goal.files, own_disk=goal.disk))
-        if vm_id is None or not (is_keyed and self._client.session.is_host):
-            super().promise_removal(operation, work)
-            return
-        work.made("vm", vm_id, lambda: remover.remove_created(vm_id, goal.creation, is_keyed=is_keyed))
+            work.made("folder", goal.files, remove_folder)
+        if vm_id is not None:
+            work.made("vm", vm_id, lambda: remover.remove_unused(vm_id, goal))
 
     def list_leftovers(self) -> Iterator[LeftoverResource]:
         """See `Driver`."""

@@ -15,7 +15,7 @@ from providers.driver import Work
 from providers.errors import BackendTimeoutError, ConflictError, VMNotFoundError
 from providers.vsphere.client import VSphereClient
 from providers.vsphere.drafts import FOLDER_MARK
-from providers.vsphere.files import FileInfo, Finish, parted
+from providers.vsphere.files import Finish, parted
 from providers.vsphere.history import history
 from providers.vsphere.machines import Machine
 from providers.vsphere.outcomes import Outcomes
@@ -83,7 +83,7 @@ class Leftovers:
             "vm",
             machine.uuid,
             machine.vm.name,
-            machine.vm.created_at or datetime.fromtimestamp(machine.notes.created_at, UTC),
+            _time_of(machine),
             "It was to be started when it was made, and has never run."
             + ("" if len(folders) == 1 else " It has disks in folders of others, which would be removed with it."),
             is_removable=len(folders) == 1,
@@ -103,6 +103,8 @@ class Leftovers:
 
     def _folders(self) -> Iterator[LeftoverResource]:
         used = self._used_folders()
+        # Files bear the time of the host's clock, which may differ from ours.
+        difference = datetime.now(UTC) - self._client.session.current_time()
         for store in self._client.inventory.places().of(vim.Datastore):
             if not store.values.get("summary.accessible", True):
                 continue
@@ -110,9 +112,10 @@ class Leftovers:
                 name = found.path.strip("/").rpartition("/")[2]
                 path = f"[{store.name}] {name}"
                 if _FOLDER.fullmatch(name) and path not in used:
-                    yield self._of_folder(path, found)
+                    made_at = found.modification.astimezone(UTC) + difference if found.modification else None
+                    yield self._of_folder(path, made_at)
 
-    def _of_folder(self, path: str, found: FileInfo) -> LeftoverResource:
+    def _of_folder(self, path: str, made_at: datetime | None) -> LeftoverResource:
         names = self._client.files.names_in(path, _finisher(self._client))
         others = sorted(name for name in names if not _BEFORE_VM.fullmatch(name))
         detail = "No VM of this host uses it." + (
@@ -120,7 +123,7 @@ class Leftovers:
             if others
             else ""
         )
-        return LeftoverResource("folder", path, parted(path)[1], _time(found.modification), detail, not others)
+        return LeftoverResource("folder", path, parted(path)[1], made_at, detail, not others)
 
     def _remove_folder(self, path: str, work: Work) -> None:
         datastore, name = parted(path)
@@ -130,9 +133,22 @@ class Leftovers:
         found = next(iter(self._client.files.folders(store, name, work.finish)), None)
         if found is None:
             raise VMNotFoundError(f"There is no folder {name} on [{datastore}].")
-        if path in self._used_folders() or not self._of_folder(path, found).is_removable:
+        self.check_unused(path)
+        if not self._of_folder(path, None).is_removable:
             raise ConflictError(f"The folder {path} may be in use: there is a VM in it.")
+        if self._client.has_disk_tasks():
+            raise ConflictError(f"A disk is being copied, maybe into the folder {path}: try again when that has ended.")
         Remover(self._client, work).remove_folder(path)
+
+    def check_unused(self, path: str) -> None:
+        """Refuse a folder of which a VM of this host uses a file, wherever that VM is.
+
+        Raises:
+            ConflictError: one does.
+
+        """
+        if path in self._used_folders():
+            raise ConflictError(f"The folder {path} is in use: a VM has a file in it.")
 
     def _used_folders(self) -> frozenset[str]:
         """Return the folders of all files that VMs of this host use, as `[datastore] folder`."""
@@ -179,5 +195,7 @@ def _finisher(client: VSphereClient) -> Finish:
     return finish
 
 
-def _time(moment: datetime | None) -> datetime | None:
-    return moment.astimezone(UTC) if moment is not None else None
+def _time_of(machine: Machine) -> datetime | None:
+    """When a VM's create began by our own clock, which the VM's notes tell."""
+    began_at = machine.notes.created_at
+    return datetime.fromtimestamp(began_at, UTC) if began_at else machine.vm.created_at

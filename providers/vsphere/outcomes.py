@@ -22,7 +22,7 @@ from providers.vsphere.history import history
 from providers.vsphere.machines import Machine
 from providers.vsphere.progress import Goal
 from providers.vsphere.properties import moref
-from providers.vsphere.soap import CLOUD_NAME
+from providers.vsphere.soap import CLOUD_NAME, FaultError
 
 
 class Outcomes:
@@ -36,7 +36,16 @@ class Outcomes:
         goal = Goal.read(operation.handle)
         if not goal.task:
             return self._without_task(operation, goal)
-        look = self._client.look(goal.task, goal.vm)
+        try:
+            look = self._client.look(goal.task, goal.vm)
+        except FaultError as error:
+            if operation.verb is not Verb.CREATE or not isinstance(error.fault, vmodl.fault.ManagedObjectNotFound):
+                raise
+            failure = ConflictError(
+                f"VM {operation.vm_id} was removed by somebody else while it was being made.",
+                backend=BackendReply(CLOUD_NAME, goal.call),
+            )
+            return replace(operation, done=True, failure=failure)
         if look.is_under_way:
             return self._under_way(operation, goal, look.machine)
         match look.state:

@@ -11,13 +11,13 @@ from pyVmomi import vim, vmodl
 
 from providers.domain import Operation, Verb
 from providers.driver import Work
-from providers.errors import BackendFailureError, ConflictError, ProviderError
+from providers.errors import BackendFailureError, ConflictError, NotOwnedError, ProviderError
 from providers.vsphere.client import VSphereClient
 from providers.vsphere.failures import code_of, translate
 from providers.vsphere.history import history
 from providers.vsphere.machines import Machine
 from providers.vsphere.progress import Goal
-from providers.vsphere.properties import moref, only
+from providers.vsphere.properties import about, moref, only, pages
 from providers.vsphere.retries import SEARCH_SECONDS
 from providers.vsphere.soap import FaultError
 from providers.waiting import TRANSIENT
@@ -27,6 +27,7 @@ _FAILURES: Final = (ProviderError, FaultError)
 _NO_FILE: Final = frozenset({"FileNotFound", "ManagedObjectNotFound"})
 # And that the power of a VM, or of a template, cannot be cut, as it is off.
 _NOT_RUNNING: Final = frozenset({"InvalidPowerState", "NotSupported"})
+_TASK_END: Final = ("info.state", "info.completeTime")
 
 
 class Remover:
@@ -86,19 +87,28 @@ class Remover:
     def remove_created(self, uuid: str, creation: str, task: str = "", *, is_keyed: bool) -> None:
         """Remove the VM that a create made, and nobody else's: it is known by the create's own mark.
 
-        On a standalone host another try with the same key may have started it by now: a VM that runs stays. Where a
-        VM with a key cannot be destroyed, it runs again if it did, so that a retry finds it as it should be.
+        Another try with the same key may have started it by now: such a VM stays. On a standalone host a VM that is
+        not to run is finished as soon as it is made, and stays, too. Where a VM with a key cannot be destroyed, it runs
+        again if it did, so that a retry finds it as it should be.
 
         Raises:
             VMNotFoundError: there is none.
+            NotOwnedError: it was made by another create.
+            ConflictError: another try has finished it.
 
         """
-        ref = self._end(task) or self._client.find(uuid)
+        made = self._end(task)
+        ref = made or self._client.find(uuid)
         machine = self._client.machine(ref) if ref is not None else None
-        if machine is None or not _is_made_by(machine, uuid, creation, is_keyed=is_keyed):
-            raise self._client.not_found(uuid)
+        if machine is None:
+            raise NotOwnedError(f"VM {uuid} was not made.") if self._is_refused(task) else self._client.not_found(uuid)
+        if not _is_made_by(machine, uuid, creation, is_keyed=is_keyed):
+            raise _not_owned(machine)
+        is_host = self._client.session.is_host
+        if is_keyed and is_host and not machine.notes.start:
+            raise _in_use(machine)
         was_running = False
-        if not (is_keyed and self._client.session.is_host):
+        if not is_keyed or (made is not None and not is_host):
             # If looking is what failed, destroying may still succeed; a VM that runs cannot be destroyed.
             with suppress(*_FAILURES):
                 self._end_all(machine.ref)
@@ -111,6 +121,57 @@ class Remover:
                 with suppress(*_FAILURES):
                     machine.ref.PowerOn(None)
             raise
+
+    def remove_unused(self, uuid: str, goal: Goal) -> None:
+        """Remove the VM of a create that failed a while ago, unless somebody has used it since.
+
+        Raises:
+            VMNotFoundError: there is none.
+            NotOwnedError: it was made by another create.
+            ConflictError: it may have been used.
+
+        """
+        ref = self._client.find(uuid)
+        machine = self._client.machine(ref) if ref is not None else None
+        if machine is None:
+            raise self._client.not_found(uuid)
+        if machine.notes.creation not in {"", goal.creation}:
+            raise _not_owned(machine)
+        if not machine.notes.creation or machine.is_template:
+            raise _in_use(machine)
+        never_ran = history(self._client.session, machine.ref).never_ran
+        if not never_ran and not self._is_last_task(machine, goal.task):
+            raise _in_use(machine)
+        if machine.power == "poweredOn":
+            self.power_off(uuid, machine.ref)
+        self.destroy_stopped(machine)
+
+    def _is_last_task(self, machine: Machine, task: str) -> bool:
+        """Whether nothing was begun on a VM after a task had ended. False where the server has forgotten the task.
+
+        A start that fails can leave the traces of a run. If the VM runs, the task must have started it.
+        """
+        session = self._client.session
+        if not task:
+            return False
+        recent = only(session.collector, machine.ref, ("recentTask",), session.place).values.get("recentTask", ())
+        others = [one for one in recent if moref(one) != task]
+        try:
+            last = only(session.collector, vim.Task(task, session), _TASK_END, session.place)
+            found = pages(session.collector, about(others, {vim.Task: ("info.queueTime",)})) if others else ()
+            begun = [one.values.get("info.queueTime") for one in found]
+        except FaultError as error:
+            if isinstance(error.fault, vmodl.fault.ManagedObjectNotFound):
+                return False
+            raise
+        state, ended_at = (last.values.get(path) for path in _TASK_END)
+        if machine.power != "poweredOff" and state != "success":
+            return False
+        return ended_at is not None and all(time is not None and time <= ended_at for time in begun)
+
+    def _is_refused(self, task: str) -> bool:
+        """Whether a task has made nothing, as another VM has the name."""
+        return bool(task) and isinstance(self._client.look(task).fault, vim.fault.DuplicateName)
 
     def destroy_stopped(self, machine: Machine) -> None:
         """Destroy a VM and wait until it is gone; vSphere refuses it for one that runs."""
@@ -231,6 +292,14 @@ class Remover:
 def _is_made_by(machine: Machine, uuid: str, creation: str, *, is_keyed: bool) -> bool:
     """Whether a VM is the one that this very create made: by its mark or, without a key, by the UUID drawn for it."""
     return machine.notes.creation == creation or (not is_keyed and machine.uuid == uuid)
+
+
+def _not_owned(machine: Machine) -> NotOwnedError:
+    return NotOwnedError(f"VM {machine.uuid} was made by another create.")
+
+
+def _in_use(machine: Machine) -> ConflictError:
+    return ConflictError(f"VM {machine.uuid} stays: another request has finished it, or somebody may use it.")
 
 
 def _is_of_vm(name: str) -> bool:

@@ -6,6 +6,7 @@ import logging
 import re
 import threading
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pyVmomi import VmomiSupport, vim, vmodl
@@ -116,6 +117,10 @@ class Session(SoapStub):
     def api_version(self) -> tuple[int, ...]:
         """The version of the server's API, such as (8, 0, 3, 0)."""
         return _numbers(self.about.apiVersion)
+
+    def current_time(self) -> datetime:
+        """Return the time by the server's clock."""
+        return vim.ServiceInstance("ServiceInstance", self).CurrentTime()
 
     def _renew(self, seen: int) -> None:
         """Log in anew, unless another thread has done so since this one's log-in number `seen`."""

@@ -93,6 +93,9 @@ class AwsHarness(SimulatedHarness[aws.AwsSandbox]):
     def seed_elsewhere(self) -> str:
         return self.sandbox.seed(1, prefix="elsewhere", subnet_id=aws.OTHER_VPC_SUBNET_ID)[0]
 
+    def let_time_pass(self) -> None:
+        self.sandbox.age(60)
+
     def user_data(self, vm_id: str) -> bytes | None:
         return user_data(self.sandbox, vm_id)
 

@@ -116,6 +116,9 @@ class AzureHarness(SimulatedHarness[azure.AzureSandbox]):
         vm_id = api.create("first").json["id"]
         assert api.delete(vm_id).status == 204
 
+    def let_time_pass(self) -> None:
+        self.sandbox.age(60)
+
     def acquaint(self, api: Api) -> None:
         # A name may be that of a VM in another region, and Azure's verbs ask for no region.
         assert api.list().status == 200

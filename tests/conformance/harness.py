@@ -121,6 +121,9 @@ class Harness(ABC):
     def warm_up(self, api: Api) -> None:  # noqa: B027 - most backends have nothing to do here
         """Let the caller's session do what a session does only once, beyond the log-in."""
 
+    def let_time_pass(self) -> None:  # noqa: B027 - most backends tell a first start by other facts than its time
+        """Let a minute pass for the VMs that there are."""
+
     def acquaint(self, api: Api) -> None:  # noqa: B027 - to most backends an id says all
         """Let the caller's session see the VMs that there are, where one that it has not seen costs a look more."""
 

@@ -172,6 +172,16 @@ class InMemoryDriver(Driver):
         # Steps in between have no VM, and go well.
         return replace(operation, done=True, failure=self._state.failure if operation.vm_id else None)
 
+    def promise_removal(self, operation: Operation, work: Work) -> None:
+        vm_id = operation.vm_id or ""
+
+        def remove() -> None:
+            if self._vm(vm_id).status is VMStatus.RUNNING:
+                raise ConflictError(f"VM {vm_id} runs.")
+            self.delete_vm(vm_id, work)
+
+        work.made("vm", vm_id, remove)
+
     def close(self) -> None:
         self._state.closed += 1
 

@@ -19,6 +19,7 @@ from providers.errors import (
     CredentialsUnusableError,
     InvalidRequestError,
     Leftover,
+    NotOwnedError,
     PermissionDeniedError,
     ProviderError,
     QuotaExceededError,
@@ -130,6 +131,18 @@ def test_create_whose_removal_fails_removes_the_others(world: World) -> None:
         Leftover("disk", "disk-1", removed=True),
     )
     assert world.state.disks == ["disk-2"]
+
+
+def test_create_whose_object_belongs_to_another_create_leaves_it_out(world: World) -> None:
+    """The object is neither removed nor a leftover of this create."""
+    world.state.trouble = {"boot": [VendorError("broken")], "remove vm-1": [NotOwnedError("Another create has it.")]}
+    with pytest.raises(BackendFailureError) as caught:
+        world.gateway().create_vm(SPEC)
+    assert caught.value.leftovers == (
+        Leftover("disk", "disk-2", removed=True),
+        Leftover("disk", "disk-1", removed=True),
+    )
+    assert list(world.state.vms) == ["vm-1"]
 
 
 @pytest.mark.parametrize("error", [ThrottledError, BackendUnreachableError, BackendTimeoutError])
@@ -309,7 +322,7 @@ def test_poll_of_a_stop_whose_time_is_over_forces_it(world: World) -> None:
 
 def test_poll_of_a_create_that_failed_removes_its_vm(world: World) -> None:
     """What the verb promised holds for an operation that is followed."""
-    world.with_vm().state.failure = QuotaExceededError("The limit is reached.")
+    world.with_vm(VMStatus.STOPPED).state.failure = QuotaExceededError("The limit is reached.")
     failed = world.gateway().poll(Operation(Verb.CREATE, "vm-1", "1"))
     assert failed.done
     assert failed.failure is world.state.failure
@@ -317,6 +330,15 @@ def test_poll_of_a_create_that_failed_removes_its_vm(world: World) -> None:
     assert failed.failure.leftovers == (Leftover("vm", "vm-1", removed=True),)
     assert world.state.vms == {}
     assert failed.vm is None
+
+
+def test_poll_of_a_create_that_failed_reports_a_vm_that_stays(world: World) -> None:
+    """The driver refuses to remove a VM that somebody uses by now."""
+    world.with_vm().state.failure = QuotaExceededError("The limit is reached.")
+    failed = world.gateway().poll(Operation(Verb.CREATE, "vm-1", "1"))
+    assert failed.failure is not None
+    assert failed.failure.leftovers == (Leftover("vm", "vm-1", removed=False),)
+    assert "vm-1" in world.state.vms
 
 
 def test_poll_of_a_verb_that_failed_removes_nothing(world: World) -> None:

@@ -55,6 +55,18 @@ def test_stop_and_start_pass_through_their_states(slow: AwsSandbox, client: EC2C
     assert described(client, vm_id)["PrivateIpAddress"] == address
 
 
+def test_start_changes_the_launch_time_only(aws: AwsSandbox, client: EC2Client) -> None:
+    """The attachment of the primary interface keeps the time of the first launch."""
+    [vm_id] = aws.seed(1, state="stopped")
+    aws.age(60)
+    before = described(client, vm_id)
+    client.start_instances(InstanceIds=[vm_id])
+    after = described(client, vm_id)
+    assert (after["LaunchTime"] - before["LaunchTime"]).total_seconds() >= 59
+    first, again = (one["NetworkInterfaces"][0]["Attachment"]["AttachTime"] for one in (before, after))
+    assert again == first
+
+
 def test_terminate_passes_through_shutting_down_and_takes_all_along(slow: AwsSandbox, client: EC2Client) -> None:
     """The instance stays listed as terminated; its disk and its interface are gone."""
     vm_id = launch(client)

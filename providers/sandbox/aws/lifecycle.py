@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from moto.core.utils import utcnow
 from moto.ec2.models.instances import Instance, StateReason
 
 from providers.sandbox.aws.wire import Ec2Error
@@ -91,6 +92,8 @@ class Lifecycle:
         """StartInstances; an instance that runs or is about to is left as it is."""
         if instance.state == "stopped":
             instance.start()
+            # moto keeps the first one; EC2 tells the last.
+            instance.launch_time = utcnow()
             self._boot(instance, Instance.stop)
 
     def stop(self, instance: Instance, *, force: bool) -> None:

@@ -4,6 +4,7 @@ import base64
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from moto.ec2.models.instances import Instance
 
@@ -116,6 +117,15 @@ class AwsSandbox(Simulator):
         """Let the next instance that becomes pending fail: a new one ends terminated, another stopped."""
         with self._ec2.lock:
             self._ec2.lifecycle.fail_next_boot(Failure(code, message))
+
+    def age(self, seconds: float) -> None:
+        """Make all instances this much older."""
+        with self._ec2.lock:
+            for instance in self._instances():
+                instance.launch_time -= timedelta(seconds=seconds)
+                for interface in instance.nics.values():
+                    if interface.attach_time is not None:
+                        interface.attach_time -= timedelta(seconds=seconds)
 
     def seed(self, count: int, *, prefix: str = "vm", state: str = "running", subnet_id: str = SUBNET_ID) -> list[str]:
         """Make instances without HTTP, named `<prefix>-0001` and so on; the ids are in that order."""

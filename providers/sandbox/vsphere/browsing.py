@@ -4,6 +4,7 @@ https://developer.broadcom.com/xapis/vsphere-web-services-api/latest/vim.host.Da
 """
 
 import fnmatch
+from datetime import timedelta
 from typing import Any, Final
 
 from pyVmomi import vim
@@ -41,7 +42,6 @@ def _fork(call: Call, *, is_deep: bool) -> Any:
     if isinstance(browsed, Datastore) and browsed is not datastore:
         raise refusal("InvalidDatastore", {"name": path.datastore}, name=path.datastore)
     call.check(datastore, "Datastore.Browse")
-    spec = call["searchSpec"] or _BROWSER.SearchSpec()
 
     def work() -> Work:
         yield call.world.knobs.task_seconds
@@ -49,16 +49,18 @@ def _fork(call: Call, *, is_deep: bool) -> Any:
         if folder is None or not folder.is_folder:
             raise refusal("FileNotFound", file=str(path))
         if not is_deep:
-            return _results(datastore, path.path, spec)
+            return _results(call, datastore, path.path)
         below = [found for found, file in datastore.files.below(path.path) if file.is_folder]
-        return array_of(_BROWSER.SearchResults, [_results(datastore, found, spec) for found in [path.path, *below]])
+        return array_of(_BROWSER.SearchResults, [_results(call, datastore, found) for found in [path.path, *below]])
 
     return call.fork(browsed, work())
 
 
-def _results(datastore: Datastore, folder: str, spec: Any) -> Any:
+def _results(call: Call, datastore: Datastore, folder: str) -> Any:
+    spec = call["searchSpec"] or _BROWSER.SearchSpec()
+    clock = timedelta(seconds=call.world.knobs.clock_seconds)
     found = [(path.rpartition("/")[2], file) for path, file in datastore.files.inside(folder)]
-    files = [_info(name, file, spec) for name, file in found if _is_wanted(name, file, spec)]
+    files = [_info(name, file, spec, clock) for name, file in found if _is_wanted(name, file, spec)]
     path = f"[{datastore.name}] {folder}/" if folder else f"[{datastore.name}]"
     return _BROWSER.SearchResults(datastore=datastore.ref, folderPath=path, file=files)
 
@@ -80,7 +82,7 @@ def _is_of(name: str, file: File, query: Any) -> bool:
     return any(isinstance(query, kind) for kind in kinds) or type(query) is _BROWSER.Query
 
 
-def _info(name: str, file: File, spec: Any) -> Any:
+def _info(name: str, file: File, spec: Any, clock: timedelta) -> Any:
     # Where neither a query nor the details ask for the type, vSphere tells of every file alike.
     details = spec.details
     is_typed = bool(spec.query) or (details is not None and details.fileType)
@@ -89,7 +91,7 @@ def _info(name: str, file: File, spec: Any) -> Any:
     if details is not None and details.fileSize:
         told["fileSize"] = file.size_bytes
     if details is not None and details.modification:
-        told["modification"] = file.modified_at
+        told["modification"] = file.modified_at + clock
     if kind is _BROWSER.VmDiskInfo and any(_asks_capacity(query) for query in spec.query):
         told["capacityKb"] = (file.capacity_bytes or 0) // 1024
     return kind(path=name, **told)

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
 
@@ -25,8 +25,7 @@ def retrieve_content(call: Call) -> Any:
 
 def current_time(call: Call) -> Any:
     """CurrentTime."""
-    del call
-    return datetime.now(UTC)
+    return datetime.now(UTC) + timedelta(seconds=call.world.knobs.clock_seconds)
 
 
 def log_in(call: Call) -> Any:

@@ -37,6 +37,8 @@ class Knobs:
     # Whether a call of a newer version of the API is refused. Mostly it is taken for one of the server's own, as
     # govmomi relies on, which names its own newest; some calls (LoginByToken) refuse it.
     refuses_newer_versions: bool = False
+    # How much the server's clock is fast, for CurrentTime and the times of files.
+    clock_seconds: float = 0.0
     # Whether the host has the free licence, whose API is for reading only.
     is_free_licence: bool = False
 

@@ -189,6 +189,54 @@ def test_retry_with_other_content_after_a_clean_up_is_refused(caller: Caller) ->
         caller.verbs.create_vm(replace(SPEC, idempotency=Idempotency("key-1", "digest-2")))
 
 
+def test_retry_without_start_leaves_a_vm_that_was_started_since(caller: Caller) -> None:
+    """Its last launch is not its first. Its user may have started it a few seconds after the stop."""
+    made = caller.verbs.create_vm(STOPPED)
+    caller.sandbox.age(10)
+    caller.verbs.start_vm(made.vm_id or "", AT_ONCE)
+    again = caller.verbs.create_vm(STOPPED)
+    assert again.vm_id == made.vm_id
+    assert caller.the_one_vm() == (made.vm_id, "running")
+
+
+def test_clean_up_keeps_a_vm_that_was_stopped(caller: Caller) -> None:
+    """Another try may have stopped it and answered with it. Here the answer to the own stop is lost."""
+    caller.sandbox.faults.add(Fault("StopInstances", times=None, cut=Cut.ANSWER, after=True))
+    assert [one.removed for one in caller.fails(STOPPED).leftovers] == [False]
+    caller.sandbox.faults.clear()
+    made = caller.verbs.create_vm(STOPPED)
+    assert caller.the_one_vm() == (made.vm_id, "stopped")
+
+
+def test_clean_up_takes_its_mark_back_from_a_vm_that_another_try_has_finished(caller: Caller) -> None:
+    """The other one finishes between the look at the instance and the mark."""
+    made: list[str | None] = []
+
+    def finish(operation: str) -> None:
+        if operation == "CreateTags" and not made:
+            made.append("")
+            made.append(caller.verbs.create_vm(STOPPED).vm_id)
+
+    caller.sandbox.faults.add(Fault("StopInstances", status=403, code="UnauthorizedOperation", message="No."))
+    caller.sandbox.calls.on_arrival = finish
+    try:
+        leftovers = caller.fails(STOPPED).leftovers
+    finally:
+        caller.sandbox.calls.on_arrival = None
+    assert [(one.id, one.removed) for one in leftovers] == [(made[1], False)]
+    assert caller.verbs.create_vm(STOPPED).vm_id == made[1]
+    assert caller.the_one_vm() == (made[1], "stopped")
+    assert caller.verbs.list_leftovers() == []
+
+
+def test_clean_up_removes_a_vm_without_a_key_that_was_stopped(caller: Caller) -> None:
+    """Nobody else knows it."""
+    caller.sandbox.faults.add(Fault("StopInstances", times=None, cut=Cut.ANSWER, after=True))
+    assert [one.removed for one in caller.fails(replace(STOPPED, idempotency=None)).leftovers] == [True]
+    caller.sandbox.hurry()
+    assert caller.sandbox.vms() == ()
+
+
 @pytest.mark.parametrize("state", ["pending", "running", "stopping"])
 def test_retry_without_start_finishes_what_died(caller: Caller, state: str) -> None:
     """Before the stop was asked for, or after."""

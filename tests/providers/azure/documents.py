@@ -29,12 +29,14 @@ WINDOWS = VMSpec("vm1", OperatingSystem("Windows"), SPEC.offer, admin_password=S
 
 
 def vm(name: str = "vm1", **changes: Any) -> dict[str, Any]:
-    """A VM; `power` adds an instance view."""
+    """A VM; `power` adds an instance view. Its disk is named after the creation in its tags."""
+    creation = changes.get("tags", {}).get("cloudvm:creation", "")
     power, location = changes.pop("power", ""), changes.pop("location", "westeurope")
     properties: dict[str, Any] = {
         "hardwareProfile": {"vmSize": "Standard_B1s"},
         "provisioningState": changes.pop("provisioning", "Succeeded"),
         "timeCreated": "2024-02-06T22:07:09.9541568+00:00",
+        "storageProfile": {"osDisk": {"name": f"{name}-os-{creation[:16]}"}},
     }
     if power:
         codes = ("ProvisioningState/succeeded", f"PowerState/{power}")

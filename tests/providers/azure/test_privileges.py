@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from providers.domain import StopMode, VMStatus
+from providers.domain import Idempotency, StopMode, VMStatus
 from providers.errors import PermissionDeniedError, ProviderError, UnavailableError
 from providers.sandbox import azure
 from providers.sandbox.azure import AzureSandbox
@@ -118,6 +118,23 @@ def test_leftovers_need_to_read_disks(sandbox: AzureSandbox, another: Callable[.
         least.verbs.list_leftovers()
     sandbox.grant("least@sandbox", (LEFTOVERS,), GROUP)
     assert least.verbs.list_leftovers() == []
+
+
+def test_finishing_a_create_without_start_needs_to_read_disks(
+    sandbox: AzureSandbox, another: Callable[..., Caller]
+) -> None:
+    """Its VM runs, and only the disk tells whether somebody has started it."""
+    sandbox.add_principal("least@sandbox", azure.SECRET, actions=LEAST, scope=GROUP)
+    sandbox.grant("least@sandbox", (JOIN,), azure.SUBNET_ID)
+    least = another(client_id="least@sandbox")
+    spec = replace(SPEC, start=False, idempotency=Idempotency("key-1", "digest-1"))
+    least.verbs.create_vm(spec)
+    sandbox.set_state("Web-1", "running")
+    with pytest.raises(PermissionDeniedError, match=LEFTOVERS):
+        least.verbs.create_vm(spec)
+    sandbox.grant("least@sandbox", (LEFTOVERS,), GROUP)
+    least.verbs.create_vm(spec)
+    assert sandbox.vm("Web-1").power == "deallocated"
 
 
 def test_leftovers_need_to_read_interfaces(sandbox: AzureSandbox, another: Callable[..., Caller]) -> None:

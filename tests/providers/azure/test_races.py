@@ -170,7 +170,7 @@ def test_create_whose_vm_was_replaced_meanwhile_leaves_the_other_one(
     assert failure.backend is not None
     assert failure.backend.code == "OperationPreempted"
     assert objects(sandbox) == theirs
-    assert [one.kind for one in failure.leftovers] == ["vm", "nic", "disk"]
+    assert [one.kind for one in failure.leftovers] == ["nic", "disk"]
 
 
 def _followed(caller: Caller, spec: VMSpec) -> ProviderError:

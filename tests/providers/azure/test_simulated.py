@@ -172,10 +172,12 @@ def test_create_that_fails_leaves_nothing_and_says_what_it_removed(
     failure = _followed(caller, spec) if followed else _waited_for(caller, spec)
     assert type(failure) is kind, failure
     later = fault in {"allocation", "provisioning", "canceled"}
+    # It runs: somebody may use it by the time when its create is followed.
+    is_kept = followed and fault == "canceled"
     assert [(one.kind, one.removed) for one in failure.leftovers] == (
-        [("vm", True), ("nic", True), ("disk", True)] if later else []
+        [(kind, not is_kept) for kind in ("vm", "nic", "disk")] if later else []
     )
-    assert objects(sandbox) == []
+    assert len(objects(sandbox)) == (3 if is_kept else 0)
 
 
 def _waited_for(caller: Caller, spec: VMSpec) -> ProviderError:

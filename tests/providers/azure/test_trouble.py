@@ -165,7 +165,7 @@ def test_verb_whose_operation_azure_forgets_ends_by_the_vm(sandbox: AzureSandbox
 @pytest.mark.parametrize("followed", [False, True])
 @pytest.mark.parametrize("links", OperationLinks)
 @pytest.mark.parametrize(
-    "code", ["AllocationFailed", "ZonalAllocationFailed", "SkuNotAvailable", "OSProvisioningTimedOut", "QuotaExceeded"]
+    "code", ["AllocationFailed", "ZonalAllocationFailed", "SkuNotAvailable", "OSProvisioningTimedOut"]
 )
 def test_create_that_fails_later_leaves_nothing_by_any_link(
     sandbox: AzureSandbox,

@@ -59,6 +59,16 @@ def test_vm_whose_start_and_clean_up_failed_is_listed_and_removed(host: Site) ->
     assert host.made() == []
 
 
+@pytest.mark.parametrize("step", [COPY, START])
+def test_age_does_not_depend_on_the_clock_of_the_host(host: Site, step: str) -> None:
+    """The host's clock is two hours slow, and the leftover is new."""
+    host.sandbox.knobs.clock_seconds = -7200.0
+    leave_behind(host, step)
+    created_at = only_leftover(host).created_at
+    assert created_at is not None
+    assert abs(datetime.now(UTC) - created_at) < NEAR
+
+
 def test_vms_in_use_are_no_leftovers(site: Site) -> None:
     """One that runs, one that was stopped, one that was never to run, and a copy that somebody made."""
     site.create(name="runs")
