@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +10,7 @@ from proxmoxer.core import ResourceException
 
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.driver import Work
-from providers.errors import ConflictError, ProviderError, UnprocessableError, VMNotFoundError
+from providers.errors import ConflictError, NotOwnedError, ProviderError, UnprocessableError, VMNotFoundError
 from providers.notes import Notes, claimed, without_unfinished
 from providers.proxmox import nocloud
 from providers.proxmox.client import ProxmoxClient
@@ -23,7 +22,7 @@ from providers.proxmox.naming import Place, is_iso_of, iso_volume
 from providers.proxmox.progress import Step, task_operation
 from providers.proxmox.recipe import SYSTEM_DISK, ImageKind, Recipe
 from providers.proxmox.records import Config, shown_vm
-from providers.proxmox.removal import APPEARS_SECONDS, KeptError, Owner, Removal
+from providers.proxmox.removal import APPEARS_SECONDS, Owner, Removal
 
 CREATE: Final = "POST /nodes/{node}/qemu"
 CLONE: Final = "POST /nodes/{node}/qemu/{vmid}/clone"
@@ -75,7 +74,6 @@ class Creation:
         try:
             return self._made_once()
         except _FAILURES as error:
-            self._spare_shared_iso()
             failure = _failure(error)
             if not isinstance(failure, VMNotFoundError):
                 raise
@@ -101,13 +99,6 @@ class Creation:
         """Whether a step has failed because the VM or its cloud-init image is gone."""
         is_iso = VOLUME_MISSING.search(failure.detail) is not None and self._volume in failure.detail
         return is_iso or isinstance(failure, VMNotFoundError)
-
-    def _spare_shared_iso(self) -> None:
-        """Keep the image if another try with the same key has made the VM meanwhile: it is in that VM's drive."""
-        # Where this cannot be seen now, the removal of the image asks again.
-        with suppress(*_FAILURES):
-            if self._is_vm_anothers():
-                self._work.forget(self._volume)
 
     def _is_vm_anothers(self) -> bool:
         return bool(self._recipe.request_key and self._vm_id) and self._identity.is_anothers(self._vm_id)
@@ -175,9 +166,10 @@ class Creation:
 
     def _remove_vm(self, place: Place, upid: str | None, source: str) -> None:
         owner = Owner(self._recipe.creation, self._recipe.request_key, may_run=self._has_start_run)
+        self._keeps_vm = False
         try:
             self._removal.half_made(place, upid, owner, source=source)
-        except KeptError:
+        except ConflictError:
             self._keeps_vm = True
             raise
 
@@ -207,7 +199,9 @@ class Creation:
         self._work.made("iso", volume, lambda: self._remove_iso(volume, upid))
 
     def _remove_iso(self, volume: str, upid: str | None) -> None:
-        if self._keeps_vm or self._is_vm_anothers():
+        if self._is_vm_anothers():
+            raise NotOwnedError(f"{volume} is used by the VM of another request with the same Idempotency-Key.")
+        if self._keeps_vm:
             raise ConflictError(f"{volume} is used by VM {self._vm_id}, which is not removed.")
         self._removal.uploaded_iso(self._recipe.site.node, volume, upid)
 

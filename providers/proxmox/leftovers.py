@@ -82,7 +82,7 @@ class Leftovers:
         """See that nobody uses, or has used, the VM of a create that failed when nobody was waiting for it.
 
         Raises:
-            KeptError: somebody may have.
+            ConflictError: somebody may have.
 
         """
         reason = self._use(place, config)

@@ -10,7 +10,7 @@ from proxmoxer.core import ResourceException
 
 from providers.domain import Operation, Verb
 from providers.driver import Work
-from providers.errors import BackendReply, ConflictError, ProviderError
+from providers.errors import BackendReply, ConflictError, NotOwnedError, ProviderError
 from providers.notes import abandoned
 from providers.proxmox.client import ProxmoxClient
 from providers.proxmox.codes import MISSING, MODIFIED, RUNNING, VOLUME_MISSING
@@ -36,10 +36,6 @@ APPEARS_SECONDS: Final = 5.0
 VANISHES_SECONDS: Final = 5.0
 
 _FAILURES: Final = (ResourceException, ProviderError)
-
-
-class KeptError(ConflictError):
-    """A VM that a failed create has made stays: another try has taken it over, or it is in use."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +127,8 @@ class Removal:
         `upid` is the task that makes it, None where the answer that named it was lost; `source` as for `settled`.
 
         Raises:
-            KeptError: another try has taken the VM over, or somebody else has started it.
+            NotOwnedError: another try has taken the VM over.
+        ConflictError: somebody else has started it.
 
         """
         is_ended = upid is not None and self._has_ended(place.vm_id, upid)
@@ -232,19 +229,20 @@ def is_of(config: Config, owner: Owner) -> bool:
     """Whether a VM is the one that a create has made.
 
     Raises:
-        KeptError: it was, and another try with the same key has taken it over.
+        NotOwnedError: it was, and another try with the same key has taken it over.
 
     """
-    if config.notes.creation == owner.creation:
+    notes = config.notes
+    if notes.creation == owner.creation:
         return True
-    if owner.request_key and config.notes.request_key == owner.request_key and config.notes.claims:
-        raise kept(config.notes.vm_id, "another request with the same Idempotency-Key has taken it over")
+    if owner.request_key and notes.request_key == owner.request_key and notes.claims:
+        raise NotOwnedError(f"Another request with this Idempotency-Key has taken over VM {notes.vm_id}.")
     return False
 
 
-def kept(vm_id: str, reason: str) -> KeptError:
+def kept(vm_id: str, reason: str) -> ConflictError:
     """Return the error of a removal that was not carried out."""
-    return KeptError(f"VM {vm_id} is not removed: {reason}.", backend=BackendReply("Proxmox", DELETE))
+    return _conflict(f"VM {vm_id} is not removed: {reason}.")
 
 
 def _words(error: Exception) -> str:
