@@ -83,7 +83,7 @@ class Creation:
     def complete(self, machine: Machine) -> Operation:
         """Take over the VM of another try, and start it if it was to be started, and has never run.
 
-        Its removal is up to nobody then: a VM that is in use may be the same.
+        A failure of this try leaves the VM, which may be in use.
 
         Raises:
             UnprocessableError: the other try has other content.
@@ -98,7 +98,7 @@ class Creation:
         if starts and self._client.starts:
             handle = str(Step(Action.ON, self._claim(machine, start=True)))
             return Operation(Verb.CREATE, machine.id, handle, vm=machine.vm)
-        # A VM without our note is not known to the other try either.
+        # The other try does not recognise a VM without our note either.
         if machine.notes.creation and (starts or machine.notes.may_be_removed):
             self._finish_claim(machine, self._claim(machine))
         if starts:
@@ -141,7 +141,7 @@ class Creation:
         kept = min(found, key=lambda one: (one.status is not VMStatus.RUNNING, one.id), default=None)
         for machine in found:
             if kept and machine is not kept and self._is_abandoned(machine, kept):
-                # Whoever has taken it over or started it meanwhile keeps it.
+                # A VM that was taken over or started meanwhile stays.
                 with suppress(ConflictError):
                     self._removal.never_used(machine.id, machine.notes.creation)
         return kept

@@ -257,7 +257,7 @@ class Creation:
 
         """
         if config.notes == Notes():
-            # The other try does not know its VM either.
+            # The other try does not recognise it without our note either.
             return config
         notes = claimed(config.options.get("description", ""), self._recipe.creation, place.vm_id)
         try:

@@ -161,7 +161,7 @@ class Removal:
         except ResourceException as error:
             if MODIFIED.search(text_of(error)):
                 raise _conflict(f"VM {place.vm_id} was changed while it was to be removed.") from error
-            # Whoever may remove the VM may be denied to change it.
+            # A caller that may remove the VM may lack the privilege to change it.
             _logger.info("VM %s of a failed create is not marked: %s", place.vm_id, translate(error).detail)
 
     def _vm_in_any_state(self, place: Place, owner: Owner) -> None:
