@@ -35,6 +35,9 @@ APPEARS_SECONDS: Final = 5.0
 # How long a try waits for the removal by another one, which may have died.
 VANISHES_SECONDS: Final = 5.0
 
+# How often the mark of a VM that is to be removed is tried while others change the VM.
+MARK_TRIES: Final = 3
+
 _FAILURES: Final = (ResourceException, ProviderError)
 
 
@@ -150,19 +153,23 @@ class Removal:
 
     def _abandon(self, place: Place, owner: Owner) -> None:
         """Mark a VM as about to be removed, so that no other try with the key takes it over meanwhile."""
-        if not owner.request_key:
-            return
-        config = self.config(place)
-        if config is None or not is_of(config, owner):
-            return
-        options = {"description": abandoned(config.options.get("description", "")), "digest": config.digest}
-        try:
-            self._client.configure(place, options)
-        except ResourceException as error:
-            if MODIFIED.search(text_of(error)):
-                raise _conflict(f"VM {place.vm_id} was changed while it was to be removed.") from error
-            # A caller that may remove the VM may lack the privilege to change it.
-            _logger.info("VM %s of a failed create is not marked: %s", place.vm_id, translate(error).detail)
+        for tries_left in reversed(range(MARK_TRIES if owner.request_key else 0)):
+            config = self.config(place)
+            # A call that was sent twice is refused although the first one was carried out.
+            if config is None or not is_of(config, owner) or config.notes.is_abandoned:
+                return
+            notes = abandoned(config.options.get("description", ""))
+            try:
+                self._client.configure(place, {"description": notes, "digest": config.digest})
+            except ResourceException as error:
+                if not MODIFIED.search(text_of(error)):
+                    # A caller that may remove the VM may lack the privilege to change it.
+                    _logger.info("VM %s of a failed create is not marked: %s", place.vm_id, translate(error).detail)
+                    return
+                if not tries_left:
+                    raise kept(place.vm_id, "somebody is changing it") from error
+            else:
+                return
 
     def _vm_in_any_state(self, place: Place, owner: Owner) -> None:
         """Remove a VM that may run, or whose start is going on: the removal waits for it, and finds a VM that runs."""

@@ -133,6 +133,19 @@ def test_retry_finishes_a_vm_whose_removal_was_given_up(pve: Pve) -> None:
     assert "abandoned" not in pve.sandbox.vm(vm_id).config["description"]
 
 
+@pytest.mark.parametrize("times", [1, 9])
+def test_clean_up_marks_a_vm_that_is_changed_at_the_same_moment(pve: Pve, times: int) -> None:
+    """Once it looks again; a VM that changes each time stays."""
+    message = "detected modified configuration - file changed by other user? Try again."
+    pve.sandbox.faults.add(Fault(CONFIGURE, status=500, message=message, skip=1, times=times))
+    pve.sandbox.end_next_task("qmstart", "start failed: QEMU exited with code 1")
+    with pytest.raises(ProviderError) as caught:
+        pve.create(key=KEY)
+    is_removed = times == 1
+    assert [one.removed for one in caught.value.leftovers] == [is_removed, is_removed]
+    assert (pve.made() == ([], [])) is is_removed
+
+
 def test_clean_up_spares_a_vm_that_somebody_has_started(pve: Pve) -> None:
     """Its own start was refused, and its user was faster than the removal."""
     pve.sandbox.faults.add(Fault(START, status=DENIED.status, message=DENIED.message))
