@@ -113,12 +113,12 @@ class ProxmoxClient:
         answer = self._vm(place).config.get()
         return read(f"GET {_VM}/config", lambda: read_config(answer))
 
-    def snapshots(self, place: Place) -> list[Config]:
-        """Return a VM's configurations as its snapshots keep them; one call for each, and one more."""
+    def snapshots(self, place: Place) -> dict[str, Config]:
+        """Return a VM's configurations as its snapshots keep them, by name; one call for each, and one more."""
         found = self._vm(place).snapshot.get()
         names = read(f"GET {_VM}/snapshot", lambda: [str(one["name"]) for one in entries(found)])
-        answers = [self._vm(place).config.get(snapshot=name) for name in names if name != CURRENT]
-        return read(f"GET {_VM}/config", lambda: [read_config(answer) for answer in answers])
+        answers = {name: self._vm(place).config.get(snapshot=name) for name in names if name != CURRENT}
+        return read(f"GET {_VM}/config", lambda: {name: read_config(answer) for name, answer in answers.items()})
 
     def addresses(self, place: Place, macs: frozenset[str]) -> tuple[str, ...]:
         """The addresses that the guest's agent tells of the VM's network devices."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -30,12 +29,12 @@ class _Cluster:
 
     privileges: Privileges
     configs: dict[Place, Config] = field(default_factory=dict)
-    snapshots: dict[Place, list[Config]] = field(default_factory=dict)
+    snapshots: list[Config] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
     def is_used(self, volume: str) -> bool:
         """Whether an image is in a drive of a VM, or of a snapshot of one, or the notes of either name it."""
-        configs = itertools.chain(self.configs.values(), *self.snapshots.values())
+        configs = (*self.configs.values(), *self.snapshots)
         return any(volume in config.volumes.values() or _names(config.notes, volume) for config in configs)
 
     @property
@@ -140,11 +139,15 @@ class Leftovers:
             cluster.unreadable.append(place.vm_id)
 
     def _read_snapshots(self, cluster: _Cluster) -> None:
-        for place in cluster.configs:
+        for place, config in cluster.configs.items():
             try:
-                cluster.snapshots[place] = self._client.snapshots(place)
+                snapshots = self._client.snapshots(place)
             except ResourceException as error:
                 self._note_unreadable(cluster, place, error)
+                continue
+            cluster.snapshots += snapshots.values()
+            if config.options.get("parent") not in {None, *snapshots}:
+                cluster.unreadable.append(place.vm_id)
 
     def _isos(self, cluster: _Cluster) -> Iterator[LeftoverResource]:
         ours = [one for one in self._client.isos(self._site.node, self._site.iso_storage) if is_our_iso(one.id)]

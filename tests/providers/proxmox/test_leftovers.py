@@ -273,6 +273,13 @@ def test_image_is_kept_while_the_snapshots_of_some_vm_cannot_be_read(pve: Pve) -
     refused(pve, the_leftover(pve), "cannot be read")
 
 
+def test_image_is_kept_while_a_snapshot_of_some_vm_is_not_shown(pve: Pve) -> None:
+    """The VM names it as its parent."""
+    left_behind(pve, f"POST {VMS}")
+    pve.sandbox.set_config(pve.sandbox.seed(1)[0], "parent", "before-upgrade")
+    refused(pve, the_leftover(pve), "cannot be read")
+
+
 @pytest.mark.parametrize(
     "name", ["debian12-custom.iso", "cloudvm-notes.iso", "cloudvm-0123abcd.iso", f"cloudvm-{'g' * 32}.iso"]
 )
