@@ -12,7 +12,7 @@ import pytest
 from providers.domain import Operation, StopMode, VMStatus
 from providers.errors import ErrorCode, ProviderError
 from providers.gateway import Backends
-from providers.sandbox.faults import Cut, Fault
+from providers.sandbox.faults import Fault
 from providers.sandbox.proxmox import IMPORT_IMAGE
 from tests.providers.proxmox.cluster import QEMU, TEMPLATE_IMAGE, VM, Pve, spec
 from tests.providers.proxmox.images import user_data
@@ -122,7 +122,7 @@ def test_retry_that_comes_during_the_clean_up_has_a_vm_of_its_own(pve: Pve) -> N
 
 def test_retry_finishes_a_vm_whose_removal_was_given_up(pve: Pve) -> None:
     """The clean-up had stopped the VM, which its create had started: nobody was told of it."""
-    pve.sandbox.faults.add(Fault(START, cut=Cut.ANSWER, after=True))
+    pve.sandbox.faults.add(Fault(START, status=599, message="Too many redirections", after=True))
     pve.sandbox.faults.add(Fault(DELETE, status=DENIED.status, message=DENIED.message, skip=1, times=None))
     with pytest.raises(ProviderError):
         pve.create(key=KEY)
