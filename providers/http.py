@@ -9,6 +9,9 @@ from __future__ import annotations
 import time
 import urllib.parse
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from io import BytesIO
 from itertools import count
@@ -129,6 +132,7 @@ class HTTPSession(requests.Session):
                 raise failure from error
         redact.add(*cookie_secrets(cookie.value or "" for cookie in response.cookies))
         trace.current().call(operation, begun, outcome=str(response.status_code))
+        _note_clock(response)
         if response.status_code < 300 and not request.headers.keys().isdisjoint(_PROOFS):
             credentials_accepted()
         if 300 <= response.status_code < 400:
@@ -168,3 +172,11 @@ class HTTPSession(requests.Session):
         place = f"{self._cloud} at {parts.netloc}" + (" (without TLS)" if parts.scheme == "http" else "")
         proxy = urllib.parse.urlsplit(next(iter(self.proxies.values()), "")).netloc.rpartition("@")[2]
         return f"{place} (through the proxy {proxy})" if proxy else place
+
+
+def _note_clock(response: requests.Response) -> None:
+    """Note how far the backend's clock is ahead of ours, if it says what time it is."""
+    # A date without a zone is naive.
+    with suppress(ValueError, TypeError):
+        backend_time = parsedate_to_datetime(response.headers.get("Date", ""))
+        trace.current().clock_difference = backend_time - datetime.now(UTC)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from providers.redaction import Redactor
 
@@ -20,6 +21,7 @@ class Trace:
 
     `request_id` is the one that the caller sees; `redact` knows the request's secrets. Calls that run side by side
     and the pauses between looks count once in `backend_seconds`: it is the time in which the request was waiting.
+    `clock_difference` is how far a backend's clock is ahead of ours, as its latest answer says.
     """
 
     request_id: str
@@ -28,6 +30,7 @@ class Trace:
     cloud: str = ""
     access_key: str = ""
     calls: int = 0
+    clock_difference: timedelta = timedelta()
     started: float = field(default_factory=time.perf_counter)
     _waits: list[tuple[float, float]] = field(default_factory=list)
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
+from providers.errors import ConflictError
 from providers.nutanix.answers import PrismError
 from providers.nutanix.records import Action, Image, Machine, NewMachine, Place, Submitted, TaskState
 from providers.nutanix.session import PrismSession
@@ -28,7 +29,8 @@ class PrismClient(ABC):
         starts: whether a VM is started by its making.
         resumes: whether a paused or suspended VM can be resumed by the API.
         remembers_requests: whether a request with the id of an earlier one is answered with that one's task.
-        create_operation, delete_operation, get_operation: by which a VM is made, deleted and shown.
+        create_operation, update_operation, delete_operation, get_operation: by which a VM is made, changed, deleted and
+            shown.
 
     """
 
@@ -40,6 +42,7 @@ class PrismClient(ABC):
     resumes: ClassVar[bool] = False
     remembers_requests: ClassVar[bool] = False
     create_operation: ClassVar[str]
+    update_operation: ClassVar[str]
     delete_operation: ClassVar[str]
     get_operation: ClassVar[str]
 
@@ -85,10 +88,29 @@ class PrismClient(ABC):
 
     @abstractmethod
     def is_untouched(self, machine: Machine) -> bool:
-        """Whether Prism shows that nothing has been done to a VM since its creation, so that it has never run."""
+        """Whether Prism shows that nothing has been done to a VM since its creation, so that it has never run.
 
-    def claim(self, machine: Machine) -> None:  # noqa: B027 # only v3 needs it
-        """Mark a VM that another try with the same key still makes, so that that try keeps it."""
+        That other tries with the same key have taken it over does not count.
+        """
+
+    @abstractmethod
+    def has_never_run(self, machine: Machine) -> bool:
+        """Whether Prism shows that a VM has never run; somebody may be at work on it just now."""
+
+    @abstractmethod
+    def describe(self, machine: Machine, description: str, *, start: bool) -> str:
+        """Begin to change the description of a VM that is still as it was seen; the task.
+
+        `start` also lets the VM run, where `starts` is true.
+
+        Raises:
+            ConflictError: somebody has changed the VM since.
+
+        """
+
+    def of_key(self, key: str, cluster: str = "", own: str = "") -> list[Machine]:
+        """Return the VMs that tries with a key have made, without copies of them. `own` is known to be no copy."""
+        return [machine for machine in self.list_vms(cluster) if machine.is_of_key(key) or machine.id == own]
 
     def has_creates_under_way(self) -> bool:
         """Whether a VM may still appear whose creation was accepted; False on APIs that show a VM at once."""
@@ -119,3 +141,8 @@ class PrismClient(ABC):
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+
+def changed_since(vm_id: str) -> ConflictError:
+    """Return the error of a change to a VM that somebody else has changed since it was seen."""
+    return ConflictError(f"VM {vm_id} was changed at the same moment; try again.")

@@ -8,15 +8,16 @@ from typing import Final
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.driver import Work
 from providers.errors import BackendUnreachableError, ConflictError, ProviderError, key_reused
+from providers.notes import claimed
 from providers.nutanix.client import Check, PrismClient
 from providers.nutanix.failures import FAILURES, failure_of, is_missing
 from providers.nutanix.lookups import Lookups
-from providers.nutanix.progress import DeletedMeanwhileError, deleted_meanwhile
+from providers.nutanix.progress import FRESH_TRIES, DeletedMeanwhileError, deleted_meanwhile
 from providers.nutanix.recipe import Recipe
 from providers.nutanix.records import Action, Machine, NewMachine, Submitted, TaskStatus
-from providers.nutanix.removal import APPEARS_SECONDS, Removal
+from providers.nutanix.removal import APPEARS_SECONDS, Owner, Removal
 from providers.nutanix.rivals import Rivals
-from providers.nutanix.steps import CREATE, SETTLE_INTENT, Step
+from providers.nutanix.steps import CLAIM, CREATE, SETTLE_INTENT, Step
 
 # How many request ids follow from a key. One is spent when its VM has been deleted, or its task has failed. When all
 # are spent the id is drawn, and duplicates are looked for as on APIs without request ids.
@@ -31,6 +32,10 @@ class AnothersVMError(Exception):
         self.machine = machine
 
 
+class LostClaimError(ConflictError):
+    """The VM of another try has changed while this try was taking it over."""
+
+
 class Creation:
     """One create."""
 
@@ -40,13 +45,14 @@ class Creation:
         self._recipe = recipe
         self._work = work
         self._removal = Removal(client, work)
-        self._rivals = Rivals(client, work, recipe.request_key)
+        self._rivals = Rivals(client, work, recipe.request_key, recipe.creation)
+        self._may_run = False
 
     def run(self) -> Operation:
         """Make a VM; the last step is left open."""
         new, submitted = self._submitted(None)
         if self._client.starts:
-            handle = str(Step(CREATE, submitted.task))
+            handle = str(Step(CREATE, submitted.task, mark=self._recipe.creation))
             return Operation(Verb.CREATE, submitted.vm_id, handle)
         return self._started(new, self._finished(submitted))
 
@@ -56,41 +62,69 @@ class Creation:
         On v4 the request id keeps two tries at the same moment apart. On v2.0 and v3 the tries of one session follow
         each other, each looks for what is there, and duplicates of two sessions are settled afterwards (see `rivals`).
         """
+        for tries_left in reversed(range(FRESH_TRIES + 1)):
+            try:
+                machine = self._settled()
+                return self.complete(machine) if machine else self._run_keyed()
+            except LostClaimError:
+                if not tries_left:
+                    raise
+        raise AssertionError
+
+    def _settled(self) -> Machine | None:
+        """Return the VM of an earlier try, once v3 has carried out its intent, or given it up."""
         machine = self._made_before()
-        if machine and machine.status is VMStatus.CREATING:
-            self._check_content(machine)
-            self._work.finish(Operation(Verb.CREATE, machine.id, str(Step(SETTLE_INTENT))))
-            machine = self._made_before()
-            if machine:
-                return self.complete(machine, is_new=True)
-        return self.complete(machine) if machine else self._run_keyed()
+        if machine is None or machine.status is not VMStatus.CREATING:
+            return machine
+        self._check_content(machine)
+        self._work.finish(Operation(Verb.CREATE, machine.id, str(Step(SETTLE_INTENT))))
+        return self._made_before()
 
-    def complete(self, machine: Machine, *, is_new: bool = False) -> Operation:
-        """Start the VM of another try if it is to run and does not. Its removal is up to that try.
+    def complete(self, machine: Machine) -> Operation:
+        """Take over the VM of another try, and start it if it was to be started, and has never run.
 
-        `is_new` says that the other try may still be at work, and look for duplicates.
+        A failure of this try leaves the VM, which may be in use.
 
         Raises:
             UnprocessableError: the other try has other content.
+            LostClaimError: somebody has changed the VM meanwhile.
 
         """
         self._check_content(machine)
         if machine.status is VMStatus.CREATING:
             raise ConflictError(f"Another request with this Idempotency-Key is making VM {machine.id}; try again.")
-        if not self._recipe.spec.start or machine.status is VMStatus.RUNNING:
-            if is_new:
-                self._claim(machine)
-            return Operation(Verb.CREATE, machine.id, done=True, vm=machine.vm)
-        return self._powered_on(machine.id, machine.vm, is_theirs=True)
+        is_off = machine.status is not VMStatus.RUNNING
+        starts = self._recipe.spec.start and is_off and self._client.has_never_run(machine)
+        if starts and self._client.starts:
+            handle = str(Step(Action.ON, self._claim(machine, start=True)))
+            return Operation(Verb.CREATE, machine.id, handle, vm=machine.vm)
+        # The other try does not recognise a VM without our note either.
+        if machine.notes.creation and (starts or machine.notes.may_be_removed):
+            self._finish_claim(machine, self._claim(machine))
+        if starts:
+            return self._powered_on(machine.id, machine.vm)
+        return Operation(Verb.CREATE, machine.id, done=True, vm=machine.vm)
 
-    def _claim(self, machine: Machine) -> None:
-        """See that the try that has made the VM does not remove it as a duplicate: this one answers with it."""
+    def _claim(self, machine: Machine, *, start: bool = False) -> str:
+        """Write this try's mark into the VM's note, so that no other try removes the VM; the task."""
+        description = claimed(machine.description, self._recipe.creation, machine.id)
         try:
-            self._client.claim(machine)
+            return self._client.describe(machine, description, start=start)
         except FAILURES as error:
-            if is_missing(error):
-                raise deleted_meanwhile(machine.id, failure_of(error)) from error
-            raise
+            raise self._claim_failure(machine, failure_of(error)) from error
+
+    def _finish_claim(self, machine: Machine, task: str) -> None:
+        try:
+            self._work.finish(Operation(Verb.CREATE, machine.id, str(Step(CLAIM, task))))
+        except FAILURES as error:
+            raise self._claim_failure(machine, failure_of(error)) from error
+
+    def _claim_failure(self, machine: Machine, failure: ProviderError) -> ProviderError:
+        if is_missing(failure):
+            return deleted_meanwhile(machine.id, failure)
+        if isinstance(failure, ConflictError):
+            return LostClaimError(failure.detail, backend=failure.backend)
+        return failure
 
     def _check_content(self, machine: Machine) -> None:
         """See that a VM was made for the same content; a description that was edited proves nothing."""
@@ -107,17 +141,18 @@ class Creation:
         kept = min(found, key=lambda one: (one.status is not VMStatus.RUNNING, one.id), default=None)
         for machine in found:
             if kept and machine is not kept and self._is_abandoned(machine, kept):
-                self._removal.finish(machine.id)
+                # A VM that was taken over or started meanwhile stays.
+                with suppress(ConflictError):
+                    self._removal.never_used(machine.id, machine.notes.creation)
         return kept
 
     def _is_abandoned(self, machine: Machine, kept: Machine) -> bool:
         """Whether a duplicate is of a try that has ended without its removal; a copy of the VM is none."""
-        is_other = machine.notes.creation != kept.notes.creation and machine.is_original
+        is_other = machine.notes.creation != kept.notes.creation and machine.is_original and not machine.notes.claims
         return is_other and machine.status is VMStatus.STOPPED and self._client.is_untouched(machine)
 
     def _of_key(self) -> list[Machine]:
-        key = self._recipe.request_key
-        return [machine for machine in self._client.list_vms(self._lookups.scope()) if machine.is_of_key(key)]
+        return self._client.of_key(self._recipe.request_key, self._lookups.scope())
 
     def _run_keyed(self) -> Operation:
         for attempt in range(REQUESTS if self._client.remembers_requests else 0):
@@ -241,13 +276,16 @@ class Creation:
             return False
 
     def _note_made(self, made_id: str, vm_id: str, task: str) -> None:
-        name, creation = self._recipe.spec.name, self._recipe.creation
-        self._work.made("vm", made_id, lambda: self._removal.half_made(vm_id, task, name, creation))
+        self._work.made("vm", made_id, lambda: self._remove(vm_id, task))
+
+    def _remove(self, vm_id: str, task: str) -> None:
+        owner = Owner(self._recipe.creation, may_run=self._may_run)
+        self._removal.half_made(vm_id, task, self._recipe.spec.name, owner)
 
     def _started(self, new: NewMachine, vm_id: str) -> Operation:
         vm = self._shown(new, vm_id)
         if self._recipe.spec.start:
-            return self._powered_on(vm_id, vm, self._check_own)
+            return self._powered_on(vm_id, vm, self._check_own, mark=self._recipe.creation)
         if self._recipe.request_key and self._client.remembers_requests:
             try:
                 self._check_own(self._client.get_vm(vm_id))
@@ -262,7 +300,7 @@ class Creation:
         if machine.notes.creation != self._recipe.creation:
             raise AnothersVMError(machine)
 
-    def _powered_on(self, vm_id: str, vm: VM, check: Check | None = None, *, is_theirs: bool = False) -> Operation:
+    def _powered_on(self, vm_id: str, vm: VM, check: Check | None = None, *, mark: str = "") -> Operation:
         seen: list[Machine] = []
 
         def look(machine: Machine) -> None:
@@ -273,12 +311,13 @@ class Creation:
         try:
             task = self._client.power(vm_id, Action.ON, look)
         except FAILURES as error:
+            self._may_run = failure_of(error).answer_lost
             if is_missing(error):
                 raise deleted_meanwhile(vm_id, failure_of(error)) from error
             raise
         # Where the API was asked for the VM anyway, it tells more than what is known of its making.
         shown = seen[-1].vm if seen else vm
-        return Operation(Verb.CREATE, vm_id, str(Step(Action.ON, task, is_theirs=is_theirs)), vm=shown)
+        return Operation(Verb.CREATE, vm_id, str(Step(Action.ON, task, mark=mark)), vm=shown)
 
     def _shown(self, new: NewMachine, vm_id: str) -> VM:
         """What is known of a VM that was just made, and is off."""

@@ -92,10 +92,10 @@ class NutanixDriver(Driver):
         return self._spoken(lambda verbs: verbs.delete_vm(vm_id, work))
 
     def promise_removal(self, operation: Operation, work: Work) -> None:
-        """See `Driver`. The VM that a retry was to start is not the retry's to remove: it may have run before."""
-        vm_id = operation.vm_id
-        if vm_id is not None and not Step.read(operation.handle).is_theirs:
-            work.made("vm", vm_id, lambda: work.finish(self.delete_vm(vm_id, work)))
+        """See `Driver`. The VM of another try, which this one was to start, is not this one's to remove."""
+        vm_id, creation = operation.vm_id, Step.read(operation.handle).mark
+        if vm_id and creation:
+            work.made("vm", vm_id, lambda: self._current().remove_failed(vm_id, creation, work))
 
     def list_leftovers(self) -> list[LeftoverResource]:
         """See `Driver`."""

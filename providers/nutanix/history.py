@@ -11,6 +11,9 @@ from providers.nutanix.records import TaskStatus
 
 # v2.0 says `VmCreate`, v4 `CreateVm`. A copy has another word.
 _CREATION: Final = re.compile(r"vm_?create|create_?vm", re.IGNORECASE)
+# `VmUpdate` and `UpdateVm`, as other tries with the same key leave them.
+_UPDATE: Final = re.compile(r"vm_?update|update_?vm", re.IGNORECASE)
+_COPY: Final = re.compile(r"clone|restore", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -28,15 +31,34 @@ class PastTask:
         return _CREATION.search(self.operation) is not None
 
 
-def shows_only_creation(tasks: Sequence[PastTask]) -> bool:
+def was_made(tasks: Sequence[PastTask]) -> bool | None:
+    """Whether a VM was made, and not copied; None if its tasks do not tell."""
+    if any(task.is_creation for task in tasks):
+        return True
+    return False if any(_COPY.search(task.operation) for task in tasks) else None
+
+
+def shows_only_creation(tasks: Sequence[PastTask], claims: int = 0) -> bool:
     """Whether all of a VM's tasks have ended, and none but its creation, or a part of it, has had an effect.
 
-    Prism forgets old tasks. As the creation is the oldest, a list that holds it holds all later ones.
+    Prism forgets old tasks. As the creation is the oldest, a list that holds it holds all later ones. As many updates
+    as `claims` do not count.
     """
-    creation = {task.id for task in tasks if task.is_creation}
-    others = [task for task in tasks if task.id not in creation]
-    for _ in others:
-        creation |= {task.id for task in others if task.parent in creation}
-    has_ended = all(task.status is not TaskStatus.RUNNING for task in tasks)
-    had_effect = any(task.status is not TaskStatus.FAILED for task in others if task.id not in creation)
-    return bool(creation) and has_ended and not had_effect
+    return bool(tasks) and all(task.status is not TaskStatus.RUNNING for task in tasks) and shows_no_use(tasks, claims)
+
+
+def shows_no_use(tasks: Sequence[PastTask], claims: int = 0) -> bool:
+    """The same for a VM on which somebody may be at work."""
+    creation = [task for task in tasks if task.is_creation]
+    updates = [task for task in tasks if _UPDATE.search(task.operation) and task.status is TaskStatus.SUCCEEDED]
+    known = _with_parts([*creation, *updates], tasks)
+    others = [task for task in tasks if task.id not in known and task.status is TaskStatus.SUCCEEDED]
+    return bool(creation) and len(updates) <= claims and not others
+
+
+def _with_parts(roots: Sequence[PastTask], tasks: Sequence[PastTask]) -> set[str]:
+    """Return the ids of tasks and of all their parts."""
+    found = {task.id for task in roots}
+    for _ in tasks:
+        found |= {task.id for task in tasks if task.parent in found}
+    return found

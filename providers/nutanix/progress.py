@@ -13,7 +13,7 @@ from providers.nutanix.codes import STALE, WRONG_STATE
 from providers.nutanix.failures import FAILURES, failure_of, is_missing, task_failure
 from providers.nutanix.records import Action, Machine, TaskState, TaskStatus
 from providers.nutanix.searches import Searches
-from providers.nutanix.steps import CREATE, DELETE, OFF_TO_DELETE, Step
+from providers.nutanix.steps import CLAIM, CREATE, DELETE, OFF_TO_DELETE, Step
 
 # A task that is queued has checked its VM's version when it begins, which may be after another's change.
 FRESH_TRIES: Final = 3
@@ -77,7 +77,7 @@ class Progress:
             return self._at_vm(operation, lambda machine: self._off_to_delete(operation, machine))
         if WRONG_STATE.search(said) and step.action is not None:
             return self._in_wrong_state(operation, step, step.action, task)
-        if STALE.search(said) and step.do != CREATE and step.again < FRESH_TRIES:
+        if STALE.search(said) and step.do not in {CREATE, CLAIM} and step.again < FRESH_TRIES:
             return self._at_vm(operation, lambda machine: self._anew(operation, step, machine))
         return replace(operation, done=True, failure=self._failure(operation, step, task))
 
@@ -133,7 +133,8 @@ class Progress:
     def _name(self, step: Step) -> str:
         if step.action is not None:
             return self._client.power_operation(step.action)
-        return self._client.create_operation if step.do == CREATE else self._client.delete_operation
+        operations = {CREATE: self._client.create_operation, CLAIM: self._client.update_operation}
+        return operations.get(step.do, self._client.delete_operation)
 
 
 class DeletedMeanwhileError(ConflictError):

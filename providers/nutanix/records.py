@@ -63,9 +63,9 @@ class Action(StrEnum):
 class Machine:
     """One VM as a Prism describes it; `word` is its power state in the API's own word.
 
-    `cluster` is blank on Prism Element, which has but one. Only v3 tells `version`, which each change of the VM
-    raises, `updates`, how often its specification was changed, and `is_failed_create`: the VM was never made, and what
-    was asked for is still shown.
+    `cluster` is blank on Prism Element, which has but one. v2.0 and v3 tell `version`, which each change of the VM
+    raises. v3 and v4 tell `is_copy`, whether it was made of another VM. Only v3 tells `updates`, how often its
+    specification was changed, and `is_failed_create`: the VM was never made, and what was asked for is still shown.
     """
 
     id: str
@@ -80,6 +80,7 @@ class Machine:
     version: int | None = None
     updates: int = 0
     is_failed_create: bool = False
+    is_copy: bool = False
 
     @property
     def status(self) -> VMStatus:
@@ -93,15 +94,22 @@ class Machine:
 
     def is_of_key(self, key: str) -> bool:
         """Whether a try with a key has made it. What has come to nothing is removed by the try that it belongs to."""
-        return self.notes.request_key == key and self.status is not VMStatus.ERROR
+        return self.notes.request_key == key and self.status is not VMStatus.ERROR and not self.has_copied_note
 
     @property
     def is_original(self) -> bool:
         """Whether the VM was made when its note was written. A copy made later has the note, too."""
-        noted = self.notes.created_at
-        if not noted or self.created_at is None:
-            return bool(noted)
-        return abs(self.created_at.timestamp() - noted) < MOST_QUEUED_SECONDS
+        return bool(self.notes.created_at) and not self.has_copied_note
+
+    @property
+    def has_copied_note(self) -> bool:
+        """Whether the VM is known to be a copy of that for which its note was written."""
+        notes = self.notes
+        if self.is_copy or notes.vm_id not in {"", self.id}:
+            return True
+        if not notes.created_at or self.created_at is None:
+            return False
+        return abs(self.created_at.timestamp() - notes.created_at) >= MOST_QUEUED_SECONDS
 
     @property
     def vm(self) -> VM:

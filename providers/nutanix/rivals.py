@@ -4,9 +4,9 @@ Neither v2.0 nor v3 documents anything atomic for it: of the `uuid` in v2.0's bo
 does not say what a second use of a uuid of `POST /idempotence_identifiers` comes to. So each try looks for others
 when its own VM is there. Of two tries the later one to look sees both VMs, whichever was made first. A try
 - that sees no other VM keeps its own;
-- whose own VM runs before it has started it, or was updated on v3, keeps it: another try has found it alone, and
+- whose own VM was taken over, or runs before it has started it, keeps it: another try has found it alone, and
   answered with it;
-- that sees one with a lower uuid, or one that was started or updated so, removes its own;
+- that sees one with a lower uuid, or one that was taken over or started so, removes its own;
 - with the lowest uuid waits: the others remove theirs, unless they have looked before this VM was there, and
   stay. Then it is this one that goes.
 So there are never two that stay. A try that finds several before it has made any waits until one is left.
@@ -18,10 +18,10 @@ from typing import Final
 
 from providers.domain import Operation, Verb, VMStatus
 from providers.driver import Work
-from providers.errors import ConflictError
+from providers.errors import ConflictError, NotOwnedError
 from providers.nutanix.client import PrismClient
 from providers.nutanix.records import Machine
-from providers.nutanix.removal import Removal
+from providers.nutanix.removal import Owner, Removal
 from providers.nutanix.steps import SOLE, Step
 
 # How long another try may take to make its VM, to look, and to remove it.
@@ -31,10 +31,11 @@ SETTLES_SECONDS: Final = 8.0
 class Rivals:
     """Settles which of the VMs of a key stays, for one try."""
 
-    def __init__(self, client: PrismClient, work: Work, key: str) -> None:
+    def __init__(self, client: PrismClient, work: Work, key: str, creation: str) -> None:
         self._client = client
         self._work = work
         self._key = key
+        self._owner = Owner(creation)
         self._removal = Removal(client, work)
 
     def survivor(self, vm_id: str) -> Machine | None:
@@ -46,8 +47,12 @@ class Rivals:
         """
         if self._stays(vm_id):
             return None
-        self._removal.finish(vm_id)
         self._work.forget(vm_id)
+        try:
+            self._removal.own(vm_id, self._owner)
+        except NotOwnedError:
+            # Another try is answered with this one.
+            return self._client.get_vm(vm_id)
         left = self._client.get_vm(sole) if (sole := self._sole()) else None
         if left is None:
             raise ConflictError("Other requests with this Idempotency-Key are at work at the same moment; try again.")
@@ -58,7 +63,7 @@ class Rivals:
         self._sole(2 * SETTLES_SECONDS)
 
     def _stays(self, vm_id: str) -> bool:
-        made = [one for one in self._client.list_vms() if one.is_of_key(self._key)]
+        made = self._client.of_key(self._key, own=vm_id)
         others = [one for one in made if one.id != vm_id]
         if not others or any(one.id == vm_id and self._is_kept(one) for one in made):
             return True
@@ -67,8 +72,9 @@ class Rivals:
         return self._sole() == vm_id
 
     def _is_kept(self, machine: Machine) -> bool:
-        """Whether a try is known to have found this VM alone: it has started it, or has updated what v3 starts."""
-        return machine.updates > 0 if self._client.starts else machine.status is VMStatus.RUNNING
+        """Whether a try is known to have found this VM alone: it has taken it over, or started it."""
+        is_started = machine.status is VMStatus.RUNNING and not self._client.starts
+        return is_started or machine.updates > 0 or machine.notes.claims > 0
 
     def _sole(self, seconds: float = SETTLES_SECONDS) -> str | None:
         """The id of the only VM of the key, as soon as there are no others; None if there is none or time is up."""

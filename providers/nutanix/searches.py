@@ -67,7 +67,7 @@ class Searches:
 
     def _only_vm(self, operation: Operation, step: Step) -> Operation:
         """Wait until a request key has at most one VM."""
-        made = [machine.id for machine in self._client.list_vms() if machine.is_of_key(step.mark)]
+        made = [machine.id for machine in self._client.of_key(step.mark)]
         seen = replace(operation, vm_id=made[0] if len(made) == 1 else None)
         return replace(seen, done=True) if len(made) <= 1 else _searched_once_more(seen, step)
 

@@ -64,6 +64,12 @@ def unchanged(said: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def described(said: Mapping[str, Any], description: str) -> dict[str, Any]:
+    """The body that changes a VM's description."""
+    body = unchanged(said)
+    return {**body, "spec": {**body["spec"], "description": description}}
+
+
 def switched(said: Mapping[str, Any], state: str) -> dict[str, Any]:
     """The body that changes a VM, as it was answered with, into one that is on or off. Its power is cut."""
     body = unchanged(said)
@@ -92,6 +98,8 @@ def machine_of(said: Mapping[str, Any]) -> Machine:
         created_at=moment_of(metadata.get("creation_time")),
         version=int(version) if version is not None else None,
         updates=updates,
+        # A VM that is made of an image may refer to that.
+        is_copy=str((resources.get("parent_reference") or {}).get("kind") or "").startswith("vm"),
         is_failed_create=status.get("state") == "ERROR" and not resources and not updates,
     )
 

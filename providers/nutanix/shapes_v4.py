@@ -64,7 +64,16 @@ def machine_of(said: Mapping[str, Any]) -> Machine:
         memory_mib=int(memory) >> 20 if memory is not None else None,
         ip_addresses=tuple(dict.fromkeys(address for nic in said.get("nics") or () for address in _addresses(nic))),
         created_at=moment_of(said.get("createTime")),
+        is_copy=str((said.get("source") or {}).get("entityType") or "").startswith("VM"),
     )
+
+
+def described(said: Mapping[str, Any], description: str) -> dict[str, Any]:
+    """The body that changes a VM's description. Prism refuses the CPU model that it shows where APC is off."""
+    body = {**said, "description": description}
+    if body.get("apcConfig") and not body["apcConfig"].get("isApcEnabled"):
+        body["apcConfig"] = {key: value for key, value in body["apcConfig"].items() if key != "cpuModel"}
+    return body
 
 
 def _addresses(nic: Mapping[str, Any]) -> Iterator[str]:

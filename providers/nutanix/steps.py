@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Final
 
 from providers.nutanix.records import Action
 
 CREATE: Final = "create"
+CLAIM: Final = "claim"
 DELETE: Final = "delete"
 # The power is cut because a running VM could not be deleted.
 OFF_TO_DELETE: Final = "off to delete"
@@ -28,9 +29,8 @@ class Step:
         task: the task; empty where the VM itself is polled.
         again: how often the same was asked for before.
         cut: whether the VM's power was cut so that it can be deleted.
-        is_theirs: whether the VM of a create is another try's, and stays if the step fails.
         name: the name of the VM that is searched for.
-        mark: the creation, or the request key, of that VM.
+        mark: the creation, or the request key, of the VM. The VM of a create that has none stays if the step fails.
         seconds_left: how long the search goes on, not counting time in which Prism cannot be reached.
         seen_at: when the search last got an answer, on the monotonic clock.
 
@@ -40,7 +40,6 @@ class Step:
     task: str = ""
     again: int = 0
     cut: bool = False
-    is_theirs: bool = False
     name: str = ""
     mark: str = ""
     seconds_left: float = 0.0
@@ -48,8 +47,9 @@ class Step:
 
     @classmethod
     def read(cls, handle: str) -> Step:
-        """Return the step that a handle holds."""
-        return cls(**json.loads(handle))
+        """Return the step that a handle holds, also one of an older version."""
+        known = {one.name for one in fields(cls)}
+        return cls(**{name: value for name, value in json.loads(handle).items() if name in known})
 
     def __str__(self) -> str:
         return json.dumps({key: value for key, value in asdict(self).items() if value}, separators=(",", ":"))

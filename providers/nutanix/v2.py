@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
+from providers.nutanix.answers import PrismError
 from providers.nutanix.client import Check, PrismClient
-from providers.nutanix.history import PastTask, shows_only_creation
+from providers.nutanix.history import PastTask, shows_no_use, shows_only_creation, was_made
 from providers.nutanix.naming import V2, quoted
 from providers.nutanix.records import (
     Action,
@@ -48,6 +49,7 @@ class ElementClient(PrismClient):
     off: ClassVar[str] = "off"
     resumes: ClassVar[bool] = True
     create_operation: ClassVar[str] = "v2.0 POST /vms"
+    update_operation: ClassVar[str] = "v2.0 PUT /vms/{uuid}"
     delete_operation: ClassVar[str] = "v2.0 DELETE /vms/{uuid}"
     get_operation: ClassVar[str] = "v2.0 GET /vms/{uuid}"
 
@@ -90,11 +92,44 @@ class ElementClient(PrismClient):
 
     def is_untouched(self, machine: Machine) -> bool:
         """See `PrismClient`. One call."""
+        return shows_only_creation(self._history(machine), machine.notes.claims)
+
+    def has_never_run(self, machine: Machine) -> bool:
+        """See `PrismClient`. One call."""
+        return shows_no_use(self._history(machine), machine.notes.claims)
+
+    def describe(self, machine: Machine, description: str, *, start: bool) -> str:  # noqa: ARG002 # see `starts`
+        """See `PrismClient`. The task fails if the VM has changed since."""
+        body = {"description": description, "vm_logical_timestamp": machine.version}
+        wanted = {name: value for name, value in body.items() if value is not None}
+        return self._session.ask("PUT", f"{V2}/vms/{quoted(machine.id)}", wanted).read(_task_id)
+
+    def of_key(self, key: str, cluster: str = "", own: str = "") -> list[Machine]:
+        """See `PrismClient`. A call for each VM that may be a copy, which v2.0 tells by its tasks only.
+
+        A VM whose creation Prism has forgotten counts only where no other is known to be no copy.
+        """
+        found = super().of_key(key, cluster, own)
+        origins = {machine.id: machine.id in {own, machine.notes.vm_id} or self._was_made(machine) for machine in found}
+        known = [machine for machine in found if origins[machine.id]]
+        return known or [machine for machine in found if origins[machine.id] is None]
+
+    def _was_made(self, machine: Machine) -> bool | None:
+        """Whether a VM's tasks show that it is no copy; None if they are forgotten, or not shown to the caller."""
+        try:
+            return was_made(self._history(machine))
+        except PrismError as error:
+            if error.status in {403, 404}:
+                return None
+            raise
+
+    def _history(self, machine: Machine) -> list[PastTask]:
+        """Return a VM's tasks, none if there are too many."""
         tasks = self._tasks(
             {"entity_list": [{"entity_id": machine.id, "entity_type": "VM"}], "include_completed": True}
         )
         about = [_past_task(one) for one in tasks if machine.id in _vms_of(one)]
-        return len(tasks) < MOST_TASKS and shows_only_creation(about)
+        return about if len(tasks) < MOST_TASKS else []
 
     def has_creates_under_way(self) -> bool:
         """See `PrismClient`. One call; a create that is queued does not tell its VM."""
@@ -155,6 +190,7 @@ def _machine(said: Mapping[str, Any]) -> Machine:
         description=str(said.get("description") or ""),
         cpus=cpus_of(said.get("num_vcpus"), said.get("num_cores_per_vcpu")),
         memory_mib=int(said["memory_mb"]) if said.get("memory_mb") is not None else None,
+        version=said.get("vm_logical_timestamp"),
         ip_addresses=tuple(str(nic["ip_address"]) for nic in said.get("vm_nics") or () if nic.get("ip_address")),
     )
 

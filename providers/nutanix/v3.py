@@ -7,12 +7,13 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from providers.errors import BackendUnreachableError
 from providers.nutanix.answers import Answer, PrismError
-from providers.nutanix.client import Check, PrismClient
+from providers.nutanix.client import Check, PrismClient, changed_since
 from providers.nutanix.naming import V3, quoted
 from providers.nutanix.pages import all_pages, total_of
 from providers.nutanix.records import Action, Image, Machine, NewMachine, Place, Submitted, TaskState
 from providers.nutanix.shapes_v3 import (
     cluster_of,
+    described,
     image_of,
     machine_of,
     network_of,
@@ -21,7 +22,6 @@ from providers.nutanix.shapes_v3 import (
     switched,
     task_id,
     task_of,
-    unchanged,
 )
 from providers.nutanix.site import is_uuid
 
@@ -48,6 +48,7 @@ class IntentClient(PrismClient):
     off: ClassVar[str] = "OFF"
     starts: ClassVar[bool] = True
     create_operation: ClassVar[str] = "v3 POST /vms"
+    update_operation: ClassVar[str] = "v3 PUT /vms/{uuid}"
     delete_operation: ClassVar[str] = "v3 DELETE /vms/{uuid}"
     get_operation: ClassVar[str] = "v3 GET /vms/{uuid}"
 
@@ -96,18 +97,21 @@ class IntentClient(PrismClient):
 
     def is_untouched(self, machine: Machine) -> bool:
         """See `PrismClient`. No call: each change of a VM, by whichever API, raises its version."""
-        return machine.version == FIRST_VERSION
+        return machine.version == FIRST_VERSION + machine.notes.claims
 
-    def claim(self, machine: Machine) -> None:
-        """See `PrismClient`. The mark is an update: it is there unless somebody else has made one."""
-        if machine.updates:
-            return
-        try:
-            body = self._asked(machine.id).read(unchanged)
-            self._session.ask("PUT", f"{V3}/vms/{quoted(machine.id)}", body)
-        except PrismError as error:
-            if error.status != 409:
-                raise
+    def has_never_run(self, machine: Machine) -> bool:
+        """See `PrismClient`. No call."""
+        return self.is_untouched(machine)
+
+    def describe(self, machine: Machine, description: str, *, start: bool) -> str:
+        """See `PrismClient`. One update for both."""
+        answer = self._asked(machine.id)
+        if answer.read(machine_of).updates != machine.updates:
+            raise changed_since(machine.id)
+        body = answer.read(lambda said: described(said, description))
+        return self._session.ask("PUT", f"{V3}/vms/{quoted(machine.id)}", switched(body, "ON") if start else body).read(
+            task_id
+        )
 
     def images(self, wanted: str) -> list[Image]:
         """See `PrismClient`."""

@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, TypeVar
 
 from providers.nutanix.answers import Answer, PrismError
-from providers.nutanix.client import Check, PrismClient
-from providers.nutanix.history import shows_only_creation
+from providers.nutanix.client import Check, PrismClient, changed_since
+from providers.nutanix.history import PastTask, shows_no_use, shows_only_creation
 from providers.nutanix.naming import CLUSTERS, NETWORKING, TASKS, VMM, quoted, with_query
 from providers.nutanix.pages import Pace, all_pages, total_of
 from providers.nutanix.records import Action, Image, Machine, NewMachine, Place, Submitted, TaskState
 from providers.nutanix.session import PrismSession
 from providers.nutanix.shapes_v4 import (
+    described,
     image_of,
     machine_of,
     network_of,
@@ -33,7 +34,7 @@ FRESH_TRIES: Final = 3
 _VMS: Final = f"{VMM}/ahv/config/vms"
 _SELECTED: Final = (
     "extId,name,description,powerState,cluster/extId,numSockets,numCoresPerSocket,numThreadsPerCore,memorySizeBytes,"
-    "createTime,nics"
+    "createTime,nics,source"
 )
 _ACTIONS: Final[Mapping[Action, str]] = {
     Action.ON: "power-on",
@@ -55,6 +56,7 @@ class CentralClient(PrismClient):
     off: ClassVar[str] = "OFF"
     remembers_requests: ClassVar[bool] = True
     create_operation: ClassVar[str] = "v4 POST /ahv/config/vms"
+    update_operation: ClassVar[str] = "v4 PUT /ahv/config/vms/{extId}"
     delete_operation: ClassVar[str] = "v4 DELETE /ahv/config/vms/{extId}"
     get_operation: ClassVar[str] = "v4 GET /ahv/config/vms/{extId}"
 
@@ -98,10 +100,27 @@ class CentralClient(PrismClient):
 
     def is_untouched(self, machine: Machine) -> bool:
         """See `PrismClient`. One call."""
+        return shows_only_creation(self._history(machine), machine.notes.claims)
+
+    def has_never_run(self, machine: Machine) -> bool:
+        """See `PrismClient`. One call."""
+        return shows_no_use(self._history(machine), machine.notes.claims)
+
+    def describe(self, machine: Machine, description: str, *, start: bool) -> str:  # noqa: ARG002 # see `starts`
+        """See `PrismClient`."""
+        answer = self._session.ask("GET", f"{_VMS}/{quoted(machine.id)}")
+        if answer.read(lambda said: machine_of(said["data"])).description != machine.description:
+            raise changed_since(machine.id)
+        body = answer.read(lambda said: described(said["data"], description))
+        headers = {"If-Match": answer.etag, "NTNX-Request-Id": _request_id("", 0)}
+        return self._session.ask("PUT", f"{_VMS}/{quoted(machine.id)}", body, headers).read(task_id)
+
+    def _history(self, machine: Machine) -> list[PastTask]:
+        """Return a VM's tasks, none if there are too many."""
         condition = f"entitiesAffected/any(a:a/extId eq '{_escaped(machine.id)}')"
         answer = self._page(f"{TASKS}/config/tasks", {"$page": 0, "$limit": PAGE, "$filter": condition})
         tasks = answer.read(lambda said: [past_task_of(one) for one in said.get("data") or ()])
-        return len(tasks) < PAGE and shows_only_creation(tasks)
+        return tasks if len(tasks) < PAGE else []
 
     def images(self, wanted: str) -> list[Image]:
         """See `PrismClient`."""

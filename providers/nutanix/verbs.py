@@ -92,6 +92,10 @@ class Verbs:
         """See `Driver`. Prism deletes a running VM, too; its disks go with it, that with the user data among them."""
         return Removal(self._client, work).vm(vm_id, self._scope_check(self._client.delete_operation))
 
+    def remove_failed(self, vm_id: str, creation: str, work: Work) -> None:
+        """Remove the VM of a create that failed when nobody was waiting for it. See `Removal.never_used`."""
+        Removal(self._client, work).never_used(vm_id, creation)
+
     def list_leftovers(self) -> list[LeftoverResource]:
         """See `Driver`."""
         return list(self._leftovers.find())

@@ -39,6 +39,8 @@ OVERRULE: Final = "overrule-shutdown"
 # PVE keeps some thousands.
 MOST_TASKS: Final = 100_000
 GUEST_TASKS: Final = frozenset({"qmshutdown", "qmreboot"})
+# What the list of snapshots calls the VM as it is now.
+CURRENT: Final = "current"
 _VM: Final = "/nodes/{node}/qemu/{vmid}"
 _STORAGE: Final = "/nodes/{node}/storage/{storage}"
 
@@ -110,6 +112,13 @@ class ProxmoxClient:
         """A VM's configuration, with what waits for its next start."""
         answer = self._vm(place).config.get()
         return read(f"GET {_VM}/config", lambda: read_config(answer))
+
+    def snapshots(self, place: Place) -> dict[str, Config]:
+        """Return a VM's configurations as its snapshots keep them, by name; one call for each, and one more."""
+        found = self._vm(place).snapshot.get()
+        names = read(f"GET {_VM}/snapshot", lambda: [str(one["name"]) for one in entries(found)])
+        answers = {name: self._vm(place).config.get(snapshot=name) for name in names if name != CURRENT}
+        return read(f"GET {_VM}/config", lambda: {name: read_config(answer) for name, answer in answers.items()})
 
     def addresses(self, place: Place, macs: frozenset[str]) -> tuple[str, ...]:
         """The addresses that the guest's agent tells of the VM's network devices."""

@@ -48,6 +48,8 @@ GUEST_SILENT: Final = _any(r"VM quit/powerdown failed")
 VOLUME_MISSING: Final = _any(r"No such file or directory", r"volume '?\S+'? does not exist", r"no such volume")
 # What PVE answers when it is asked for the size of a volume that is not there.
 VOLUME_HAS_NO_SIZE: Final = _any(r"volume_size_info on '[^']*' failed")
+# What PVE answers when the digest in a request is not that of the configuration.
+MODIFIED: Final = _any(r"checksum miss?match", r"detected modified configuration")
 DISK_IS_LARGER: Final = _any(r"shrinking disks is not supported")
 
 

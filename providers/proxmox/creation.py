@@ -10,18 +10,19 @@ from proxmoxer.core import ResourceException
 
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.driver import Work
-from providers.errors import ConflictError, ProviderError, UnprocessableError, VMNotFoundError
-from providers.notes import Notes, without_unfinished
+from providers.errors import ConflictError, NotOwnedError, ProviderError, UnprocessableError, VMNotFoundError
+from providers.notes import Notes, claimed, without_unfinished
 from providers.proxmox import nocloud
 from providers.proxmox.client import ProxmoxClient
-from providers.proxmox.codes import DISK_IS_LARGER, MISSING, VOLUME_MISSING, IdTakenError, waits_for
+from providers.proxmox.codes import DISK_IS_LARGER, MISSING, MODIFIED, VOLUME_MISSING, IdTakenError, waits_for
 from providers.proxmox.failures import VENDOR_ERRORS, text_of, translate
+from providers.proxmox.history import has_never_run
 from providers.proxmox.identity import TRIES, Identity, Made
 from providers.proxmox.naming import Place, is_iso_of, iso_volume
 from providers.proxmox.progress import Step, task_operation
 from providers.proxmox.recipe import SYSTEM_DISK, ImageKind, Recipe
-from providers.proxmox.records import Config
-from providers.proxmox.removal import APPEARS_SECONDS, Removal
+from providers.proxmox.records import Config, shown_vm
+from providers.proxmox.removal import APPEARS_SECONDS, Owner, Removal
 
 CREATE: Final = "POST /nodes/{node}/qemu"
 CLONE: Final = "POST /nodes/{node}/qemu/{vmid}/clone"
@@ -38,6 +39,10 @@ class Template:
 
     place: Place
     config: Config
+
+
+class LostClaimError(ConflictError):
+    """The VM of another try has changed while this try was taking it over."""
 
 
 class TemplateGoneError(UnprocessableError):
@@ -57,7 +62,8 @@ class Creation:
         self._volume = iso_volume(recipe.site.iso_storage, recipe.site.iso_scope, recipe.image_token)
         self._iso = ""
         self._vm_id = ""
-        self._shares_iso = False
+        self._has_start_run = False
+        self._keeps_vm = False
 
     def use(self, template: Template) -> None:
         """Take another template: the one that was given is not where it was."""
@@ -68,7 +74,6 @@ class Creation:
         try:
             return self._made_once()
         except _FAILURES as error:
-            self._spare_shared_iso()
             failure = _failure(error)
             if not isinstance(failure, VMNotFoundError):
                 raise
@@ -80,7 +85,7 @@ class Creation:
             try:
                 made = self._identity.made_before(vm_id)
                 return self._complete_again(made) if made else self._complete(self._begin(vm_id))
-            except IdTakenError:
+            except (IdTakenError, LostClaimError):
                 continue
             except _FAILURES as error:
                 if not self._recipe.request_key or not self._is_removed(_failure(error)):
@@ -95,16 +100,8 @@ class Creation:
         is_iso = VOLUME_MISSING.search(failure.detail) is not None and self._volume in failure.detail
         return is_iso or isinstance(failure, VMNotFoundError)
 
-    def _spare_shared_iso(self) -> None:
-        """Keep the image if another try with the same key has made the VM meanwhile: it is in that VM's drive."""
-        if not self._recipe.request_key or not self._vm_id:
-            return
-        try:
-            if self._identity.is_anothers(self._vm_id):
-                self._work.forget(self._volume)
-        except _FAILURES:
-            # Ask again before the image is removed.
-            self._shares_iso = True
+    def _is_vm_anothers(self) -> bool:
+        return bool(self._recipe.request_key and self._vm_id) and self._identity.is_anothers(self._vm_id)
 
     def _begin(self, vm_id: str) -> Place:
         """A VM with this id and its disks.
@@ -164,9 +161,17 @@ class Creation:
         return f"VM {place.vm_id} was made all the same; `leftovers` tells whether it was removed."
 
     def _made(self, place: Place, upid: str | None) -> None:
-        creation = self._recipe.creation
         source = self._source
-        self._work.made("vm", place.vm_id, lambda: self._removal.half_made(place, upid, creation, source=source))
+        self._work.made("vm", place.vm_id, lambda: self._remove_vm(place, upid, source))
+
+    def _remove_vm(self, place: Place, upid: str | None, source: str) -> None:
+        owner = Owner(self._recipe.creation, self._recipe.request_key, may_run=self._has_start_run)
+        self._keeps_vm = False
+        try:
+            self._removal.half_made(place, upid, owner, source=source)
+        except ConflictError:
+            self._keeps_vm = True
+            raise
 
     @property
     def _source(self) -> str:
@@ -194,8 +199,10 @@ class Creation:
         self._work.made("iso", volume, lambda: self._remove_iso(volume, upid))
 
     def _remove_iso(self, volume: str, upid: str | None) -> None:
-        if self._shares_iso and self._identity.is_anothers(self._vm_id):
-            raise ConflictError(f"{volume} is used by the VM of another try with the same Idempotency-Key.")
+        if self._is_vm_anothers():
+            raise NotOwnedError(f"{volume} is used by the VM of another request with the same Idempotency-Key.")
+        if self._keeps_vm:
+            raise ConflictError(f"{volume} is used by VM {self._vm_id}, which is not removed.")
         self._removal.uploaded_iso(self._recipe.site.node, volume, upid)
 
     def _complete(self, place: Place) -> Operation:
@@ -214,18 +221,56 @@ class Creation:
         A VM of an earlier try is not this one's to remove, also when nobody is waiting for it to start.
         """
         place, config = made.place, made.config
-        is_unfinished = self._is_unfinished(config)
-        self._upload_again(config, is_unfinished=is_unfinished)
+        if not self._is_unfinished(config):
+            return self._finished(place, config)
+        config = self._claimed(place, config)
+        self._upload_again(config, is_unfinished=True)
         self._work.forget(self._volume)
-        if is_unfinished:
-            if self._recipe.image.kind is not ImageKind.INSTALLER:
-                self._grow(place, config)
-            self._configure(place, config.options.get("description", ""))
+        if self._recipe.image.kind is not ImageKind.INSTALLER:
+            self._grow(place, config)
+        self._configure(place, config.options.get("description", ""))
         return self._start(place, "")
+
+    def _finished(self, place: Place, config: Config) -> Operation:
+        """Return a finished VM as it is; start it if it was to be started, and has never run."""
+        state = self._client.state(place)
+        starts = self._recipe.spec.start and state.status is not VMStatus.RUNNING and self._has_never_run(place, config)
+        if starts or config.notes.may_be_removed:
+            config = self._claimed(place, config)
+        self._upload_again(config, is_unfinished=False)
+        self._work.forget(self._volume)
+        if starts:
+            return self._start(place, "")
+        vm = shown_vm(place.vm_id, config, state.word, ())
+        return Operation(Verb.CREATE, place.vm_id, done=True, vm=vm)
+
+    def _has_never_run(self, place: Place, config: Config) -> bool:
+        """Whether a VM that does not run was never started. One on another node was moved, and so used."""
+        node = self._recipe.site.node
+        return place.node == node and has_never_run(self._client.tasks(node), place.vm_id, config.notes)
+
+    def _claimed(self, place: Place, config: Config) -> Config:
+        """Take over the VM of another try, which does not remove it from then on; return its new configuration.
+
+        Raises:
+            LostClaimError: somebody has changed the VM meanwhile.
+
+        """
+        if config.notes == Notes():
+            # The other try does not recognise it without our note either.
+            return config
+        notes = claimed(config.options.get("description", ""), self._recipe.creation, place.vm_id)
+        try:
+            self._client.configure(place, {"description": notes, "digest": config.digest})
+        except ResourceException as error:
+            if MODIFIED.search(text_of(error)):
+                raise LostClaimError(f"VM {place.vm_id} was changed at the same moment; try again.") from error
+            raise
+        return Config({**config.options, "description": notes})
 
     def _is_unfinished(self, config: Config) -> bool:
         if config.notes != Notes():
-            return config.notes.is_unfinished
+            return config.notes.is_unfinished or config.notes.is_abandoned
         # Somebody has edited our mark out of the notes.
         return self._template is not None and not self._recipe.is_applied(config, self._iso)
 
@@ -291,7 +336,11 @@ class Creation:
         )
         if not spec.start:
             return Operation(Verb.CREATE, place.vm_id, done=True, vm=vm)
-        upid = self._client.power(place, "start", {})
+        try:
+            upid = self._client.power(place, "start", {})
+        except _FAILURES as error:
+            self._has_start_run = _failure(error).answer_lost
+            raise
         return Operation(Verb.CREATE, place.vm_id, str(Step.power("start", upid, {}, creation)), vm=vm)
 
 

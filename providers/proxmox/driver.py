@@ -34,7 +34,7 @@ from providers.proxmox.naming import Place
 from providers.proxmox.progress import Progress, Step, not_found
 from providers.proxmox.recipe import ImageKind, Recipe, recipe_for
 from providers.proxmox.records import Config, listed_vm, shown_vm
-from providers.proxmox.removal import Removable, Removal, removable
+from providers.proxmox.removal import Owner, Removable, Removal, is_of, removable
 from providers.proxmox.site import Site, site_of
 
 # How long what was seen of a VM is good for its removal. Short, as what others do meanwhile is not noticed before its
@@ -164,7 +164,7 @@ class ProxmoxDriver(Driver):
         self._leftovers.remove(leftover, Removal(self._client, work), work)
 
     def promise_removal(self, operation: Operation, work: Work) -> None:
-        """See `Driver`. Proxmox gives ids anew, so what is removed is what bears this create's mark."""
+        """See `Driver`. Proxmox gives ids anew: what bears this create's mark is removed, if nobody has used it."""
         vm_id, creation = operation.vm_id, Step.read(operation.handle).creation
         if vm_id and creation:
             work.made("vm", vm_id, lambda: self._remove_created(vm_id, creation, work))
@@ -217,8 +217,9 @@ class ProxmoxDriver(Driver):
 
     def _remove_created(self, vm_id: str, creation: str, work: Work) -> None:
         place, config = self._find(vm_id)
-        if config.notes.creation == creation:
-            work.finish(self._remove(removable(place, config), work))
+        if is_of(config, Owner(creation, config.notes.request_key)):
+            self._leftovers.check_failed_create(place, config)
+            Removal(self._client, work).never_used(place, config, creation)
 
     def _remove(self, found: Removable, work: Work, *, is_checked: bool = True) -> Operation:
         """Remove a VM; `is_checked` as for `Step`."""

@@ -67,6 +67,8 @@ class Identity:
         if not self._recipe.request_key or self._is_free(vm_id):
             return None
         place, config = self._settled(vm_id)
+        if config is not None and config.notes.is_abandoned and self._is_of_this_key(config):
+            config = self._removal.after_removal(place)
         if config is None and self._is_free(vm_id):
             # The earlier try has failed, or was removed, meanwhile.
             return None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from typing import Final
 
 from proxmoxer.core import ResourceException
 
@@ -13,6 +11,7 @@ from providers.domain import LeftoverResource
 from providers.driver import Work
 from providers.errors import BackendReply, ConflictError, VMNotFoundError
 from providers.notes import Notes
+from providers.proxmox import history
 from providers.proxmox.client import ProxmoxClient
 from providers.proxmox.codes import MISSING
 from providers.proxmox.failures import text_of
@@ -20,13 +19,8 @@ from providers.proxmox.inventory import PastTask, Privileges, Volume
 from providers.proxmox.naming import Place, is_iso_of, is_our_iso
 from providers.proxmox.recipe import image_token
 from providers.proxmox.records import Config
-from providers.proxmox.removal import DELETE, DELETE_VOLUME, Removal
+from providers.proxmox.removal import DELETE, DELETE_VOLUME, Removal, kept
 from providers.proxmox.site import Site
-
-# A create's own tasks begin a little after its mark was written, and clocks differ.
-CLOCK_DIFFERENCE: Final = timedelta(minutes=5)
-# The tasks of a create that was not finished. Any other task shows that somebody has worked with the VM.
-CREATE_TASKS: Final = frozenset({"qmcreate", "resize", "qmdestroy"})
 
 
 @dataclass
@@ -35,19 +29,13 @@ class _Cluster:
 
     privileges: Privileges
     configs: dict[Place, Config] = field(default_factory=dict)
+    snapshots: list[Config] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
 
-    def users_of(self, volume: str) -> list[str]:
-        """Return the ids of the VMs that have an image in a drive, or whose notes name it.
-
-        A VM may have the image in a drive of one of its snapshots only, which its configuration does not show.
-        """
-        return [
-            place.vm_id
-            for place, config in self.configs.items()
-            if volume in config.volumes.values()
-            or (config.notes.creation and is_iso_of(volume, image_token(config.notes)))
-        ]
+    def is_used(self, volume: str) -> bool:
+        """Whether an image is in a drive of a VM, or of a snapshot of one, or the notes of either name it."""
+        configs = (*self.configs.values(), *self.snapshots)
+        return any(volume in config.volumes.values() or _names(config.notes, volume) for config in configs)
 
     @property
     def unseen_users(self) -> str:
@@ -89,6 +77,20 @@ class Leftovers:
         else:
             self._remove_vm(leftover, removal, work)
 
+    def check_failed_create(self, place: Place, config: Config) -> None:
+        """See that nobody uses, or has used, the VM of a create that failed when nobody was waiting for it.
+
+        Raises:
+            ConflictError: somebody may have.
+
+        """
+        reason = self._use(place, config)
+        if not reason:
+            tasks = self._client.tasks(self._site.node)
+            reason = self._past_use(self._client.privileges(), place, config.notes, tasks, failed_start=True)
+        if reason:
+            raise kept(place.vm_id, reason)
+
     def _remove_iso(self, leftover: LeftoverResource, removal: Removal) -> None:
         if leftover.id not in {volume.id for volume in self._client.isos(self._site.node, self._site.iso_storage)}:
             raise _gone(leftover, DELETE_VOLUME)
@@ -128,14 +130,31 @@ class Leftovers:
             try:
                 cluster.configs[place] = self._client.config(place)
             except ResourceException as error:
-                # One that is gone from its node was deleted, or moves: it is in use then.
-                if not MISSING.search(text_of(error)) or self._client.node_of(place.vm_id) is not None:
-                    cluster.unreadable.append(place.vm_id)
+                self._note_unreadable(cluster, place, error)
         return cluster
 
+    def _note_unreadable(self, cluster: _Cluster, place: Place, error: ResourceException) -> None:
+        # One that is gone from its node was deleted, or moves: it is in use then.
+        if not MISSING.search(text_of(error)) or self._client.node_of(place.vm_id) is not None:
+            cluster.unreadable.append(place.vm_id)
+
+    def _read_snapshots(self, cluster: _Cluster) -> None:
+        for place, config in cluster.configs.items():
+            try:
+                snapshots = self._client.snapshots(place)
+            except ResourceException as error:
+                self._note_unreadable(cluster, place, error)
+                continue
+            cluster.snapshots += snapshots.values()
+            if config.options.get("parent") not in {None, *snapshots}:
+                cluster.unreadable.append(place.vm_id)
+
     def _isos(self, cluster: _Cluster) -> Iterator[LeftoverResource]:
-        for volume in self._client.isos(self._site.node, self._site.iso_storage):
-            if is_our_iso(volume.id) and not cluster.users_of(volume.id):
+        ours = [one for one in self._client.isos(self._site.node, self._site.iso_storage) if is_our_iso(one.id)]
+        if any(not cluster.is_used(volume.id) for volume in ours):
+            self._read_snapshots(cluster)
+        for volume in ours:
+            if not cluster.is_used(volume.id):
                 yield self._iso(cluster, volume)
 
     def _iso(self, cluster: _Cluster, volume: Volume) -> LeftoverResource:
@@ -163,13 +182,13 @@ class Leftovers:
                 kind="vm",
                 id=place.vm_id,
                 name=config.name,
-                created_at=datetime.fromtimestamp(config.notes.created_at, UTC) if config.notes.created_at else None,
+                created_at=history.created_at(config.notes),
                 detail="VM whose create was not finished",
             )
             reason = self._use(place, config)
             if not reason:
                 tasks = self._client.tasks(self._site.node) if tasks is None else tasks
-                reason = self._past_use(cluster.privileges, found, tasks)
+                reason = self._past_use(cluster.privileges, place, config.notes, tasks)
             yield replace(found, detail=f"{found.detail}; {reason}", is_removable=False) if reason else found
 
     def _use(self, place: Place, config: Config) -> str:
@@ -185,23 +204,19 @@ class Leftovers:
         state = self._client.state(place)
         return "" if state.word == "stopped" else f"it is {state.word}"
 
-    def _past_use(self, privileges: Privileges, found: LeftoverResource, tasks: list[PastTask]) -> str:
+    def _past_use(
+        self, privileges: Privileges, place: Place, notes: Notes, tasks: list[PastTask], *, failed_start: bool = False
+    ) -> str:
         """Why a VM may have been in use; empty when the node's tasks show that it was not."""
         if not privileges.has(f"/nodes/{self._site.node}", "Sys.Audit"):
             return f"whether it has run is shown only to callers with Sys.Audit on /nodes/{self._site.node}"
-        if found.created_at is None or not any(task.begun_at <= found.created_at + CLOCK_DIFFERENCE for task in tasks):
+        if not history.reaches_back(tasks, history.created_at(notes)):
             return "whether it has run is not known: the node's task log does not reach back so far"
-        for task in tasks:
-            if task.vm_id != found.id:
-                continue
-            if task.is_running:
-                return f"a task works on it ({task.kind})"
-            if task.kind == "qmdestroy" and task.succeeded:
-                # Older tasks were another VM's of this id.
-                break
-            if task.kind not in CREATE_TASKS:
-                return f"somebody has worked with it ({task.kind})"
-        return ""
+        return history.use_since_creation(tasks, place.vm_id, failed_start=failed_start)
+
+
+def _names(notes: Notes, volume: str) -> bool:
+    return bool(notes.creation) and is_iso_of(volume, image_token(notes))
 
 
 def _is_being_made(config: Config) -> bool:

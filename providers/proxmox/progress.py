@@ -35,6 +35,7 @@ HALTED: Final = frozenset({"paused", "suspended", "prelaunch"})
 SETTLE: Final = "settle"
 APPEAR: Final = "appear"
 END: Final = "end"
+VANISH: Final = "vanish"
 # The locks of a VM that is being made, or about to be gone: its configuration holds nothing else then.
 IN_TRANSIT: Final = frozenset({"create", "clone", "destroyed"})
 # The most that the pause before one poll counts as time in which the backend could be seen. A longer pause is an
@@ -69,6 +70,11 @@ class Step:
     def settle(cls, place: Place, appears_within: float = 0.0) -> Step:
         """Wait until a VM is neither being made nor removed. It may take `appears_within` seconds to be there."""
         return cls(SETTLE, node=place.node, wait_seconds=appears_within, seen_at=time.time())
+
+    @classmethod
+    def vanish(cls, place: Place, within: float) -> Step:
+        """Wait until a VM that a failed create removes is gone, or has stayed for so many seconds."""
+        return cls(VANISH, node=place.node, wait_seconds=within, seen_at=time.time())
 
     @classmethod
     def appear(cls, node: str, within: float) -> Step:
@@ -109,14 +115,13 @@ class Progress:
 
     def __init__(self, client: ProxmoxClient) -> None:
         self._client = client
+        self._searches = {SETTLE: self._settled, APPEAR: self._appeared, VANISH: self._vanished}
 
     def look(self, operation: Operation) -> Operation:
         """The operation as one look shows it."""
         step = Step.read(operation.handle)
-        if step.operation == SETTLE:
-            return self._settled(operation, step)
-        if step.operation == APPEAR:
-            return self._appeared(operation, step)
+        if step.operation in self._searches:
+            return self._searches[step.operation](operation, step)
         task = self._client.task(step.upid)
         if step.operation == END:
             return replace(operation, done=not task.is_running)
@@ -137,6 +142,18 @@ class Progress:
         # What was there and goes does not come again.
         seen = replace(step, wait_seconds=0.0)
         return replace(operation, handle=str(seen), done=config.lock not in IN_TRANSIT)
+
+    def _vanished(self, operation: Operation, step: Step) -> Operation:
+        try:
+            config = self._client.config(Place(step.node, operation.vm_id or ""))
+        except ResourceException as error:
+            if MISSING.search(text_of(error)):
+                return replace(operation, done=True)
+            raise
+        # Its lock is all that is left of it near the end.
+        if config.notes.is_abandoned or config.lock in IN_TRANSIT:
+            return _waited(operation, step)
+        return replace(operation, done=True)
 
     def _appeared(self, operation: Operation, step: Step) -> Operation:
         if self._client.has_volume(step.node, operation.vm_id or ""):

@@ -85,6 +85,11 @@ class Config:
         return self.options.get("lock", "")
 
     @property
+    def digest(self) -> str:
+        """What tells one state of the configuration from another."""
+        return self.options.get("digest", "")
+
+    @property
     def is_template(self) -> bool:
         """Whether it is a template."""
         return self.options.get("template") == "1"

@@ -10,9 +10,10 @@ from proxmoxer.core import ResourceException
 
 from providers.domain import Operation, Verb
 from providers.driver import Work
-from providers.errors import BackendReply, ConflictError, ProviderError
+from providers.errors import BackendReply, ConflictError, NotOwnedError, ProviderError
+from providers.notes import abandoned
 from providers.proxmox.client import ProxmoxClient
-from providers.proxmox.codes import MISSING, RUNNING, VOLUME_MISSING
+from providers.proxmox.codes import MISSING, MODIFIED, RUNNING, VOLUME_MISSING
 from providers.proxmox.failures import text_of, translate
 from providers.proxmox.naming import Place, is_iso_of
 from providers.proxmox.progress import IN_TRANSIT, Step, task_operation
@@ -31,7 +32,25 @@ DELETE_VOLUME: Final = "DELETE /nodes/{node}/storage/{storage}/content/{volume}"
 # PVE may carry out seconds later what was asked for over a connection that has ended.
 APPEARS_SECONDS: Final = 5.0
 
+# How long a try waits for the removal by another one, which may have died.
+VANISHES_SECONDS: Final = 5.0
+
+# How often the mark of a VM that is to be removed is tried while others change the VM.
+MARK_TRIES: Final = 3
+
 _FAILURES: Final = (ResourceException, ProviderError)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The create that may remove a VM.
+
+    `creation` and `request_key` are those of its notes; `may_run` says that its own start may have taken effect.
+    """
+
+    creation: str
+    request_key: str = ""
+    may_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,27 +124,65 @@ class Removal:
         """Remove a VM that is off, with its disks; the work that is left open."""
         return task_operation(Verb.DELETE, place.vm_id, DELETE, self._client.delete(place))
 
-    def half_made(self, place: Place, upid: str | None, creation: str, *, source: str = "") -> None:
+    def half_made(self, place: Place, upid: str | None, owner: Owner, *, source: str = "") -> None:
         """Remove the VM that a create has made, and no other: PVE gives an id anew as soon as it is free.
 
         `upid` is the task that makes it, None where the answer that named it was lost; `source` as for `settled`.
+
+        Raises:
+            NotOwnedError: another try has taken the VM over.
+        ConflictError: somebody else has started it.
+
         """
         is_ended = upid is not None and self._has_ended(place.vm_id, upid)
         config = self.settled(place, appears_within=0.0 if is_ended else APPEARS_SECONDS, source=source)
-        if config is None or config.notes.creation != creation:
+        if config is None or not is_of(config, owner):
             return
         if config.is_protected:
             # A clone has the protection of its template.
             self._client.configure(place, {"delete": "protection"})
-        self._vm_in_any_state(place)
+        self._abandon(place, owner)
+        self._vm_in_any_state(place, owner)
 
-    def _vm_in_any_state(self, place: Place) -> None:
+    def never_used(self, place: Place, config: Config, creation: str) -> None:
+        """Remove a VM that is off and was never used, with its cloud-init image."""
+        self._abandon(place, Owner(creation, config.notes.request_key))
+        self._work.finish(self.vm(place))
+        for volume in removable(place, config).images:
+            self.iso(place.node, volume)
+
+    def _abandon(self, place: Place, owner: Owner) -> None:
+        """Mark a VM as about to be removed, so that no other try with the key takes it over meanwhile."""
+        for tries_left in reversed(range(MARK_TRIES if owner.request_key else 0)):
+            config = self.config(place)
+            # A call that was sent twice is refused although the first one was carried out.
+            if config is None or not is_of(config, owner) or config.notes.is_abandoned:
+                return
+            notes = abandoned(config.options.get("description", ""))
+            try:
+                self._client.configure(place, {"description": notes, "digest": config.digest})
+            except ResourceException as error:
+                if not MODIFIED.search(text_of(error)):
+                    # A caller that may remove the VM may lack the privilege to change it.
+                    _logger.info("VM %s of a failed create is not marked: %s", place.vm_id, translate(error).detail)
+                    return
+                if not tries_left:
+                    raise kept(place.vm_id, "somebody is changing it") from error
+            else:
+                return
+
+    def _vm_in_any_state(self, place: Place, owner: Owner) -> None:
         """Remove a VM that may run, or whose start is going on: the removal waits for it, and finds a VM that runs."""
         try:
             self._work.finish(self.vm(place))
         except _FAILURES as error:
             if not RUNNING.search(_words(error)):
                 raise
+            config = self.config(place)
+            if config is None or not is_of(config, owner):
+                return
+            if not owner.may_run:
+                raise kept(place.vm_id, "somebody has started it") from error
             self.stop(place, is_checked=True)
             self._work.finish(self.vm(place))
 
@@ -145,6 +202,11 @@ class Removal:
         step = Step.settle(place, appears_within if config is None else 0.0)
         self._work.finish(Operation(Verb.CREATE, place.vm_id, str(step)))
         return self.config(place)
+
+    def after_removal(self, place: Place) -> Config | None:
+        """Return the configuration of a VM that a failed create removes, None once it is gone."""
+        self._work.finish(Operation(Verb.CREATE, place.vm_id, str(Step.vanish(place, VANISHES_SECONDS))))
+        return self.settled(place)
 
     def config(self, place: Place) -> Config | None:
         """A VM's configuration, None where the node has no such VM."""
@@ -168,6 +230,26 @@ class Removal:
             _logger.info("task %s of a failed create: %s", upid, failure.detail)
             return False
         return True
+
+
+def is_of(config: Config, owner: Owner) -> bool:
+    """Whether a VM is the one that a create has made.
+
+    Raises:
+        NotOwnedError: it was, and another try with the same key has taken it over.
+
+    """
+    notes = config.notes
+    if notes.creation == owner.creation:
+        return True
+    if owner.request_key and notes.request_key == owner.request_key and notes.claims:
+        raise NotOwnedError(f"Another request with this Idempotency-Key has taken over VM {notes.vm_id}.")
+    return False
+
+
+def kept(vm_id: str, reason: str) -> ConflictError:
+    """Return the error of a removal that was not carried out."""
+    return _conflict(f"VM {vm_id} is not removed: {reason}.")
 
 
 def _words(error: Exception) -> str:

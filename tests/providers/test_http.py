@@ -4,6 +4,8 @@ import http.server
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 import requests
@@ -112,6 +114,26 @@ def test_get_over_a_connection_that_breaks_is_repeated_once(peer: Peer) -> None:
     with session(peer.url) as http, tracing(Trace("test")) as trace:
         assert http.get(peer.url).status_code == 200
     assert trace.calls == len(peer.seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("date", "hours"),
+    [(timedelta(hours=-2), -2), (timedelta(hours=3), 3), ("yesterday", 0), ("Sun, 29 Nov 2026 15:00:00 -0000", 0)],
+)
+def test_clock_of_the_backend_is_noted(peer: Peer, date: timedelta | str, hours: int) -> None:
+    """As far as its answers say what time it is there."""
+    said = date if isinstance(date, str) else format_datetime(datetime.now(UTC) + date, usegmt=True)
+
+    def answer(handler: _Handler) -> None:
+        handler.send_response_only(200)
+        handler.send_header("Date", said)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    peer.script = [answer]
+    with session(peer.url) as http, tracing(Trace("test")) as trace:
+        http.get(peer.url)
+    assert abs(trace.clock_difference - timedelta(hours=hours)) < timedelta(minutes=5)
 
 
 @pytest.mark.parametrize("broken", [_Handler.cut, _Handler.cut_in_body])

@@ -306,6 +306,19 @@ def test_show_of_a_migrated_vm_is_found_on_its_new_node(pve: ProxmoxSandbox, use
     assert nodes[vm_id] == "pve2"
 
 
+def test_snapshot_keeps_a_configuration(pve: ProxmoxSandbox, user: Caller) -> None:
+    """The list ends with the VM as it is now. What no snapshot is called is an error."""
+    (vm_id,) = pve.seed(1)
+    pve.take_snapshot(vm_id, "before")
+    pve.set_config(vm_id, "name", "renamed")
+    names = [one["name"] for one in user.data("GET", f"/nodes/pve/qemu/{vm_id}/snapshot")]
+    assert names == ["before", "current"]
+    path = f"/nodes/pve/qemu/{vm_id}/config"
+    assert user.data("GET", path)["parent"] == "before"
+    assert user.data("GET", path, snapshot="before")["name"] != user.data("GET", path)["name"] == "renamed"
+    assert user.call("GET", path, snapshot="after").status_code == 500
+
+
 def test_method_that_is_not_offered_is_not_implemented(user: Caller) -> None:
     """501, as PVE answers."""
     assert user.call("GET", "/nodes/pve/certificates").status_code == 501

@@ -6,7 +6,7 @@ import time
 from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from providers.sandbox.authority import Authority
 from providers.sandbox.faults import Fault
 from tests.support import leftovers
 from tests.support.sandbox import free_port
-from vms.management.commands.leftovers import Age
+from vms.management.commands.leftovers import Age, age_of
 
 pytestmark = pytest.mark.slow
 
@@ -93,6 +93,14 @@ def test_age_without_a_unit_is_refused(text: str) -> None:
     """The message shows what is allowed."""
     with pytest.raises(ArgumentTypeError, match="30m, 1h, 2d or 0"):
         Age.parse(text)
+
+
+@pytest.mark.parametrize(("minutes_ahead", "expected_minutes"), [(0, 70), (-50, 20), (50, 70)])
+def test_age_goes_by_the_later_of_two_clocks(minutes_ahead: int, expected_minutes: int) -> None:
+    """What a cloud whose clock is late has made just now is not old."""
+    now = datetime(2026, 11, 29, 15, tzinfo=UTC)
+    age = age_of(now - timedelta(minutes=70), now, timedelta(minutes=minutes_ahead))
+    assert age == timedelta(minutes=expected_minutes)
 
 
 def test_nothing_left_behind_is_told(stage: Stage) -> None:

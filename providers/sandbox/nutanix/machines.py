@@ -109,6 +109,8 @@ class Machine:
     version: int = 1
     spec_version: int = 0
     boots: int = 0
+    # The VM that it is a copy of.
+    source: str | None = None
     created: float = field(default_factory=time.time)
     updated: float = field(default_factory=time.time)
     # v2.0 shows a transition while it is under way; None between transitions.

@@ -103,6 +103,11 @@ def missing(kind: str, uuid: str) -> TaskFailure:
     return TaskFailure(Trouble(detail, 5, "VMM-30203", f"{kind.upper()}_NOT_FOUND", {"uuid": uuid}))
 
 
+def stale_timestamp(given: int, current: int) -> Trouble:
+    """The VM has changed since its logical timestamp was read."""
+    return Trouble(f"InvalidArgument: VM logical timestamp {given} does not match the current {current}", 7)
+
+
 def stale_etag(given: str, current: str) -> Trouble:
     """The VM has changed since the ETag was read (VMM-30303, as the vendor's Terraform provider knows it)."""
     detail = (

@@ -53,12 +53,16 @@ class Works:
         """Make a copy of a VM, with its description."""
         subject, spec = str(uuid.uuid4()), machine.spec
         return self._estate.submit(
-            Operation.CLONE, subject, spec.cluster, caller, lambda: self._creating(subject, spec, power_on=False)
+            Operation.CLONE,
+            subject,
+            spec.cluster,
+            caller,
+            lambda: self._creating(subject, spec, power_on=False, source=machine.uuid),
         )
 
-    def update(self, caller: Caller, machine: Machine, change: Change) -> Task:
+    def update(self, caller: Caller, machine: Machine, change: Change, check: Check = no_check) -> Task:
         """Change a VM."""
-        return self._submit(Operation.UPDATE, caller, machine, lambda: self._updating(machine, change))
+        return self._submit(Operation.UPDATE, caller, machine, lambda: self._updating(machine, change, check))
 
     def delete(self, caller: Caller, machine: Machine, check: Check = no_check) -> Task:
         """Delete a VM, which may be running."""
@@ -82,11 +86,12 @@ class Works:
     def _submit(self, operation: Operation, caller: Caller, machine: Machine, work: Callable[[], Work]) -> Task:
         return self._estate.submit(operation, machine.uuid, machine.cluster, caller, work)
 
-    def _creating(self, subject: str, spec: MachineSpec, *, power_on: bool) -> Work:
+    def _creating(self, subject: str, spec: MachineSpec, *, power_on: bool, source: str | None = None) -> Work:
         yield self._estate.knobs.task_seconds
         if any(disk.source for disk in spec.disks):
             self._fail("clone")
         machine = self.hardware.build(subject, spec)
+        machine.source = source
         planned = self._estate.tasks.take_failure("create")
         if planned is None or planned.work_done:
             self._estate.machines[subject] = machine
@@ -95,9 +100,10 @@ class Works:
         if power_on:
             yield from self._switching(machine, Operation.ON, no_check, None)
 
-    def _updating(self, machine: Machine, change: Change) -> Work:
+    def _updating(self, machine: Machine, change: Change, check: Check) -> Work:
         yield self._estate.knobs.task_seconds
         self._miss(machine)
+        check()
         self._fail("update")
         self._apply(machine, change)
         if change.power is Operation.SHUTDOWN:

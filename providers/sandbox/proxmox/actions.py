@@ -31,6 +31,7 @@ def actions(cluster: Cluster) -> Mapping[str, Callable[[Request], Value]]:
         "POST /nodes/{node}/qemu": creating.create,
         f"DELETE {VM}": changing.destroy,
         f"GET {VM}/config": configuring.show,
+        f"GET {VM}/snapshot": configuring.list_snapshots,
         f"PUT {VM}/config": configuring.change,
         f"POST {VM}/config": configuring.change_later,
         f"GET {VM}/status/current": inventory.vm,

@@ -27,6 +27,8 @@ class Configuring:
     def show(self, request: Request) -> Value:
         """The configuration with what waits for the next start, or with `current` without."""
         machine = self._cluster.machines.on(request.node, request.vm_id)
+        if snapshot := request.text("snapshot"):
+            return _snapshot(machine, snapshot)
         values = dict(machine.config)
         if not request.flag("current"):
             values.update({name: value for name, value in machine.pending.items() if value is not None})
@@ -36,6 +38,12 @@ class Configuring:
             **{name: options.typed(name, value) for name, value in sorted(values.items())},
             "digest": machine.digest(),
         }
+
+    def list_snapshots(self, request: Request) -> Value:
+        """The snapshots, and the VM as it is now under the name `current`."""
+        machine = self._cluster.machines.on(request.node, request.vm_id)
+        shown = [{"name": name, "description": ""} for name in machine.snapshots]
+        return [*shown, {"name": "current", "description": "You are here!", "running": int(machine.runs)}]
 
     def change(self, request: Request) -> Value:
         """Change it before the answer."""
@@ -197,6 +205,12 @@ def refuse_root_only(request: Request, *names: str) -> None:
     for name in names:
         if request.flag(name):
             raise ParameterError({name: "Only root may use this option."})
+
+
+def _snapshot(machine: Machine, name: str) -> Value:
+    if name not in machine.snapshots:
+        raise PveError(f"snapshot '{name}' does not exist")
+    return {option: options.typed(option, value) for option, value in sorted(machine.snapshots[name].items())}
 
 
 def with_macs(wanted: Mapping[str, str]) -> dict[str, str]:

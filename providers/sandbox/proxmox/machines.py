@@ -34,13 +34,14 @@ class Guest:
 
 @dataclass
 class Machine:
-    """One VM. `config` is its configuration file, `pending` what waits for its next start."""
+    """One VM. `config` is its configuration, `pending` what waits for its next start, `snapshots` configs by name."""
 
     id: int
     node: str
     config: dict[str, str]
     process: Process = Process.STOPPED
     pending: dict[str, str | None] = field(default_factory=dict)
+    snapshots: dict[str, dict[str, str]] = field(default_factory=dict)
     guest: Guest = field(default_factory=Guest)
     ha_managed: bool = False
     started: float = 0.0

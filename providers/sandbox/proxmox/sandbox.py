@@ -275,6 +275,13 @@ class ProxmoxSandbox(Simulator):
             if value is not None:
                 config[name] = value
 
+    def take_snapshot(self, vm_id: int | str, name: str) -> None:
+        """Keep a VM's configuration in a snapshot, the parent of what it becomes."""
+        with self._cluster.lock:
+            machine = self._cluster.machines.all[int(vm_id)]
+            machine.snapshots[name] = dict(machine.config)
+            machine.config["parent"] = name
+
     def _is_equipment(self, volume: Volume) -> bool:
         return (volume.node, volume.id) in self._cluster.equipment or volume.vm_id == TEMPLATE_ID
 

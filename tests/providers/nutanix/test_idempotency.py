@@ -7,12 +7,11 @@ from contextlib import closing
 
 import pytest
 
-from providers.domain import StopMode
 from providers.errors import ProviderError, UnprocessableError
 from providers.gateway import Backends
 from providers.nutanix.creation import REQUESTS
 from providers.sandbox.faults import Fault
-from tests.providers.nutanix.prism import CREATE, GET, LIST, START, TASK, Prism, spec
+from tests.providers.nutanix.prism import CREATE, DELETE, GET, LIST, START, TASK, Prism, spec
 from tests.providers.reached import AT_ONCE, NETWORK
 from tests.support.limits import LIMITS
 from tests.support.threads import at_once
@@ -91,33 +90,42 @@ def test_create_that_fails_at_once_again_and_again_tells_why(central: Prism) -> 
     assert central.remains() == []
 
 
-def test_create_repeated_starts_the_vm_if_it_does_not_run(prism: Prism) -> None:
+def test_create_repeated_starts_the_vm_if_it_has_never_run(prism: Prism) -> None:
     """The first try ended between the two steps."""
-    first = prism.create(key=KEY)
-    prism.sandbox.set_state(first, "OFF")
+    first = never_started(prism)
     assert prism.create(key=KEY) == first
     assert prism.states() == {first: "ON"}
 
 
 def test_create_repeated_that_cannot_start_the_vm_leaves_it(prism: Prism) -> None:
     """It is the first try's."""
-    first = prism.create(key=KEY)
-    prism.sandbox.set_state(first, "OFF")
+    first = never_started(prism)
     prism.sandbox.faults.add(Fault(START[prism.api], times=None, status=403, message="No permission."))
-    with pytest.raises(ProviderError):
+    with pytest.raises(ProviderError) as caught:
         prism.create(key=KEY)
+    assert caught.value.leftovers == ()
     assert prism.states() == {first: "OFF"}
 
 
 def test_create_repeated_and_followed_that_cannot_start_the_vm_leaves_it(prism: Prism) -> None:
-    """Its user has stopped it meanwhile: what it holds is not lost because a retry fails that nobody waits for."""
-    first = prism.create(key=KEY)
-    prism.gateway().stop_vm(first, StopMode.FORCE, 0)
+    """A retry that fails when nobody waits for it removes nothing that is not its own."""
+    first = never_started(prism)
     prism.sandbox.fail_next_task("power", "It went wrong")
     ended = prism.finished(prism.gateway().create_vm(spec(key=KEY), AT_ONCE))
     assert ended.failure is not None
     assert ended.failure.leftovers == ()
     assert prism.states() == {first: "OFF"}
+
+
+def never_started(prism: Prism) -> str:
+    """Let a create fail at its start, and its clean-up at the delete; return the VM that stays."""
+    prism.sandbox.fail_next_task("power", "It went wrong")
+    prism.sandbox.faults.add(Fault(DELETE[prism.api], times=None, status=403, message="No permission."))
+    with pytest.raises(ProviderError, match="It went wrong"):
+        prism.create(key=KEY)
+    prism.sandbox.faults.clear()
+    (vm_id,) = prism.states()
+    return vm_id
 
 
 def test_create_with_other_content_at_the_same_time_leaves_the_first(central: Prism) -> None:

@@ -90,7 +90,7 @@ def test_vms_of_others_are_no_leftovers(prism: Prism) -> None:
 
 
 def test_copy_of_a_leftover_keeps_both_from_removal(prism: Prism) -> None:
-    """It bears the same mark: which of them nobody wants is not known. By v2 and v4 a copy alone is no leftover."""
+    """It bears the same mark: which of them nobody wants is not known. A copy alone is no leftover."""
     vm_id = failed_create(prism)
     (leftover,) = prism.gateway().list_leftovers()
     copy = prism.sandbox.clone(vm_id)
@@ -99,9 +99,8 @@ def test_copy_of_a_leftover_keeps_both_from_removal(prism: Prism) -> None:
     with pytest.raises(ConflictError, match="not removed"):
         prism.gateway().remove_leftover(leftover)
     assert set(prism.states()) == {vm_id, copy}
-    if prism.api != "v3":
-        prism.sandbox.delete(vm_id)
-        assert prism.gateway().list_leftovers() == []
+    prism.sandbox.delete(vm_id)
+    assert prism.gateway().list_leftovers() == []
 
 
 @pytest.mark.parametrize("state", ["ON", "OFF"])

@@ -253,6 +253,33 @@ def test_image_of_a_vm_whose_drive_is_empty_is_no_leftover(pve: Pve) -> None:
     assert pve.gateway().list_leftovers() == []
 
 
+def test_image_that_only_a_snapshot_uses_is_no_leftover(pve: Pve) -> None:
+    """A rollback needs it. The VM's owner has emptied the drive and written other notes."""
+    vm_id = pve.create()
+    pve.sandbox.set_config(vm_id, "description", "web server")
+    pve.sandbox.take_snapshot(vm_id, "before-upgrade")
+    pve.sandbox.set_config(vm_id, "ide2", "none,media=cdrom")
+    assert pve.gateway().list_leftovers() == []
+    # The VM has no parent when that is removed, and other snapshots all the same.
+    pve.sandbox.set_config(vm_id, "parent", None)
+    assert pve.gateway().list_leftovers() == []
+
+
+def test_image_is_kept_while_the_snapshots_of_some_vm_cannot_be_read(pve: Pve) -> None:
+    """One of them may use it."""
+    left_behind(pve, f"POST {VMS}")
+    pve.sandbox.seed(1)
+    pve.sandbox.faults.add(Fault(f"GET {VM}/snapshot", status=403, message=DENIED, times=None))
+    refused(pve, the_leftover(pve), "cannot be read")
+
+
+def test_image_is_kept_while_a_snapshot_of_some_vm_is_not_shown(pve: Pve) -> None:
+    """The VM names it as its parent."""
+    left_behind(pve, f"POST {VMS}")
+    pve.sandbox.set_config(pve.sandbox.seed(1)[0], "parent", "before-upgrade")
+    refused(pve, the_leftover(pve), "cannot be read")
+
+
 @pytest.mark.parametrize(
     "name", ["debian12-custom.iso", "cloudvm-notes.iso", "cloudvm-0123abcd.iso", f"cloudvm-{'g' * 32}.iso"]
 )

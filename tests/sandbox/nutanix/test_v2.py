@@ -265,6 +265,18 @@ def test_update_changes_name_and_size(prism: NutanixSandbox, user: Caller) -> No
     assert user.call("PUT", f"{V2}/vms/{vm}", {"memory_mb": 0}).status_code == 500
 
 
+def test_update_of_a_vm_that_has_changed_since_fails(prism: NutanixSandbox, user: Caller) -> None:
+    """Where the caller tells the logical timestamp that it has seen."""
+    (vm,) = prism.seed(1)
+    seen = user.data("GET", f"{V2}/vms/{vm}")["vm_logical_timestamp"]
+    body = {"description": "mine", "vm_logical_timestamp": seen}
+    prism.touch(vm)
+    assert user.v2_done("PUT", f"/vms/{vm}", body)["progress_status"] == "Failed"
+    body["vm_logical_timestamp"] += 1
+    assert user.v2_done("PUT", f"/vms/{vm}", body)["progress_status"] == "Succeeded"
+    assert prism.vm(vm).description == "mine"
+
+
 def test_settings_are_shown_as_they_were_set(user: Caller) -> None:
     """Those that mean nothing here, too; what is not simulated is refused."""
     vm = v2_made(user, ha_priority=5, boot={"boot_device_order": ["DISK"], "uefi_boot": True})

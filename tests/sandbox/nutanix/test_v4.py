@@ -201,6 +201,21 @@ def test_settings_are_shown_as_they_were_set(user: Caller) -> None:
     assert violations(user.write("POST", VMS, v4_vm(gpus=[{}]))) == ["gpus[0]"]
 
 
+def test_update_takes_back_what_is_shown(prism: NutanixSandbox, user: Caller) -> None:
+    """With another description; a copy says of what it is one."""
+    vm = v4_made(user)
+    copy = prism.clone(vm)
+    wait_until(lambda: copy in {one.uuid for one in prism.vms()})
+    for one in (vm, copy):
+        shown = user.data("GET", f"{VMS}/{one}")["data"]
+        assert shown.get("source", {}).get("extId") == (vm if one == copy else None)
+        etag = user.etag(one)
+        task = user.v4_done("PUT", f"{VMS}/{one}", {**shown, "description": "mine"}, etag)
+        assert task["status"] == "SUCCEEDED", task
+        assert (prism.vm(one).description, prism.vm(one).name) == ("mine", shown["name"])
+        assert user.write("PUT", f"{VMS}/{one}", shown, etag).status_code == 412
+
+
 def test_etag_that_grows_stale_in_the_queue_fails_the_task(prism: NutanixSandbox, user: Caller) -> None:
     """Two writers at once have the same one: one of them gets through."""
     (vm,) = prism.seed(1)

@@ -183,7 +183,12 @@ def _is_old(leftover: LeftoverResource, older_than: Age) -> bool:
 
 
 def _age(created_at: datetime) -> timedelta:
-    return datetime.now(UTC) - created_at
+    return age_of(created_at, datetime.now(UTC), trace.current().clock_difference)
+
+
+def age_of(created_at: datetime, now: datetime, clock_difference: timedelta) -> timedelta:
+    """Return the age by our clock or by the cloud's, whichever is less. Either may have set `created_at`."""
+    return min(now, now + clock_difference) - created_at
 
 
 def _table(leftovers: Sequence[LeftoverResource]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from werkzeug.wrappers import Response
 
 from providers.sandbox.nutanix.estate import Estate
-from providers.sandbox.nutanix.refusals import NoSuchEntityError
+from providers.sandbox.nutanix.refusals import NoSuchEntityError, TaskFailure, stale_timestamp
 from providers.sandbox.nutanix.tasks import Operation, Task
 from providers.sandbox.nutanix.v2 import bodies, showing
 from providers.sandbox.nutanix.wire import Request, Route, answer, route
@@ -79,7 +79,13 @@ class _Vms:
         machine = self._estate.machine(request.parameters["uuid"])
         settings = {**machine.spec.settings, **bodies.settings(request.body)}
         change = Change({**bodies.changed_fields(request.body), "settings": settings})
-        return _accepted(self._works.update(request.caller, machine, change))
+        seen = request.body.get("vm_logical_timestamp")
+
+        def check() -> None:
+            if seen is not None and seen != machine.version:
+                raise TaskFailure(stale_timestamp(seen, machine.version))
+
+        return _accepted(self._works.update(request.caller, machine, change, check))
 
     def delete(self, request: Request) -> Response:
         """Delete a VM, running or not."""

@@ -188,6 +188,8 @@ def _status(machine: Machine, resources: Mapping[str, object], estate: Estate) -
         "hypervisor_type": "AHV",
         "protection_type": "UNPROTECTED",
     }
+    if machine.source is not None:
+        more["parent_reference"] = {"kind": "vm", "uuid": machine.source}
     if machine.host is not None:
         more["host_reference"] = reference("host", machine.host, estate.inventory.hosts[machine.host].name)
     return {**more, **resources}

@@ -14,7 +14,7 @@ from providers.sandbox.nutanix.v4 import bodies, showing, things
 from providers.sandbox.nutanix.v4.envelope import metadata
 from providers.sandbox.nutanix.v4.queries import Collection, listed
 from providers.sandbox.nutanix.wire import Request, Route, answer, route
-from providers.sandbox.nutanix.work import Check, Works, no_check
+from providers.sandbox.nutanix.work import Change, Check, Works, no_check
 
 VM = "/ahv/config/vms/{extId}"
 # The actions of a VM; the two of the guest's own tools may have a body.
@@ -73,6 +73,7 @@ def routes(estate: Estate, works: Works) -> Sequence[Route]:
         route("v4 GET /ahv/config/vms", "view", vms.list, is_list=True),
         route("v4 POST /ahv/config/vms", "create", vms.create, bodies.VM),
         route(f"v4 GET {VM}", "view", vms.get),
+        route(f"v4 PUT {VM}", "update", vms.update, bodies.UPDATE),
         route(f"v4 DELETE {VM}", "delete", vms.delete),
         *actions,
         route("v4 GET /config/tasks", "view", vms.tasks, is_list=True),
@@ -108,6 +109,18 @@ class _Vms:
         """Make a VM, which is then off."""
         spec = bodies.machine_spec(request.body)
         return self._once(request, lambda: self._works.create(request.caller, spec))
+
+    def update(self, request: Request) -> Response:
+        """Let a VM become as the whole body says, if it is still as the caller has seen it."""
+        change = Change(bodies.changed_fields(request.body))
+
+        def submit() -> Task:
+            machine, check = self._seen(request)
+            if request.body["cluster"]["extId"] != machine.cluster:
+                raise Refusal(Reason.INVALID, "The cluster of a VM cannot be changed.")
+            return self._works.update(request.caller, machine, change, check)
+
+        return self._once(request, submit)
 
     def delete(self, request: Request) -> Response:
         """Delete a VM that is still as the caller has seen it."""

@@ -173,6 +173,25 @@ VM = model(
     "memorySizeBytes",
     "cluster",
 )
+# What an update may hold besides, as it was shown, and what it leaves alone.
+UPDATE = model(
+    {
+        **VM.fields,
+        "extId": Uuid,
+        "createTime": Text(),
+        "updateTime": Text(),
+        "source": Anything(),
+        "host": Anything(),
+        "ownershipInfo": Anything(),
+        "protectionType": Text(),
+        "isLiveMigrateCapable": Boolean(),
+        "isCrossClusterMigrationInProgress": Boolean(),
+    },
+    "name",
+    "numSockets",
+    "memorySizeBytes",
+    "cluster",
+)
 # What is kept as it was set.
 SETTINGS = (
     *SWITCHES,
@@ -216,6 +235,19 @@ def machine_spec(body: Mapping[str, Any]) -> MachineSpec:
         firmware="UEFI" if boot.get("$objectType") == f"{CONFIG}.UefiBoot" else "LEGACY",
         settings={name: body[name] for name in SETTINGS if body.get(name) is not None},
     )
+
+
+def changed_fields(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields of a VM's spec as an update says them; disks and NICs are changed by calls of their own."""
+    return {
+        "name": body["name"],
+        "description": body.get("description") or "",
+        "memory_bytes": body["memorySizeBytes"],
+        "sockets": body["numSockets"],
+        "cores": body.get("numCoresPerSocket") or 1,
+        "threads": body.get("numThreadsPerCore") or 1,
+        "timezone": body.get("hardwareClockTimezone") or "UTC",
+    }
 
 
 def _user_data(customization: Mapping[str, Any]) -> bytes | None:

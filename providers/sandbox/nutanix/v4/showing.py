@@ -88,6 +88,8 @@ def vm(machine: Machine) -> dict[str, Any]:
         "apcConfig": {**typed(f"{CONFIG}.ApcConfig"), "isApcEnabled": False},
         "protectionType": "UNPROTECTED",
     }
+    if machine.source is not None:
+        value["source"] = {**typed(f"{CONFIG}.VmSourceReference"), "entityType": "VM", "extId": machine.source}
     if machine.host is not None:
         value["host"] = reference("HostReference", machine.host)
     kept = {name: setting for name, setting in spec.settings.items() if name in SETTINGS}
