@@ -131,7 +131,7 @@ class Removal:
 
         Raises:
             NotOwnedError: another try has taken the VM over.
-        ConflictError: somebody else has started it.
+            ConflictError: somebody else has started it.
 
         """
         is_ended = upid is not None and self._has_ended(place.vm_id, upid)
