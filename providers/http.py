@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from io import BytesIO
 from itertools import count
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import requests
 from requests.exceptions import ReadTimeout
@@ -53,8 +53,11 @@ class HTTPSession(requests.Session):
     `operation_of` names a request for people and for the log, in the words of the cloud's own documentation.
     Requests that only read are repeated once when their connection breaks: a backend may close one that is idle.
     Where `providers.deadline.reconnect_from_now_on` says so, requests are repeated until the deadline: those that were
-    not sent, and repeatable ones that got no answer.
+    not sent, and repeatable ones that got no answer, or one of `away_statuses`.
     """
+
+    # What proxies and load balancers answer for a backend that is away.
+    away_statuses: ClassVar[frozenset[int]] = frozenset({502, 503, 504})
 
     def __init__(
         self,
@@ -93,7 +96,11 @@ class HTTPSession(requests.Session):
         reads = request.method in _READS
         for attempt in count(1):
             try:
-                return self._exchange(request, options)
+                response = self._exchange(request, options)
+                is_away = response.status_code in self.away_statuses and (reads or is_repeatable)
+                delay = reconnect_delay_seconds(attempt) if is_away else None
+                if delay is None:
+                    return response
             except (BackendUnreachableError, BackendTimeoutError) as error:
                 may_repeat = not error.answer_lost or reads or is_repeatable
                 delay = reconnect_delay_seconds(attempt) if may_repeat else None

@@ -29,6 +29,8 @@ class Upload:
 class PveSession(HTTPSession):
     """The project's HTTP session as proxmoxer calls it, with the caller's proof on each request."""
 
+    # A node answers so for another one.
+    away_statuses = HTTPSession.away_statuses | {595, 596, 597, 598, 599}
     access: Access | None = None
 
     def request(  # type: ignore[override] # proxmoxer hands over these and no others

@@ -92,9 +92,13 @@ def test_create_whose_answer_is_lost_while_the_work_is_slow_leaves_nothing(
     assert backend.objects() == before, answer.body
 
 
-def test_create_whose_slow_start_is_not_answered_leaves_nothing(warm: Api, backend: Harness) -> None:
+def test_create_whose_slow_start_is_not_answered_leaves_nothing(
+    warm: Api, backend: Harness, settings: Settings
+) -> None:
     """The VM is off when its removal begins, and may run in the middle of it. Some clouds start what they create."""
     backend.warm_up(warm)
+    # The start is sent again until then.
+    settings.CLOUDVM_REQUEST_DEADLINE_SECONDS = 6.0
     before = backend.objects()
     backend.forget_operations()
     backend.trouble(Trouble.SLOW_WORK)

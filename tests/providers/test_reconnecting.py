@@ -150,3 +150,30 @@ def test_repeatable_call_before_any_work_was_accepted_is_sent_once() -> None:
         with pytest.raises(BackendUnreachableError):
             http.send(requests.Request("PUT", peer.url).prepare(), is_repeatable=True)
         assert len(peer.seen) == 1
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_repeatable_call_that_a_proxy_answers_for_an_absent_backend_is_sent_again(status: int) -> None:
+    """A load balancer speaks for a backend that is restarted."""
+    with serving(Peer()) as peer, session(peer.url) as http, running(Deadline.after(20)):
+        reconnect_from_now_on()
+        peer.script = [lambda handler: handler.reply(status, b"<html>")] * 3
+        assert http.send(requests.Request("PUT", peer.url).prepare(), is_repeatable=True).status_code == 200
+        assert len(peer.seen) == 4
+
+
+def test_call_that_a_proxy_answers_is_sent_once_if_it_is_not_repeatable() -> None:
+    """It may have been carried out."""
+    with serving(Peer()) as peer, session(peer.url) as http, running(Deadline.after(20)):
+        reconnect_from_now_on()
+        peer.script = [lambda handler: handler.reply(503, b"<html>")]
+        assert http.post(peer.url).status_code == 503
+        assert len(peer.seen) == 1
+
+
+def test_read_that_a_proxy_answers_before_any_work_was_accepted_is_sent_once() -> None:
+    """The caller learns it now."""
+    with serving(Peer()) as peer, session(peer.url) as http, running(Deadline.after(20)):
+        peer.script = [lambda handler: handler.reply(503, b"<html>")]
+        assert http.get(peer.url).status_code == 503
+        assert len(peer.seen) == 1

@@ -66,9 +66,9 @@ WAYS: dict[str, tuple[Fault, set[ErrorCode]]] = {
 }
 # These end every call; the others, which the client tells apart in one place, only the call that makes the VM.
 EVERYWHERE = ("permission", "cut", "lost answer")
-# Those that are sent again when their connection breaks have other ends.
+# Those that are sent again when they get no answer have other ends.
 REPEATED = {RESIZE, CONFIGURE, START}
-ENDS_OF_REPEATED = ("permission", "lost between nodes")
+ENDS_OF_REPEATED = ("permission", "error")
 TASKS = {IMPORT_IMAGE: ("imgcopy", "qmcreate", "resize", "qmstart"), TEMPLATE_IMAGE: ("qmclone", "resize", "qmstart")}
 
 

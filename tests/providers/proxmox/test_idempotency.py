@@ -27,8 +27,8 @@ STEPS = {
     IMPORT_IMAGE: (f"POST {STORAGE}/upload", f"POST {VMS}", *LATER_STEPS),
     TEMPLATE_IMAGE: (f"POST {STORAGE}/upload", f"POST {VM}/clone", *LATER_STEPS),
 }
-# A connection that breaks would be tried again at once.
-LOST = Fault(status=599, message="Too many redirections", after=True)
+# A call that gets no answer would be sent again at once.
+LOST = Fault(status=500, message="internal error", after=True)
 
 
 def seed_of(pve: Pve, vm_id: str) -> bytes:

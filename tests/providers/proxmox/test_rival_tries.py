@@ -122,10 +122,11 @@ def test_retry_that_comes_during_the_clean_up_has_a_vm_of_its_own(pve: Pve) -> N
 
 def test_retry_finishes_a_vm_whose_removal_was_given_up(pve: Pve) -> None:
     """The clean-up had stopped the VM, which its create had started: nobody was told of it."""
-    pve.sandbox.faults.add(Fault(START, status=599, message="Too many redirections", after=True))
+    # The start is sent again until the deadline.
+    pve.sandbox.faults.add(Fault(START, status=599, message="Too many redirections", after=True, times=None))
     pve.sandbox.faults.add(Fault(DELETE, status=DENIED.status, message=DENIED.message, skip=1, times=None))
     with pytest.raises(ProviderError):
-        pve.create(key=KEY)
+        pve.create(gateway=pve.gateway(seconds=5), key=KEY)
     assert [vm.state for vm in pve.sandbox.vms()] == ["stopped"]
     pve.sandbox.faults.clear()
     vm_id = pve.create(gateway=pve.gateway(seconds=60), key=KEY)

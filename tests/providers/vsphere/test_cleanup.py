@@ -57,9 +57,9 @@ WAYS: dict[str, tuple[Fault, ErrorCode]] = {
 }
 # These end every call; the others, which the client tells apart in one place, only the call that makes the VM.
 EVERYWHERE = ("permission", "cut", "lost answer")
-# Those that are sent again when their connection breaks have other ends.
+# Those that are sent again when they get no answer have other ends.
 REPEATED = {EXTEND, START}
-ENDS_OF_REPEATED = ("permission", "bad gateway")
+ENDS_OF_REPEATED = ("permission", "error")
 # The last task of a create is left open: what it did is known by it.
 TASKS = {TEMPLATE: (CLONE,), VMDK_IMAGE: (SEARCH, COPY, EXTEND, CREATE, START), ISO_IMAGE: (SEARCH, CREATE, START)}
 FAULTS = {
