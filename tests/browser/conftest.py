@@ -120,7 +120,9 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
 
 def photograph(page: Page, name: str) -> None:
-    """Keep a picture of the whole page."""
+    """Keep a picture of the whole page, where CLOUDVM_PICTURES is set."""
+    if not os.environ.get("CLOUDVM_PICTURES"):
+        return
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
