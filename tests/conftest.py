@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 
+from tests.support import vendor
+
 # Several processes collect the same tests: the first one compiles them for all, whatever PYTHONDONTWRITEBYTECODE says.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 SLOW_TESTS = pytest.StashKey[int]()
+VENDOR_CHECKS = pytest.StashKey[int]()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -25,7 +28,25 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start to count."""
-    config.stash[SLOW_TESTS] = 0
+    config.stash[SLOW_TESTS] = config.stash[VENDOR_CHECKS] = 0
+    config.pluginmanager.register(_VendorCheckCounter(config))
+
+
+class _VendorCheckCounter:
+    """Counts the tests that held our code to a vendor's material; in the main process it gets the workers' reports."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a test that has passed or failed."""
+        if report.when == "call" and not report.skipped and "vendor" in report.keywords:
+            self._config.stash[VENDOR_CHECKS] += 1
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that lacks a vendor's material, or let it fail."""
+    vendor.check(item)
 
 
 def pytest_collection_finish() -> None:
@@ -55,7 +76,10 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Say in the last line what was left out."""
-    left_out = config.stash.get(SLOW_TESTS, 0)
-    if left_out and not hasattr(config, "workerinput"):
-        print(f"{left_out} slow tests were not run; `.ci/test` runs all of them.")  # noqa: T201 - the last line
+    """Say in the last lines what was left out, and how many tests had a vendor's material."""
+    if hasattr(config, "workerinput"):
+        return
+    if checks := config.stash.get(VENDOR_CHECKS, 0):
+        print(f"{checks} tests held the code to vendors' material.")  # noqa: T201 - the last lines
+    if left_out := config.stash.get(SLOW_TESTS, 0):
+        print(f"{left_out} slow tests were not run; `.ci/test` runs all of them.")  # noqa: T201 - the last lines

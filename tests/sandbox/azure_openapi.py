@@ -7,16 +7,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import requests
 from jsonschema import Draft4Validator  # type: ignore[import-untyped] # it comes with drf-spectacular, its types do not
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT4
 
 from tests.sandbox.azure import COMPUTE, DISKS, NETWORK
-from tests.support.sandbox import ROOT
+from tests.support import vendor
 
-SPECIFICATION = Path(os.environ.get("SANDBOX_AZURE_SPECIFICATION", ROOT.parent / "shared/specs/azure/specification"))
+SPECIFICATION = vendor.SPECIFICATIONS / "azure/specification"
 MANAGER = "resource-manager/Microsoft."
 FILES = {
     COMPUTE: f"compute/{MANAGER}Compute/ComputeRP/stable/{COMPUTE}/virtualMachine.json",
@@ -25,7 +24,7 @@ FILES = {
 }
 NETWORK_FILES = ("networkInterface.json", "virtualNetwork.json")
 
-described = pytest.mark.skipif(not SPECIFICATION.exists(), reason="the vendor's API description is not at hand")
+described = vendor.needs(SPECIFICATION)
 
 
 @cache

@@ -1,20 +1,18 @@
 """The Azure simulator against answers recorded of the real one, where they lie at hand."""
 
 import json
-import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from providers.sandbox.azure import AzureSandbox
 from tests.sandbox.azure import Caller, vm_body, vm_path
-from tests.support.sandbox import ROOT
+from tests.support import vendor
 
-RECORDINGS = Path(os.environ.get("SANDBOX_AZURE_RECORDINGS", ROOT.parent / "shared/recordings/azure"))
-recorded = pytest.mark.skipif(not RECORDINGS.exists(), reason="the recorded answers are not at hand")
+RECORDINGS = vendor.RECORDINGS / "azure"
+recorded = vendor.needs(RECORDINGS)
 
 
 def interactions(file: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

@@ -1,11 +1,9 @@
 """The Proxmox simulator, by its wire: who may call, strict parameters, tasks, ids, locks, images, faults."""
 
 import json
-import os
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +14,10 @@ from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.proxmox import IMPORT_IMAGE, ISO_IMAGE, TEMPLATE_ID, TOKEN_SECRET, ProxmoxSandbox
 from providers.sandbox.proxmox.methods import METHODS
 from tests.sandbox.proxmox import Caller
-from tests.support.sandbox import ROOT
+from tests.support import vendor
 from tests.support.threads import at_once
 
-SPECIFICATION = Path(os.environ.get("CLOUDVM_PVE_APIDOC", ROOT.parent / "shared/specs/proxmox/pve-apidoc.json"))
+SPECIFICATION = vendor.SPECIFICATIONS / "proxmox/pve-apidoc.json"
 QEMU = "/nodes/pve/qemu"
 UNKNOWN = "property is not defined in schema and the schema does not allow additional properties"
 
@@ -343,7 +341,7 @@ def test_list_of_all_vms_is_one_answer(pve: ProxmoxSandbox, user: Caller) -> Non
     assert sorted(entry["vmid"] for entry in user.data("GET", QEMU) if not entry.get("template")) == sorted(ids)
 
 
-@pytest.mark.skipif(not SPECIFICATION.exists(), reason="the vendor's API description is not beside the project")
+@vendor.needs(SPECIFICATION)
 @pytest.mark.parametrize("operation", METHODS)
 def test_method_is_offered_as_the_vendor_describes_it(operation: str) -> None:
     """Every path, method and parameter exists there, and what is required there is required here."""

@@ -1,16 +1,12 @@
 """Recorded answers of the real Azure, where they lie at hand."""
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.support import vendor
 
-from tests.support.sandbox import ROOT
-
-RECORDINGS = Path(os.environ.get("CLOUDVM_AZURE_RECORDINGS", ROOT.parent / "shared/recordings/azure"))
-recorded = pytest.mark.skipif(not RECORDINGS.exists(), reason="the recorded answers are not at hand")
+RECORDINGS = vendor.RECORDINGS / "azure"
+recorded = vendor.needs(RECORDINGS)
 
 
 def interactions(file: str) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from tests.providers.azure.recorder import Exchange, Record
 from tests.providers.azure.simulated import CREATE, SHOWN, SPEC, WINDOWS, Caller
 from tests.sandbox.azure import COMPUTE, DISKS
 from tests.sandbox.azure_openapi import FILES, SPECIFICATION
+from tests.support import vendor
 
 OAV = os.environ.get("CLOUDVM_OAV", "")
 # The network's description at hand lacks files that it refers to, and oav takes all or nothing.
@@ -42,9 +43,9 @@ DESCRIPTIONS = {
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not OAV, reason="CLOUDVM_OAV names no validator (npm install oav)"),
+    vendor.needs_program("CLOUDVM_OAV", "it names the executable: npm install oav"),
     pytest.mark.skipif(shutil.which("node") is None, reason="there is no node to run oav"),
-    pytest.mark.skipif(not SPECIFICATION.exists(), reason="the vendor's API description is not at hand"),
+    vendor.needs(SPECIFICATION),
 ]
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,10 +22,10 @@ from providers.errors import (
 from providers.nutanix import shapes_v3, shapes_v4
 from providers.nutanix.answers import PrismError, answer_of
 from providers.nutanix.failures import translate
-from tests.support.sandbox import ROOT
+from tests.support import vendor
 
-FOLDER = Path(os.environ.get("CLOUDVM_NUTANIX_RECORDINGS", ROOT.parent / "shared/recordings/nutanix"))
-recorded_only = pytest.mark.skipif(not FOLDER.exists(), reason="recordings of real Prisms are not beside us")
+FOLDER = vendor.RECORDINGS / "nutanix"
+recorded_only = vendor.needs(FOLDER)
 
 MEANINGS: dict[tuple[str, int], type[ProviderError]] = {
     ("v3", 401): CredentialsRejectedError,

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,10 +20,10 @@ from providers.nutanix.records import STATES, Image, NewMachine
 from providers.sandbox.nutanix import CLUSTER, CONTAINER, IMAGE_DISK_UUID, IMAGE_UUID, NETWORK, PASSWORD, USER
 from tests.providers.nutanix.prism import Prism
 from tests.sandbox.nutanix.schemas import strange_objects, strangers
-from tests.support.sandbox import ROOT
+from tests.support import vendor
 
-FOLDER = Path(os.environ.get("CLOUDVM_NUTANIX_SPECS", ROOT.parent / "shared/specs/nutanix"))
-described_only = pytest.mark.skipif(not FOLDER.exists(), reason="the vendor's descriptions are not beside us")
+FOLDER = vendor.SPECIFICATIONS / "nutanix"
+described_only = vendor.needs(FOLDER)
 
 NEW = NewMachine(
     name="test1",

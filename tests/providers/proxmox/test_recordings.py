@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +13,10 @@ import pytest
 from providers.proxmox.answers import Answers, Refusal
 from providers.proxmox.records import listed_vm, read_addresses, read_config, read_state, read_task, shown_vm
 from tests.providers.proxmox.cluster import QEMU, Pve
-from tests.support.sandbox import ROOT
+from tests.support import vendor
 
-FOLDER = Path(os.environ.get("CLOUDVM_PVE_RECORDINGS", ROOT.parent / "shared/recordings/proxmox"))
+FOLDER = vendor.RECORDINGS / "proxmox"
+pytestmark = vendor.needs(FOLDER)
 RELEASES = ["pve7x", "pve8x"]
 NODE, ID = r"/nodes/[^/]+", r"/nodes/[^/]+/qemu/\d+"
 
@@ -46,10 +45,7 @@ READERS: dict[str, Reader] = {
 @functools.cache
 def records(release: str) -> list[dict[str, Any]]:
     """All records of one release."""
-    path = FOLDER / f"go-proxmox-{release}.json"
-    if not path.exists():
-        pytest.skip("the recordings are not beside the project")
-    found: list[dict[str, Any]] = json.loads(path.read_text())["records"]
+    found: list[dict[str, Any]] = json.loads((FOLDER / f"go-proxmox-{release}.json").read_text())["records"]
     return found
 
 

@@ -24,22 +24,18 @@ from providers.sandbox.nutanix.v4.api import V4Api
 from providers.sandbox.nutanix.work import Works
 from tests.sandbox.nutanix.client import V2, V3, VMM, VMS, Caller, v2_made, v2_vm, v3_made, v3_vm, v4_made, v4_vm
 from tests.sandbox.nutanix.schemas import misfits, shape, strange_objects, strangers, unmodelled
-from tests.support.sandbox import ROOT
+from tests.support import vendor
 
-SHARED = ROOT.parent / "shared"
-SPECS = SHARED / "specs/nutanix"
-RECORDINGS = SHARED / "recordings/nutanix"
+SPECS = vendor.SPECIFICATIONS / "nutanix"
+RECORDINGS = vendor.RECORDINGS / "nutanix"
 VENDORS_PYTHON = os.environ.get("CLOUDVM_NTNX_PYTHON", "")
 UNKNOWN = "aaaaaaaa-0000-0000-0000-aaaaaaaaaaaa"
 
-needs_specs = pytest.mark.skipif(not SPECS.exists(), reason="the vendor's API descriptions are not beside the project")
-needs_recordings = pytest.mark.skipif(
-    not RECORDINGS.exists(), reason="recorded answers of real Prisms are not beside the project"
-)
-needs_client = pytest.mark.skipif(
-    not VENDORS_PYTHON,
-    reason="CLOUDVM_NTNX_PYTHON names no interpreter; to have one: python3.11 -m venv DIR && "
-    "DIR/bin/pip install ntnx-vmm-py-client ntnx-prism-py-client",
+needs_specs = vendor.needs(SPECS)
+needs_recordings = vendor.needs(RECORDINGS)
+needs_client = vendor.needs_program(
+    "CLOUDVM_NTNX_PYTHON",
+    "it names an interpreter: python3.11 -m venv DIR && DIR/bin/pip install ntnx-vmm-py-client ntnx-prism-py-client",
 )
 
 # What the description of 2019 does not know yet.
