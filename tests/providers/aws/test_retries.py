@@ -189,7 +189,7 @@ def test_retry_with_other_content_after_a_clean_up_is_refused(caller: Caller) ->
         caller.verbs.create_vm(replace(SPEC, idempotency=Idempotency("key-1", "digest-2")))
 
 
-def test_retry_without_start_leaves_a_vm_that_was_started_since(caller: Caller) -> None:
+def test_retry_without_start_leaves_a_vm_whose_launch_is_later_than_its_making(caller: Caller) -> None:
     """Its last launch is not its first. Its user may have started it a few seconds after the stop."""
     made = caller.verbs.create_vm(STOPPED)
     caller.sandbox.age(10)

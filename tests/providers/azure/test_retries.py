@@ -135,7 +135,7 @@ def test_retry_without_start_stops_the_vm(caller: Caller, sandbox: AzureSandbox)
     assert the_one_vm(caller) == ("Web-1", "deallocated")
 
 
-def test_retry_without_start_leaves_a_vm_that_was_started_since(caller: Caller, sandbox: AzureSandbox) -> None:
+def test_retry_without_start_leaves_a_vm_whose_last_operation_is_late(caller: Caller, sandbox: AzureSandbox) -> None:
     """Its last operation ended long after it was made."""
     caller.verbs.create_vm(STOPPED)
     sandbox.age(3600)

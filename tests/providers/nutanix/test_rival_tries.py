@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from providers import notes
-from providers.domain import Operation, StopMode, VMStatus
+from providers.domain import Operation, StopMode
 from providers.errors import ProviderError
 from providers.gateway import Backends
 from providers.nutanix.history import PastTask, shows_no_use, shows_only_creation, was_made
@@ -109,7 +109,7 @@ def test_clean_up_spares_a_vm_that_another_try_takes_over_during_its_delete(cent
 
 
 @pytest.mark.parametrize("prism", ["v2", "v4"], indirect=True)
-def test_clean_up_spares_a_vm_that_somebody_has_started(prism: Prism) -> None:
+def test_clean_up_does_not_cut_the_power_of_a_vm_that_somebody_has_started(prism: Prism) -> None:
     """The create's own start was refused."""
 
     def start() -> None:
@@ -124,7 +124,7 @@ def test_clean_up_spares_a_vm_that_somebody_has_started(prism: Prism) -> None:
 
 
 @pytest.mark.parametrize("state", ["ON", "OFF"])
-def test_create_that_failed_when_followed_spares_a_vm_that_was_started_since(prism: Prism, state: str) -> None:
+def test_create_that_failed_when_followed_spares_a_vm_whose_tasks_show_a_start(prism: Prism, state: str) -> None:
     """Whether it still runs or not."""
     accepted = failed_start(prism)
     (vm_id,) = prism.states()
@@ -136,7 +136,7 @@ def test_create_that_failed_when_followed_spares_a_vm_that_was_started_since(pri
 
 
 @pytest.mark.parametrize("state", ["ON", "OFF"])
-def test_create_that_failed_when_followed_spares_the_vm_of_a_retry(prism: Prism, state: str) -> None:
+def test_create_that_failed_when_followed_spares_a_vm_with_the_mark_of_a_retry(prism: Prism, state: str) -> None:
     """The retry has started it, and was answered with it."""
     if prism.api == "v3":
         pytest.skip("v3 makes and starts the VM of a create with a key before it is accepted")
@@ -162,26 +162,6 @@ def test_create_that_failed_when_followed_by_a_token_of_an_older_version_removes
     old = replace(accepted, handle=accepted.handle.replace('"mark"', '"is_theirs"'))
     assert follow(prism, old) == []
     assert list(prism.states().values()) == ["OFF"]
-
-
-def test_retry_does_not_start_a_vm_that_its_user_has_stopped(prism: Prism) -> None:
-    """It answers with the VM as it is."""
-    vm_id = prism.create(key=KEY)
-    prism.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
-    again = prism.gateway().create_vm(spec(key=KEY))
-    assert again.vm is not None
-    assert (again.vm_id, again.vm.status) == (vm_id, VMStatus.STOPPED)
-    assert prism.states() == {vm_id: "OFF"}
-
-
-def test_retry_without_start_shows_a_vm_that_its_user_has_started(prism: Prism) -> None:
-    """It does not stop it."""
-    vm_id = prism.create(key=KEY, start=False)
-    prism.gateway().start_vm(vm_id)
-    again = prism.gateway().create_vm(spec(key=KEY, start=False))
-    assert again.vm is not None
-    assert (again.vm_id, again.vm.status) == (vm_id, VMStatus.RUNNING)
-    assert prism.states() == {vm_id: "ON"}
 
 
 def test_vm_of_a_retry_that_was_killed_is_started_by_the_next(prism: Prism) -> None:

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from providers.domain import Operation, StopMode, VMStatus
+from providers.domain import Operation, StopMode
 from providers.errors import ErrorCode, ProviderError
 from providers.gateway import Backends
 from providers.sandbox.faults import Fault
@@ -147,7 +147,7 @@ def test_clean_up_marks_a_vm_that_is_changed_at_the_same_moment(pve: Pve, times:
     assert (pve.made() == ([], [])) is is_removed
 
 
-def test_clean_up_spares_a_vm_that_somebody_has_started(pve: Pve) -> None:
+def test_clean_up_spares_a_vm_that_its_user_started_just_before_the_delete(pve: Pve) -> None:
     """Its own start was refused, and its user was faster than the removal."""
     pve.sandbox.faults.add(Fault(START, status=DENIED.status, message=DENIED.message))
 
@@ -161,7 +161,7 @@ def test_clean_up_spares_a_vm_that_somebody_has_started(pve: Pve) -> None:
 
 
 @pytest.mark.parametrize("state", ["running", "stopped"])
-def test_create_that_failed_when_followed_spares_a_vm_that_was_started_since(pve: Pve, state: str) -> None:
+def test_create_that_failed_when_followed_spares_a_vm_whose_log_shows_a_start(pve: Pve, state: str) -> None:
     """Whether it still runs or not."""
     accepted = failed_start(pve)
     pve.gateway().start_vm("100")
@@ -181,7 +181,7 @@ def test_create_that_failed_when_followed_spares_a_vm_that_may_be_in_use(pve: Pv
 
 
 @pytest.mark.parametrize("is_stopped", [True, False])
-def test_create_that_failed_when_followed_spares_the_vm_of_a_retry(
+def test_create_that_failed_when_followed_spares_a_vm_with_the_note_of_a_retry(
     pve: Pve,
     is_stopped: bool,  # noqa: FBT001 - pytest's
 ) -> None:
@@ -202,16 +202,6 @@ def test_create_that_failed_when_followed_twice_is_removed_once(pve: Pve) -> Non
     assert follow(pve, accepted) == [("vm", True)]
 
 
-def test_retry_does_not_start_a_vm_that_its_user_has_stopped(pve: Pve) -> None:
-    """It answers with the VM as it is."""
-    vm_id = pve.create(key=KEY)
-    pve.gateway().stop_vm(vm_id, StopMode.FORCE, 0)
-    again = pve.gateway().create_vm(spec(key=KEY))
-    assert again.vm is not None
-    assert (again.vm_id, again.vm.status) == (vm_id, VMStatus.STOPPED)
-    assert the_vm(pve)[1] == "stopped"
-
-
 def test_retry_does_not_start_a_vm_whose_past_is_unknown(pve: Pve) -> None:
     """Proxmox throws old tasks away: it may have run."""
     vm_id = pve.create(key=KEY)
@@ -223,16 +213,6 @@ def test_retry_does_not_start_a_vm_whose_past_is_unknown(pve: Pve) -> None:
     assert the_vm(pve)[1] == "stopped"
     # Nor is the note of an old VM written anew.
     assert json.loads(pve.sandbox.vm(vm_id).config["description"]) == notes
-
-
-def test_retry_without_start_shows_a_vm_that_its_user_has_started(pve: Pve) -> None:
-    """It neither stops it nor calls it stopped."""
-    vm_id = pve.create(key=KEY, start=False)
-    pve.gateway().start_vm(vm_id)
-    again = pve.gateway().create_vm(spec(key=KEY, start=False))
-    assert again.vm is not None
-    assert (again.vm_id, again.vm.status) == (vm_id, VMStatus.RUNNING)
-    assert the_vm(pve)[1] == "running"
 
 
 def test_retry_that_changes_at_the_same_moment_as_somebody_else_looks_again(pve: Pve) -> None:

@@ -32,6 +32,7 @@ NO_TOOLS = fault("ToolsUnavailable", "Cannot complete operation because VMware T
 RESTRICTED = fault("RestrictedVersion", "Current license or ESXi version prohibits execution of the operation.")
 AT_ONCE = Wish(patience_seconds=0)
 TASK_LOOK = b'<obj type="Task">'
+INSTANCE_UUID = re.compile(rb"(?<=<instanceUuid>)[^<]+")
 
 
 def ref_of(harness: VcsimHarness, vm_id: str) -> Any:
@@ -250,14 +251,12 @@ def test_create_vm_whose_identity_another_has_is_removed(
     """VCenter gives a VM another instance UUID if its own is taken: the key was used twice at the same time."""
     caller = gateway(vcenter)
 
-    def conflict(_: bytes, reply: Reply) -> Reply:
-        vcenter.finish(reply)
-        ref = next(ref for ref, values in vcenter.server.client.vms(["name"]) if values["name"] == "web1")
-        spec = vim.vm.ConfigSpec(instanceUuid=str(uuid.uuid4()))
-        vcenter.server.client.wait(ref.ReconfigVM_Task(spec))
-        return reply
+    usual = vcenter.proxy.preparations["CloneVM_Task"]
 
-    vcenter.proxy.completions["CloneVM_Task"] = conflict
+    def with_another_uuid(request: bytes) -> bytes:
+        return INSTANCE_UUID.sub(str(uuid.uuid4()).encode(), usual(request))
+
+    vcenter.proxy.preparations["CloneVM_Task"] = with_another_uuid
     wanted = spec_of(vcenter, idempotency=Idempotency("k", "d"))
     with pytest.raises(UnprocessableError, match="Idempotency-Key"):  # noqa: PT012 - both ways end by an error
         operation = caller.create_vm(wanted, wish)
