@@ -80,8 +80,10 @@ TEXTS: Mapping[ErrorCode, Text] = MappingProxyType(
             "The `Allow` header lists the methods that it takes.",
         ),
         ErrorCode.CONFLICT: Text(
-            "The VM is in a state that forbids this, is locked by other work, or is protected.",
-            "Look at its status, wait or change what protects it, and try again.",
+            "The VM is in a state that forbids this, is locked by other work, or is protected. Or an earlier request "
+            "with the same Idempotency-Key is still making the VM.",
+            "If `retryable` is true, wait as long as `Retry-After` says and repeat the request with the same "
+            "Idempotency-Key. Otherwise look at the VM's status, wait or change what protects it, and try again.",
         ),
         ErrorCode.NAME_TAKEN: Text(
             "A VM of this name exists already. It was not changed.",
