@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cloudvm_project import __version__
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,6 +53,13 @@ def test_manage_with_a_python_that_has_no_django_says_which_one_has() -> None:
     (line,) = told(run("-S", "manage.py", "check")).splitlines()
     assert line.startswith(f"Django is not installed for {sys.executable}.")
     assert ".venv/bin/python manage.py" in line
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["version"], ["serve", "--version"]])
+def test_manage_prints_the_version_of_the_product(arguments: list[str]) -> None:
+    """Not Django's."""
+    done = manage(*arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
 
 
 def test_check_with_bad_files_names_every_fault(tmp_path: Path) -> None:
