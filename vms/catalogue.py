@@ -45,7 +45,8 @@ TEXTS: Mapping[ErrorCode, Text] = MappingProxyType(
         ErrorCode.CREDENTIALS_REJECTED: Text(
             "The cloud does not accept the access key or the secret, or did not when they were tried lately. They are "
             "not tried again for 5, 30, then 300 seconds after each rejection, as some clouds lock accounts.",
-            "Check both, and that they belong to this environment. Other credentials can be sent at once.",
+            "Check both, and that they belong to this environment. Other credentials can be sent at once, until three "
+            "different wrong secrets for one access key have come within five minutes (`throttled`).",
         ),
         ErrorCode.PERMISSION_DENIED: Text(
             "The cloud knows the caller and does not allow this.",

@@ -75,7 +75,7 @@ def test_check_with_bad_files_names_every_fault(tmp_path: Path) -> None:
         ["e.json", "$[0].cloud"],
         ["e.json", "$[1]"],
         ["e.json", "$[1]"],
-        ["none.json", "$"],
+        ["none.json", "cannot be read"],
     ]
 
 
