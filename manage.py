@@ -5,6 +5,13 @@ import os
 import signal
 import sys
 
+from cloudvm_project import __version__
+
+if sys.argv[1:2] == ["version"] or "--version" in sys.argv[1:]:
+    # Django would print its own version.
+    sys.stdout.write(f"{__version__}\n")
+    sys.exit()
+
 if sys.argv[1:2] == ["serve"]:
     # The server fetches these signals itself. Blocked this early, none is lost while it starts.
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))

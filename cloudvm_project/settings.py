@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from cloudvm_project import __version__
-from cloudvm_project.variables import FLAG, NETWORKS, PATH, TEXT, WORDS, Variables, choice, count, seconds
+from cloudvm_project.variables import FLAG, HOSTS, NETWORKS, PATH, TEXT, Variables, choice, count, seconds
 from providers.gateway import Limits
 from providers.network import network_from, proxy_faults
 from providers.work import Times
@@ -20,7 +20,7 @@ _read = _variables.read
 CLOUDVM_ENVIRONMENTS_FILE = _read("CLOUDVM_ENVIRONMENTS_FILE", PATH, BASE_DIR / "fixtures/environments.json")
 CLOUDVM_MACHINETYPES_FILE = _read("CLOUDVM_MACHINETYPES_FILE", PATH, BASE_DIR / "fixtures/machinetypes.json")
 CLOUDVM_SECRET_KEY = _read("CLOUDVM_SECRET_KEY", TEXT, "")
-CLOUDVM_ALLOWED_HOSTS = _read("CLOUDVM_ALLOWED_HOSTS", WORDS, ("localhost", "127.0.0.1", "[::1]"))
+CLOUDVM_ALLOWED_HOSTS = _read("CLOUDVM_ALLOWED_HOSTS", HOSTS, ("localhost", "127.0.0.1", "[::1]"))
 CLOUDVM_DEBUG = _read("CLOUDVM_DEBUG", FLAG, default=False)
 CLOUDVM_REQUIRE_HTTPS = _read("CLOUDVM_REQUIRE_HTTPS", FLAG, default=False)
 CLOUDVM_TRUSTED_PROXIES = _read("CLOUDVM_TRUSTED_PROXIES", NETWORKS, ())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+# What Django compares with the host of a request.
+_HOST = re.compile(r"\*|\.?[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f]*:[0-9a-f:.]+\]", re.IGNORECASE)
 
 # How much alike two names must be for one to be a slip of the other: from 0 to 1, as difflib counts.
 ALIKE = 0.8
@@ -103,8 +107,19 @@ def _networks(text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network,
     return tuple(ipaddress.ip_network(word, strict=False) for word in _words(text))
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    words = _words(text)
+    if not all(map(_HOST.fullmatch, words)):
+        raise ValueError(text)
+    return words
+
+
 TEXT = Kind(str, "a text")
 PATH = Kind(_path, "a path, whose ~ leads to a home directory")
 FLAG = Kind(_flag, "true or false")
-WORDS = Kind(_words, "words with commas between them")
+HOSTS = Kind(
+    _hosts,
+    "host names or addresses without scheme, port and path, with commas between them; `.example.com` also means the "
+    "hosts below, `*` means any; an IPv6 address stands in brackets",
+)
 NETWORKS = Kind(_networks, "IP addresses or ranges such as 10.0.0.0/8, with commas between them")

@@ -138,11 +138,16 @@ _BROKEN: Final = (
 )
 
 
-def meaning_of(error: Exception, *, cloud: str, place: str, operation: str) -> tuple[ProviderError, str]:
+def meaning_of(
+    error: Exception, *, cloud: str, place: str, operation: str, has_proxy: bool
+) -> tuple[ProviderError, str]:
     """What one of `ERRORS` means, and the word for it in the log."""
     below = _below(error)
+    reason = _sentence(below)
+    if has_proxy and isinstance(below, NewConnectionError):
+        reason = f"The proxy cannot be reached. {reason}"
     broken = next(broken for broken in _BROKEN if isinstance(error, broken.errors) or isinstance(below, broken.below))
-    detail = broken.detail.format(place=place, operation=operation, cloud=cloud, reason=_sentence(below))
+    detail = broken.detail.format(place=place, operation=operation, cloud=cloud, reason=reason)
     failure = broken.kind(detail, backend=BackendReply(cloud, operation))
     failure.answer_lost = broken.lost
     return failure, broken.outcome

@@ -8,7 +8,8 @@
     ├── PermissionDeniedError      the cloud knows the caller and refuses
     ├── VMNotFoundError            no such VM in the environment's scope
     ├── ConflictError              the VM is in the wrong state, locked or protected
-    │   └── NotOwnedError          it belongs to another create, so a clean-up leaves it alone
+    │   ├── NotOwnedError          it belongs to another create, so a clean-up leaves it alone
+    │   └── TemporaryConflictError the same request can succeed later
     ├── NameTakenError             another VM has the name
     ├── QuotaExceededError         the account's limit is reached
     ├── UnprocessableError         well-formed but impossible here: image, network or size missing
@@ -180,6 +181,10 @@ class ConflictError(ProviderError):
 
 class NotOwnedError(ConflictError):
     """The object belongs to another create by now, so a clean-up neither removes nor reports it."""
+
+
+class TemporaryConflictError(ConflictError):
+    """The conflict ends by itself, so the same request can succeed later."""
 
 
 class NameTakenError(ProviderError):

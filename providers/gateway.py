@@ -247,7 +247,8 @@ class Gateway:
         self._driver_class.check_credentials_form(self._credentials)
         backends, definition = self._backends, _definition(self._environment)
         authority = f"{self._environment.cloud.name} {self._driver_class.login_authority(self._environment)}"
-        with backends.login_throttle.attempt(authority, self._credentials, self._client) as attempt:
+        target = f"{self._environment.cloud.name} in environment {self._environment.name!r}"
+        with backends.login_throttle.attempt(authority, self._credentials, self._client, target) as attempt:
             try:
                 with backends.sessions.lease(definition, self._credentials, lambda: self._open(attempt)) as driver:
                     yield driver

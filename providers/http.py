@@ -133,7 +133,9 @@ class HTTPSession(requests.Session):
                 raise
             except ERRORS as error:
                 place = self._place(request.url or "")
-                failure, outcome = meaning_of(error, cloud=self._cloud, place=place, operation=operation)
+                failure, outcome = meaning_of(
+                    error, cloud=self._cloud, place=place, operation=operation, has_proxy=bool(self.proxies)
+                )
                 failure.answer_lost = failure.answer_lost and exchange.is_sent
                 trace.current().call(operation, begun, outcome=outcome)
                 raise failure from error

@@ -122,11 +122,15 @@ class _Try:
 
 @dataclass(frozen=True)
 class Caller:
-    """Digests of a caller: of the credentials, of the client, and of the access key with the client."""
+    """Digests of a caller: of the credentials, of the client, and of the access key with the client.
+
+    `target` names the cloud and the environment in errors.
+    """
 
     credentials: bytes
     source: bytes
     client: bytes
+    target: str
 
 
 class LoginThrottle:
@@ -140,7 +144,9 @@ class LoginThrottle:
         self._windows = SharedTable(_Try.layout.size * _MOST_COUNTED, entries, clock)
 
     @contextmanager
-    def attempt(self, authority: str, credentials: Credentials, client: str) -> Iterator[LoginAttempt]:
+    def attempt(
+        self, authority: str, credentials: Credentials, client: str, target: str = "The cloud"
+    ) -> Iterator[LoginAttempt]:
         """Let a request use its credentials.
 
         Its end proves nothing: it may have asked the cloud nothing. Only `accept` and `reject` are remembered.
@@ -149,13 +155,14 @@ class LoginThrottle:
             authority: what checks the credentials, however many environments lead to it.
             credentials: the caller's.
             client: address of the client, empty if there is none.
+            target: the cloud and the environment, for errors.
 
         Raises:
             CredentialsUnusableError: the cloud has rejected them lately.
             LoginThrottledError: too many others were tried from this client.
 
         """
-        caller = self.caller(authority, credentials, client)
+        caller = self.caller(authority, credentials, client, target)
         attempt = LoginAttempt(self, caller, self._clock())
         is_trial = self.begin(caller)
         token = _current.set(attempt)
@@ -166,13 +173,14 @@ class LoginThrottle:
             if is_trial:
                 self.end_trial(caller)
 
-    def caller(self, authority: str, credentials: Credentials, client: str) -> Caller:
+    def caller(self, authority: str, credentials: Credentials, client: str, target: str = "The cloud") -> Caller:
         """Return the digests of a caller; for the arguments see `attempt`."""
         return Caller(
             self._digest("credentials", authority, credentials.access_key, credentials.secret),
             # Many clouds take `Admin` and `admin` for one account.
             self._digest("source", authority, credentials.access_key.casefold(), client),
             self._digest("client", client),
+            target,
         )
 
     def begin(self, caller: Caller) -> bool:
@@ -207,7 +215,7 @@ class LoginThrottle:
             now, record = self._clock(), self._record(caller)
             wait = self._refused_seconds(caller, record, self._tries(caller, now), now)
             if wait > 0 or record.rejected_at >= since:
-                raise _refusal(max(wait, 1.0))
+                raise _refusal(caller, max(wait, 1.0))
 
     def accept(self, caller: Caller) -> None:
         """Remember that the cloud has accepted the credentials."""
@@ -254,7 +262,7 @@ class LoginThrottle:
         tries = self._tries(caller, now)
         wait = self._refused_seconds(caller, record, tries, now)
         if wait > 0:
-            raise _refusal(wait)
+            raise _refusal(caller, wait)
         own = _of(caller, tries)
         if own and (record.trial_until > now or not own[-1].is_rejected):
             return
@@ -365,10 +373,11 @@ def _of(caller: Caller, tries: list[_Try]) -> list[_Try]:
     return [one for one in tries if one.credentials == caller.credentials]
 
 
-def _refusal(wait: float) -> CredentialsUnusableError:
+def _refusal(caller: Caller, wait: float) -> CredentialsUnusableError:
     return CredentialsUnusableError(
-        "The cloud rejected these credentials lately; the answer then said why. It was not asked again, as it might "
-        f"lock the account. It is asked again in {_in_words(wait)}.",
+        f"{caller.target} rejected these credentials lately; the answer then said why. It was not asked again, as it "
+        "might lock the account. Check the access key and the secret. The same ones can be tried again in "
+        f"{_in_words(wait)}.",
         retry_after_seconds=wait,
     )
 

@@ -52,6 +52,7 @@ class Network:
 
 # The first one that is set counts: lower case before upper case, as in curl.
 _HTTP_PROXY = ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+_NO_PROXY = ("no_proxy", "NO_PROXY")
 _HTTPS_PROXY = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
@@ -67,7 +68,7 @@ def network_from(environ: Mapping[str, str], *, connect_timeout_seconds: float, 
         # HTTP_PROXY in upper case is a request header's name under CGI, never under the servers that we run on.
         http_proxy=read(*_HTTP_PROXY),
         https_proxy=read(*_HTTPS_PROXY),
-        no_proxy=read("no_proxy", "NO_PROXY"),
+        no_proxy=read(*_NO_PROXY),
         ca_bundle=read("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
     )
 
@@ -75,13 +76,22 @@ def network_from(environ: Mapping[str, str], *, connect_timeout_seconds: float, 
 def proxy_faults(environ: Mapping[str, str]) -> list[str]:
     """Return one line for each proxy variable that is used and cannot work.
 
-    The lines do not quote values: these hold passwords.
+    The lines do not quote URLs of proxies, as these hold passwords.
     """
     used = dict.fromkeys(_first_set(environ, names) for names in (_HTTP_PROXY, _HTTPS_PROXY))
+    no_proxy = _first_set(environ, _NO_PROXY)
     return [
-        f"{name}: must be the URL of a proxy such as http://proxy.example:3128 (http or https)."
-        for name in used
-        if name and not _is_proxy(environ[name])
+        *(
+            f"{name}: must be the URL of a proxy such as http://proxy.example:3128 (http or https)."
+            for name in used
+            if name and not _is_proxy(environ[name])
+        ),
+        *(
+            f"{no_proxy}: {entry!r} must be a range of addresses such as 10.0.0.0/8, or a host name without scheme "
+            "and path."
+            for entry in _entries(environ.get(no_proxy, ""))
+            if "/" in entry and not _is_range(entry)
+        ),
     ]
 
 
@@ -102,9 +112,20 @@ def _is_proxy(url: str) -> bool:
 def _bypassed(url: urllib.parse.SplitResult, no_proxy: str) -> bool:
     """Whether `NO_PROXY` names the host: by `*`, name, end of a name, host and port, address, or range (10.0.0.0/8)."""
     host = (url.hostname or "").lower()
-    entries = [entry.strip().lower() for entry in no_proxy.split(",") if entry.strip()]
     port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-    return any(_names(entry, host, port) for entry in entries)
+    return any(_names(entry, host, port) for entry in _entries(no_proxy))
+
+
+def _entries(no_proxy: str) -> list[str]:
+    return [entry.strip().lower() for entry in no_proxy.split(",") if entry.strip()]
+
+
+def _is_range(entry: str) -> bool:
+    try:
+        ipaddress.ip_network(entry, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _names(entry: str, host: str, port: int | None) -> bool:

@@ -3,6 +3,8 @@
 import datetime as dt
 import os
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -77,6 +79,24 @@ def test_scripts_and_tests_in_the_commands_of_contributing_exist() -> None:
     assert any(test for _, test in files)
     assert [path for path, _ in files if not (ROOT / path).exists()] == []
     assert [test for path, test in files if test and f"def {test}(" not in (ROOT / path).read_text()] == []
+
+
+def test_check_runs_every_step_and_lists_those_that_failed(tmp_path: Path) -> None:
+    """In a folder whose tools do nothing, or fail."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/check", tmp_path / ".ci/check")
+    tools = tmp_path / ".venv/bin"
+    tools.mkdir(parents=True)
+    for name in ("ruff", "mypy", "lint-imports", "codespell", "python"):
+        (tools / name).write_text(f"#!/bin/sh\nexit {int(name in {'mypy', 'codespell'})}\n")
+        (tools / name).chmod(0o755)
+    done = subprocess.run([tmp_path / ".ci/check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.endswith("\nFailed:\n  .venv/bin/mypy .\n  .venv/bin/codespell\n")
+    assert done.stdout.count("\n== ") == 7
+    for name in ("mypy", "codespell"):
+        (tools / name).write_text("#!/bin/sh\n")
+    assert subprocess.run([tmp_path / ".ci/check"], capture_output=True, check=False).returncode == 0
 
 
 def test_django_commands_in_contributing_exist() -> None:

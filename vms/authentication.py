@@ -110,7 +110,7 @@ def parse_header(header: str) -> Credentials:
     if scheme.lower() != "bearer":
         raise _malformed("must begin with `Bearer `")
     if not token:
-        raise _malformed("has no token behind `Bearer`; was a variable empty?")
+        raise _malformed("has no token behind `Bearer`; a variable may be empty")
     if "," in token:
         raise _malformed("was sent more than once, or holds a comma")
     return _parse_token(token)

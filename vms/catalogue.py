@@ -45,7 +45,8 @@ TEXTS: Mapping[ErrorCode, Text] = MappingProxyType(
         ErrorCode.CREDENTIALS_REJECTED: Text(
             "The cloud does not accept the access key or the secret, or did not when they were tried lately. They are "
             "not tried again for 5, 30, then 300 seconds after each rejection, as some clouds lock accounts.",
-            "Check both, and that they belong to this environment. Other credentials can be sent at once.",
+            "Check both, and that they belong to this environment. Other credentials can be sent at once, until three "
+            "different wrong secrets for one access key have come within five minutes (`throttled`).",
         ),
         ErrorCode.PERMISSION_DENIED: Text(
             "The cloud knows the caller and does not allow this.",
@@ -80,8 +81,10 @@ TEXTS: Mapping[ErrorCode, Text] = MappingProxyType(
             "The `Allow` header lists the methods that it takes.",
         ),
         ErrorCode.CONFLICT: Text(
-            "The VM is in a state that forbids this, is locked by other work, or is protected.",
-            "Look at its status, wait or change what protects it, and try again.",
+            "The VM is in a state that forbids this, is locked by other work, or is protected. Or an earlier request "
+            "with the same Idempotency-Key is still making the VM.",
+            "If `retryable` is true, wait as long as `Retry-After` says and repeat the request with the same "
+            "Idempotency-Key. Otherwise look at the VM's status, wait or change what protects it, and try again.",
         ),
         ErrorCode.NAME_TAKEN: Text(
             "A VM of this name exists already. It was not changed.",

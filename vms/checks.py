@@ -50,7 +50,8 @@ def check_secret_key(app_configs: Sequence[AppConfig] | None, **kwargs: object) 
     fault = f"has {len(key)} characters and needs at least {SHORTEST_SECRET_KEY}" if key else "is not set"
     return [
         Error(
-            f"CLOUDVM_SECRET_KEY {fault}. It signs operation tokens and must be the same on all replicas.",
+            f"CLOUDVM_SECRET_KEY {fault}. It signs operation tokens, encrypts browsers' cookies, and must be "
+            "the same on all replicas.",
             hint="Make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(50))'",
             id="cloudvm.E002",
         )

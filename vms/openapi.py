@@ -72,7 +72,7 @@ LOCATION = OpenApiParameter(
     response=[201, 202],
 )
 RETRY_AFTER = OpenApiParameter(
-    "Retry-After", int, OpenApiParameter.HEADER, description="Seconds to wait.", response=[202, 401, 429, 503]
+    "Retry-After", int, OpenApiParameter.HEADER, description="Seconds to wait.", response=[202, 401, 409, 429, 503]
 )
 PREFERENCE_APPLIED = OpenApiParameter(
     "Preference-Applied",

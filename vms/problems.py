@@ -13,7 +13,7 @@ from rest_framework.request import Request
 
 from providers import trace
 from providers.domain import Operation
-from providers.errors import ErrorCode, FieldFault, ProviderError, in_one_line, whole_seconds
+from providers.errors import ErrorCode, FieldFault, ProviderError, TemporaryConflictError, in_one_line, whole_seconds
 from vms import operations
 from vms.renderers import to_json
 
@@ -123,6 +123,8 @@ def provider_response(error: ProviderError, request: HttpRequest) -> HttpRespons
     response = _response(provider_document(error, request))
     if error.retry_after_seconds is not None:
         response["Retry-After"] = retry_after(error.retry_after_seconds)
+    elif isinstance(error, TemporaryConflictError):
+        response["Retry-After"] = retry_after(DEFAULT_RETRY_SECONDS)
     return response
 
 
@@ -135,6 +137,8 @@ def provider_document(error: ProviderError, request: HttpRequest) -> dict[str, o
     """The problem document for what happened on the cloud side."""
     redact = trace.current().redact
     document = _document(error.code, error.detail, error.fields, request, None)
+    if isinstance(error, TemporaryConflictError):
+        document["retryable"] = True
     if error.backend is not None:
         said = {key: redact(value) if isinstance(value, str) else value for key, value in asdict(error.backend).items()}
         document["backend"] = said

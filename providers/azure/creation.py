@@ -27,6 +27,7 @@ from providers.errors import (
     NameTakenError,
     NotOwnedError,
     ProviderError,
+    TemporaryConflictError,
     key_reused,
 )
 
@@ -124,7 +125,7 @@ class Creation:
         # The list tells neither power states nor times.
         machine = self._client.machine_or_none(found.name)
         if machine is None or machine.provisioning == "Deleting":
-            raise ConflictError(
+            raise TemporaryConflictError(
                 f"VM {found.name}, which this Idempotency-Key has made, is being deleted: repeat the request when it "
                 "is gone.",
                 backend=BackendReply("Azure", CREATE),

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, TypeVar
 
-from providers.errors import ConflictError
+from providers.errors import TemporaryConflictError
 from providers.nutanix.answers import PrismError
 from providers.nutanix.records import Action, Image, Machine, NewMachine, Place, Submitted, TaskState
 from providers.nutanix.session import PrismSession
@@ -104,7 +104,7 @@ class PrismClient(ABC):
         `start` also lets the VM run, where `starts` is true.
 
         Raises:
-            ConflictError: somebody has changed the VM since.
+            TemporaryConflictError: somebody has changed the VM since.
 
         """
 
@@ -143,6 +143,6 @@ class PrismClient(ABC):
         self._session.close()
 
 
-def changed_since(vm_id: str) -> ConflictError:
+def changed_since(vm_id: str) -> TemporaryConflictError:
     """Return the error of a change to a VM that somebody else has changed since it was seen."""
-    return ConflictError(f"VM {vm_id} was changed at the same moment; try again.")
+    return TemporaryConflictError(f"VM {vm_id} was changed at the same moment; try again.")

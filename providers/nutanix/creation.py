@@ -7,7 +7,13 @@ from typing import Final
 
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.driver import Work
-from providers.errors import BackendUnreachableError, ConflictError, ProviderError, key_reused
+from providers.errors import (
+    BackendUnreachableError,
+    ConflictError,
+    ProviderError,
+    TemporaryConflictError,
+    key_reused,
+)
 from providers.notes import claimed
 from providers.nutanix.client import Check, PrismClient
 from providers.nutanix.failures import FAILURES, failure_of, is_missing
@@ -92,7 +98,9 @@ class Creation:
         """
         self._check_content(machine)
         if machine.status is VMStatus.CREATING:
-            raise ConflictError(f"Another request with this Idempotency-Key is making VM {machine.id}; try again.")
+            raise TemporaryConflictError(
+                f"Another request with this Idempotency-Key is making VM {machine.id}; try again."
+            )
         is_off = machine.status is not VMStatus.RUNNING
         starts = self._recipe.spec.start and is_off and self._client.has_never_run(machine)
         if starts and self._client.starts:
@@ -262,7 +270,7 @@ class Creation:
         """The id of a VM that its task does not name."""
         vm_id = self._removal.search(self._recipe.spec.name, self._recipe.creation, APPEARS_SECONDS)
         if not vm_id:
-            raise ConflictError("Nutanix has made the VM, and it was gone before its id was known; try again.")
+            raise TemporaryConflictError("Nutanix has made the VM, and it was gone before its id was known; try again.")
         return vm_id
 
     def _came_to_nothing(self, submitted: Submitted) -> bool:

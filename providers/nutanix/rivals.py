@@ -18,7 +18,7 @@ from typing import Final
 
 from providers.domain import Operation, Verb, VMStatus
 from providers.driver import Work
-from providers.errors import ConflictError, NotOwnedError
+from providers.errors import NotOwnedError, TemporaryConflictError
 from providers.nutanix.client import PrismClient
 from providers.nutanix.records import Machine
 from providers.nutanix.removal import Owner, Removal
@@ -42,7 +42,7 @@ class Rivals:
         """The VM of another try, in whose favour this one's was removed; None if this one's stays.
 
         Raises:
-            ConflictError: this one's was removed, and which of the others stays is not settled yet.
+            TemporaryConflictError: this one's was removed, and which of the others stays is not settled yet.
 
         """
         if self._stays(vm_id):
@@ -55,7 +55,9 @@ class Rivals:
             return self._client.get_vm(vm_id)
         left = self._client.get_vm(sole) if (sole := self._sole()) else None
         if left is None:
-            raise ConflictError("Other requests with this Idempotency-Key are at work at the same moment; try again.")
+            raise TemporaryConflictError(
+                "Other requests with this Idempotency-Key are at work at the same moment; try again."
+            )
         return left
 
     def settle(self) -> None:

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from providers.domain import VM, LeftoverResource, Manner, Operation, Verb, VMSpec, VMStatus
 from providers.driver import Work
-from providers.errors import AlreadyInStateError, ConflictError
+from providers.errors import AlreadyInStateError, TemporaryConflictError
 from providers.nutanix.client import Check, PrismClient
 from providers.nutanix.creation import Creation
 from providers.nutanix.failures import not_found
@@ -145,7 +145,7 @@ class Verbs:
         with self._lock:
             turn = self._keys.setdefault(key, threading.Lock())
         if not turn.acquire(timeout=PATIENCE_SECONDS):
-            raise ConflictError("Another request with this Idempotency-Key is still at work; try again later.")
+            raise TemporaryConflictError("Another request with this Idempotency-Key is still at work; try again later.")
         try:
             yield
         finally:

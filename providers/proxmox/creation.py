@@ -10,7 +10,14 @@ from proxmoxer.core import ResourceException
 
 from providers.domain import VM, Operation, Verb, VMStatus
 from providers.driver import Work
-from providers.errors import ConflictError, NotOwnedError, ProviderError, UnprocessableError, VMNotFoundError
+from providers.errors import (
+    ConflictError,
+    NotOwnedError,
+    ProviderError,
+    TemporaryConflictError,
+    UnprocessableError,
+    VMNotFoundError,
+)
 from providers.notes import Notes, claimed, without_unfinished
 from providers.proxmox import nocloud
 from providers.proxmox.client import ProxmoxClient
@@ -344,9 +351,9 @@ class Creation:
         return Operation(Verb.CREATE, place.vm_id, str(Step.power("start", upid, {}, creation)), vm=vm)
 
 
-def removed_meanwhile(vm_id: str, failure: ProviderError) -> ConflictError:
+def removed_meanwhile(vm_id: str, failure: ProviderError) -> TemporaryConflictError:
     """Return the error of a create whose VM somebody has removed before it was finished."""
-    return ConflictError(
+    return TemporaryConflictError(
         f"VM {vm_id} was removed in Proxmox while it was being made. Send the request again.", backend=failure.backend
     )
 

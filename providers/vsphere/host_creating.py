@@ -89,7 +89,7 @@ class HostCreator(Creator):
         """Go on in the folder of an earlier try, unless that one makes the VM after all.
 
         Raises:
-            ConflictError: the earlier try's disk is still being copied.
+            TemporaryConflictError: the earlier try's disk is still being copied.
 
         """
         goal = Goal("MakeDirectory", vm=self._draft.uuid)

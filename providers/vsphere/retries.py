@@ -7,7 +7,7 @@ from dataclasses import replace
 from pyVmomi import vim, vmodl
 
 from providers.domain import Operation, Verb
-from providers.errors import ConflictError, key_reused
+from providers.errors import TemporaryConflictError, key_reused
 from providers.vsphere.client import VSphereClient
 from providers.vsphere.drafts import Draft
 from providers.vsphere.machines import Machine
@@ -29,7 +29,7 @@ def existing(client: VSphereClient, uuid: str, digest: str) -> Machine | None:
 
     Raises:
         UnprocessableError: the earlier request had other content.
-        ConflictError: the VM is still being made.
+        TemporaryConflictError: the VM is still being made.
 
     """
     ref = client.find(uuid)
@@ -52,7 +52,7 @@ def of_that_name(client: VSphereClient, uuid: str, digest: str, fault: vim.fault
     """Return the VM of the earlier request where a create was refused because the name is taken.
 
     Raises:
-        UnprocessableError, ConflictError: as `existing`; a VM that is not finished can be told from no other.
+        UnprocessableError, TemporaryConflictError: as `existing`; a VM that is not finished can be told from no other.
 
     """
     if isinstance(fault.object, vim.VirtualMachine) and not _is_finished(client, moref(fault.object)):
@@ -74,9 +74,9 @@ def _is_finished(client: VSphereClient, vm: str) -> bool:
         raise
 
 
-def still_at_work() -> ConflictError:
+def still_at_work() -> TemporaryConflictError:
     """The error for a retry that comes while the first request is at work."""
-    return ConflictError(
+    return TemporaryConflictError(
         "An earlier request with this Idempotency-Key is still making the VM, or was cut off while it did: repeat the "
         "request in a while. If it stays so, look at what the earlier one left in vSphere, or use a new key."
     )

@@ -9,7 +9,7 @@ import pytest
 from pytest_django import Settings
 
 from tests.support.api import Api
-from vms.service import current_service
+from vms.service import current_service, read_registries
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,8 +26,10 @@ def api(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Api]:
     """The API, as the caller whose token is in CLOUDVM_LIVE_TOKEN."""
     environment = request.config.getoption("environment")
     token = os.environ.get("CLOUDVM_LIVE_TOKEN")
-    if not environment or not token:
+    if not environment:
         pytest.skip("needs --environment NAME and the token in CLOUDVM_LIVE_TOKEN")
+    if not token:
+        pytest.fail("CLOUDVM_LIVE_TOKEN is not set, although --environment is given.", pytrace=False)
     settings.CLOUDVM_NETWORK = settings.CLOUDVM_LIVE_NETWORK
     for option, setting in (
         ("environments_file", "CLOUDVM_ENVIRONMENTS_FILE"),
@@ -35,6 +37,12 @@ def api(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Api]:
     ):
         if file := request.config.getoption(option):
             setattr(settings, setting, file.absolute())
+    names = read_registries().environments
+    if environment not in names:
+        pytest.fail(
+            f"There is no environment {environment!r}. {settings.CLOUDVM_ENVIRONMENTS_FILE} has: {', '.join(names)}.",
+            pytrace=False,
+        )
     yield Api(environment, f"Bearer {token}")
     current_service().backends.close()
 

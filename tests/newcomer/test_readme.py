@@ -1,7 +1,9 @@
 """Every command in the README, run."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -105,6 +107,9 @@ def test_tour_and_live_tests_work_on_the_sandbox(sandbox: Sandbox, tmp_path: Pat
     assert '"status":"running"' in printed
     assert "HTTP/1.1 202" in printed
     assert '"code":"credentials_rejected"' in printed
+    if cloud == "aws":
+        # A second tour must not meet the idempotency key of the first one, whose VM is deleted.
+        assert '"status":"running"' in shell(f"cd {tmp_path}\n" + tour)
     files = str(sandbox.environments)
     assert shell(local(leftovers), CLOUDVM_ENVIRONMENTS_FILE=files, NO_PROXY="127.0.0.1") == (
         "0 leftovers.\n0 leftovers.\n"
@@ -115,6 +120,30 @@ def test_tour_and_live_tests_work_on_the_sandbox(sandbox: Sandbox, tmp_path: Pat
         printed = shell(local(live), PYTEST_ADDOPTS=options, HTTPS_PROXY=proxy.url, NO_PROXY="")
     assert "3 passed" in printed
     assert proxy.asked, "a real account may only be reached through a proxy"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [
+        ("", "CLOUDVM_LIVE_TOKEN is not set, although --environment is given."),
+        ("x", "There is no environment 'nowhere'. "),
+    ],
+)
+def test_live_tests_fail_in_a_line_without_a_token_or_an_environment(token: str, words: str) -> None:
+    """They are asked for, so that a skip would hide the mistake."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/live", "--environment", "nowhere", "--numprocesses=0"],
+        cwd=ROOT,
+        env={**os.environ, "CLOUDVM_LIVE_TOKEN": token, "PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "3 errors" in done.stdout or "3 failed" in done.stdout, done.stdout
+    assert f"\n{words}" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import pytest
 
 from providers.aws import CLOUD as AWS
 from providers.azure import CLOUD as AZURE
+from providers.catalogue import CLOUDS as ALL_CLOUDS
 from providers.circuit_breaker import CircuitBreaker, backend_reached, connect_timed_out
 from providers.cloud import Cloud
 from providers.credentials import Credentials
@@ -111,6 +112,11 @@ def is_open(backends: Backends, environment: Environment) -> bool:
     begun = time.monotonic()
     error = failure(backends, environment)
     return error is not None and "nothing was sent" in error.detail and time.monotonic() - begun < CONNECT_SECONDS
+
+
+def test_every_cloud_is_in_the_table() -> None:
+    """A new cloud needs a row."""
+    assert {row[0].name for row in CLOUDS.values()} == {cloud.name for cloud in ALL_CLOUDS}
 
 
 @pytest.mark.parametrize("cloud", CLOUDS)

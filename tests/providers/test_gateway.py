@@ -388,7 +388,7 @@ def test_session_whose_credentials_are_rejected_is_forgotten(world: World) -> No
         assert caught.value.retry_after_seconds == (None, 30)[count - 1]
         assert (world.state.closed, world.state.calls.count("list")) == (count, count + 1)
         world.clock.now += 1
-    with pytest.raises(CredentialsUnusableError):
+    with pytest.raises(CredentialsUnusableError, match=r"in environment '.+' rejected .+ Check the access key"):
         world.gateway().list_vms()
     assert world.state.calls.count("login") == 2
     world.clock.now += 29

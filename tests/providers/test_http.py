@@ -289,7 +289,7 @@ def test_proxy_that_is_down_is_named_without_its_password() -> None:
         pytest.raises(BackendUnreachableError) as caught,
     ):
         http.get("https://pve.example:8006/x")
-    assert f"proxy 127.0.0.1:{port}" in caught.value.detail
+    assert f"(through the proxy 127.0.0.1:{port}): The proxy cannot be reached. " in caught.value.detail
     assert "hidden" not in caught.value.detail
 
 

@@ -57,6 +57,17 @@ def test_proxy_faults_names_the_variable_of_a_url_that_cannot_work(value: str, w
         assert [fault.partition(":")[0] for fault in proxy_faults({name: value})] == ([] if works else [name])
 
 
+def test_proxy_faults_name_entries_of_no_proxy_that_name_no_host() -> None:
+    """They were ignored, so that calls went through the proxy."""
+    value = "pve.example, .example.com, 10.0.0.0/8, 10.0.0.0/99, fd00::/8, [::1]:8006, *, http://pve.example"
+    for name in ("NO_PROXY", "no_proxy"):
+        faults = proxy_faults({name: value})
+        assert [fault.split()[:2] for fault in faults] == [
+            [f"{name}:", "'10.0.0.0/99'"],
+            [f"{name}:", "'http://pve.example'"],
+        ]
+
+
 @pytest.mark.parametrize(
     ("others", "named"),
     [

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cloudvm_project import __version__
+from cloudvm_project.variables import HOSTS, Variables
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +56,13 @@ def test_manage_with_a_python_that_has_no_django_says_which_one_has() -> None:
     assert ".venv/bin/python manage.py" in line
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["version"], ["serve", "--version"]])
+def test_manage_prints_the_version_of_the_product(arguments: list[str]) -> None:
+    """Not Django's."""
+    done = manage(*arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{__version__}\n", "")
+
+
 def test_check_with_bad_files_names_every_fault(tmp_path: Path) -> None:
     """File, path, what is wrong, what is allowed."""
     (tmp_path / "e.json").write_text('[{"name": "a", "cloud": "Foo"}, {"name": "b", "cloud": "Aws", "regoin": "r"}]')
@@ -66,7 +76,7 @@ def test_check_with_bad_files_names_every_fault(tmp_path: Path) -> None:
         ["e.json", "$[0].cloud"],
         ["e.json", "$[1]"],
         ["e.json", "$[1]"],
-        ["none.json", "$"],
+        ["none.json", "cannot be read"],
     ]
 
 
@@ -147,6 +157,7 @@ WRONG = {
     "CLOUDVM_DEBUG": "maybe",
     "CLOUDVM_REQUIRE_HTTPS": "2",
     "CLOUDVM_TRUSTED_PROXIES": "10.0.0.0/8, proxy.example",
+    "CLOUDVM_ALLOWED_HOSTS": "http://x/",
     "CLOUDVM_REQUEST_DEADLINE_SECONDS": "nan",
     "CLOUDVM_CONNECT_TIMEOUT_SECONDS": "-1",
     "CLOUDVM_READ_TIMEOUT_SECONDS": "1e9",
@@ -165,6 +176,26 @@ def test_check_with_wrong_settings_tells_each_in_one_line() -> None:
     assert all(": must be " in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("text", "hosts"),
+    [
+        ("api.example, 10.0.0.1", ("api.example", "10.0.0.1")),
+        (".example.com,*", (".example.com", "*")),
+        ("[::1],[FD00::1]", ("[::1]", "[FD00::1]")),
+        ("http://x/", None),
+        ("api.example:8080", None),
+        ("::1", None),
+        ("*.example.com", None),
+        ("api.example/path", None),
+    ],
+)
+def test_allowed_hosts_are_what_can_match_a_request(text: str, hosts: tuple[str, ...] | None) -> None:
+    """Others would refuse every request."""
+    variables = Variables({"HOSTS": text})
+    assert variables.read("HOSTS", HOSTS, ()) == (hosts or ())
+    assert bool(variables.faults) is (hosts is None)
+
+
 @pytest.mark.parametrize(("name", "value"), [("CLOUDVM_DEBUG", "maybe"), ("CLOUDVM_MACHINETYPES_FILE", "/nothing")])
 def test_wsgi_start_with_a_fault_ends_with_a_line(name: str, value: str) -> None:
     """A server that is started without `manage.py` does not start either."""
@@ -179,6 +210,7 @@ UNUSABLE = {
     "http_proxy": ("http://", f"http_proxy: {PROXY}"),
     "HTTP_PROXY": ("http://proxy.example:99999", f"HTTP_PROXY: {PROXY}"),
     "ALL_PROXY": ("socks5://user:canary-s3cr3t@proxy.example:1080", f"ALL_PROXY: {PROXY}"),
+    "NO_PROXY": ("10.0.0.0/99", "NO_PROXY: '10.0.0.0/99' must be a range of addresses"),
     "REQUESTS_CA_BUNDLE": ("/nothing.pem", "/nothing.pem cannot be read"),
 }
 

@@ -98,6 +98,18 @@ def test_put_sets_a_cookie_that_no_script_and_no_other_site_gets(*, secure: bool
     assert morsel["max-age"] == cookies.IDLE_SECONDS
 
 
+def test_cookie_lives_for_half_an_hour() -> None:
+    """For the browser, and for the server whatever the browser keeps."""
+    response = HttpResponse()
+    before = time.time()
+    cookies.put(response, asked(secure=True), "main", KEY)
+    ((name, morsel),) = response.cookies.items()
+    found = cookies.unseal(name, "main", morsel.value)
+    assert found is not None
+    assert morsel["max-age"] == 1800
+    assert before + 1799 <= found.expires <= time.time() + 1800
+
+
 def test_put_credentials_that_no_browser_would_keep_is_refused() -> None:
     """4 KiB is what browsers keep of a cookie; an AWS session token of 1.5 KiB fits."""
     response = HttpResponse()

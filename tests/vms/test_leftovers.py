@@ -146,6 +146,13 @@ def test_malformed_token_is_not_quoted(stage: Stage) -> None:
     assert line.startswith("CommandError: credentials_malformed: CLOUDVM_TOKEN cannot be used.")
 
 
+def test_token_with_bearer_before_it_is_told(stage: Stage) -> None:
+    """The variable holds what stands behind `Bearer`."""
+    assert line_of(stage.run("--environment", "main", token=f"Bearer {TOKEN}")) == (
+        "CommandError: credentials_malformed: Set CLOUDVM_TOKEN to the token alone, without `Bearer`."
+    )
+
+
 def test_rejected_credentials_are_told_after_one_attempt(stage: Stage) -> None:
     """Another attempt could lock the account."""
     wrong = leftovers.token("demo@sandbox", "canary-wrong")
@@ -171,7 +178,9 @@ def test_cloud_that_is_away_is_told(stage: Stage) -> None:
 
 def test_unknown_environment_is_told(stage: Stage) -> None:
     """Before any call."""
-    assert "environment_not_found: There is no environment 'nowhere'" in line_of(stage.run("--environment", "nowhere"))
+    line = line_of(stage.run("--environment", "nowhere"))
+    assert "environment_not_found: There is no environment 'nowhere'." in line
+    assert line.endswith("environments.json has: main, down.")
     assert stage.sandbox.calls.count() == 0
 
 

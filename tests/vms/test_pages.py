@@ -10,12 +10,14 @@ import pytest
 
 from providers.credentials import Credentials
 from providers.domain import VMStatus
+from providers.errors import ErrorCode
 from tests.conformance.harness import Trouble
 from tests.conformance.proxmox import ProxmoxHarness
 from tests.support.api import Api
 from tests.support.browser import ACCEPT, Browser
 from vms import cookies
 from vms.pages import ACTIONS
+from vms.templatetags.prose import with_code
 
 CLOUD_INIT = '#cloud-config\n\npackages: [nginx]\n# <é & "quotes">\n'
 TYPED = {
@@ -44,6 +46,19 @@ def test_get_gives_a_page_to_who_names_it_and_json_to_all_others(stranger: Api, 
     wanted = "text/html; charset=utf-8" if accept == ACCEPT else "application/"
     assert response.headers["Content-Type"].startswith(wanted)
     assert response.status == {"/nothing": 404, "/vm": 401}.get(path, 200)
+
+
+@pytest.mark.parametrize("path", ["/problems", *(f"/problems/{code}" for code in ErrorCode), "/environment/nope"])
+def test_page_of_an_error_shows_code_as_code(stranger: Api, path: str) -> None:
+    """The backticks of its text are for JSON. The document that programs get is shown as it is."""
+    page = Browser(headers={"Accept": ACCEPT}).go(path).text
+    assert "<code>" in page
+    assert "`" not in re.sub(r"<pre.*?</pre>", "", page, flags=re.DOTALL)
+
+
+def test_text_with_code_is_escaped() -> None:
+    """A cloud's text may hold anything."""
+    assert with_code("a `<b>` & `c") == "a <code>&lt;b&gt;</code> &amp; `c"
 
 
 def test_get_with_a_token_gives_json_whatever_is_accepted(api: Api) -> None:

@@ -13,6 +13,7 @@ from pytest_django import Settings
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from providers.errors import TemporaryConflictError
 from tests.support.api import Api
 from vms.problems import KINDS, retry_after
 
@@ -31,6 +32,14 @@ class CrashingView(APIView):
         raise AssertionError
 
 
+class ConflictingView(APIView):
+    """Meets a conflict that ends by itself."""
+
+    def get(self, request: Request) -> NoReturn:
+        """Fail as a driver does."""
+        raise TemporaryConflictError("Another request is making the VM; try again.")
+
+
 def crash(request: HttpRequest) -> NoReturn:
     """Break outside of DRF."""
     raise RuntimeError("crash, plainly")
@@ -43,6 +52,7 @@ def crashing(settings: Settings, api: Api, monkeypatch: pytest.MonkeyPatch) -> A
     urls.urlpatterns = [  # type: ignore[attr-defined] # a module made by hand
         path("crash", CrashingView.as_view()),
         path("crash/plain", crash),
+        path("conflict", ConflictingView.as_view()),
         path("", include("vms.urls")),
     ]
     monkeypatch.setitem(sys.modules, urls.__name__, urls)
@@ -68,6 +78,14 @@ def test_call_that_crashes_is_an_internal_error_and_tells_only_the_log(
     assert "crash with" not in response.content.decode()
     assert "Traceback" not in response.content.decode()
     assert [record.levelname for record in caplog.records if record.exc_info] == ["ERROR"]
+
+
+def test_temporary_conflict_can_be_retried(crashing: Api) -> None:
+    """A conflict that ends by itself says when to repeat the request."""
+    response = Client().get("/conflict", headers={"Authorization": crashing.authorization or ""})
+    problem = response.json()
+    assert (response.status_code, problem["code"], problem["retryable"]) == (409, "conflict", True)
+    assert response.headers["Retry-After"] == "5"
 
 
 @pytest.mark.parametrize("debug", [False, True])

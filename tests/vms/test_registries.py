@@ -126,13 +126,13 @@ def test_load_of_a_wrong_machine_type_names_file_path_and_fault(tmp_path: Path, 
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (b"", "$: is not JSON: Expecting value at line 1 column 1"),
-        (b"{", "$: is not JSON"),
-        (b"[1,]", "$: is not JSON"),
-        (b"\xff\xfe", "$: is not UTF-8 text"),
-        (b"[" * 100_000, "$: is nested too deeply"),
-        (b"9" * 5000, "$: has a number that is too long to be read"),
-        (b'[{"a": {"b": 1, "b\\n": 2, "b": 3}}]', "$: key 'b' stands twice in one object"),
+        (b"", "json: is not JSON: Expecting value at line 1 column 1"),
+        (b"{", "json: is not JSON"),
+        (b"[1,]", "json: is not JSON"),
+        (b"\xff\xfe", "json: is not UTF-8 text"),
+        (b"[" * 100_000, "json: is nested too deeply"),
+        (b"9" * 5000, "json: has a number that is too long to be read"),
+        (b'[{"a": {"b": 1, "b\\n": 2, "b": 3}}]', "json: key 'b' stands twice in one object"),
         (b"null", "$: must be "),
         (b"NaN", "$: must be "),
         (b'"text"', "$: must be "),
@@ -150,7 +150,7 @@ def test_load_of_files_that_are_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(RegistryError) as caught:
         load_registries(tmp_path / "e", tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}/e: $: cannot be read: No such file or directory\n{tmp_path}: $: cannot be read: Is a directory"
+        f"{tmp_path}/e: cannot be read: No such file or directory\n{tmp_path}: cannot be read: Is a directory"
     )
 
 

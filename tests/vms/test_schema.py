@@ -17,7 +17,7 @@ from vms.problems import MEDIA_TYPE
 from vms.serializers import VMCreate
 
 SNAPSHOT = Path(__file__).with_name("openapi.yaml")
-RENEW = "CLOUDVM_DEBUG=1 python manage.py spectacular --validate --fail-on-warn --file tests/vms/openapi.yaml"
+RENEW = "CLOUDVM_DEBUG=1 .venv/bin/python manage.py spectacular --validate --fail-on-warn --file tests/vms/openapi.yaml"
 METHODS = {"get", "post", "put", "patch", "delete", "head", "options"}
 
 

@@ -10,14 +10,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong: in which file, at which JSON path, what, and what is allowed."""
+    """One thing that is wrong: in which file, at which JSON path, what, and what is allowed.
+
+    The path is empty for a file that cannot be read as JSON.
+    """
 
     file: Path
     path: str
     problem: str
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.path}: {self.problem}"
+        return ": ".join(filter(None, (str(self.file), self.path, self.problem)))
 
 
 class Reading:
@@ -33,18 +36,18 @@ class Reading:
             text = self.file.read_text(encoding="utf-8-sig")
             content = json.loads(text, object_pairs_hook=without_duplicates)
         except OSError as error:
-            self.fault("$", f"cannot be read: {error.strerror}")
+            self.fault("", f"cannot be read: {error.strerror}")
         except UnicodeDecodeError as error:
-            self.fault("$", f"is not UTF-8 text: {error.reason} at byte {error.start}")
+            self.fault("", f"is not UTF-8 text: {error.reason} at byte {error.start}")
         except json.JSONDecodeError as error:
-            self.fault("$", f"is not JSON: {error.msg} at line {error.lineno} column {error.colno}")
+            self.fault("", f"is not JSON: {error.msg} at line {error.lineno} column {error.colno}")
         except RecursionError:
-            self.fault("$", "is nested too deeply")
+            self.fault("", "is nested too deeply")
         except DuplicateKeyError as error:
-            self.fault("$", f"key {error.key!r} stands twice in one object")
+            self.fault("", f"key {error.key!r} stands twice in one object")
         except ValueError:
             # Python reads no number of more than 4,300 digits.
-            self.fault("$", "has a number that is too long to be read")
+            self.fault("", "has a number that is too long to be read")
         else:
             return Place(self, "$", content)
         return None

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from providers.domain import StopMode
-from providers.errors import ConflictError, ErrorCode, ProviderError, UnprocessableError
+from providers.errors import ConflictError, ErrorCode, ProviderError, TemporaryConflictError, UnprocessableError
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.vsphere import FOLDERS
 from tests.providers.reached import AT_ONCE
@@ -143,3 +143,16 @@ def test_create_that_fails_spares_the_vm_of_another_try(center: Site) -> None:
     failing.join()
     assert [failure.code for failure in failures] == [ErrorCode.UNPROCESSABLE]
     assert [(vm.instance_uuid, vm.name) for vm in center.sandbox.vms()] == [(vm_id, "renamed")]
+
+
+def test_create_repeated_while_the_vm_is_being_made_is_a_temporary_conflict(center: Site) -> None:
+    """The caller is told that the same request can succeed later."""
+    center.sandbox.knobs.task_seconds = 3.0
+    made: list[str] = []
+    first = threading.Thread(target=lambda: made.append(center.create(key=KEY)))
+    first.start()
+    wait_until(lambda: "CloneVM_Task" in center.operations())
+    with pytest.raises(TemporaryConflictError, match="repeat the request"):
+        center.create(key=KEY)
+    first.join()
+    assert center.create(key=KEY) == made[0]

@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from providers import trace
 from providers.credentials import Credentials
-from providers.domain import LeftoverResource
+from providers.domain import Environment, LeftoverResource
 from providers.errors import CredentialsRejectedError, ErrorCode, ProviderError
 from providers.gateway import Backends, Gateway
 from vms import checks
@@ -89,7 +89,7 @@ class Command(BaseCommand):
             credentials = _credentials()
             with closing(Backends(settings.CLOUDVM_NETWORK, settings.CLOUDVM_LIMITS)) as backends:
                 service = Service(read_registries(), backends)
-                environment = service.environment(options["environment"])
+                environment = _environment(service, options["environment"])
                 failed = self._run(
                     lambda: service.gateway_of(environment, credentials), older_than, remove=options["remove"]
                 )
@@ -163,6 +163,17 @@ def _check_network() -> None:
         raise CommandError("\n".join(faults))
 
 
+def _environment(service: Service, name: str) -> Environment:
+    environments = service.registries.environments
+    if name not in environments:
+        raise Problem(
+            ErrorCode.ENVIRONMENT_NOT_FOUND,
+            f"There is no environment {name!r}. {settings.CLOUDVM_ENVIRONMENTS_FILE} has: "
+            f"{', '.join(environments) or 'none'}.",
+        )
+    return environments[name]
+
+
 def _credentials() -> Credentials:
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token.strip():
@@ -170,6 +181,8 @@ def _credentials() -> Credentials:
             ErrorCode.CREDENTIALS_MISSING,
             f"Set {TOKEN_VARIABLE} to the base64 of `<access key>:<secret>`, the same text as behind `Bearer`.",
         )
+    if token.lower().split()[:1] == ["bearer"]:
+        raise Problem(ErrorCode.CREDENTIALS_MALFORMED, f"Set {TOKEN_VARIABLE} to the token alone, without `Bearer`.")
     try:
         return parse_header(f"Bearer {token}")
     except Problem as problem:

@@ -9,7 +9,7 @@ import resource
 import socket
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from providers.catalogue import use_fault
+from providers.domain import Environment
 from providers.management.addresses import bind
 from vms import service
 from vms.registries import RegistryError
@@ -114,14 +116,32 @@ def _server(
 
 
 def _reload(certificate: Certificate | None) -> bool:
-    """Read the files again. Log every fault, keep what was read before, and return False if there is any.
+    """Read the files again in the supervisor, and log the result.
 
-    The supervisor reads them first: it tells the workers only of good ones, and later workers are its forks.
+    Returns False, and keeps what was read before, if there is any fault. The workers are told only of good files, and
+    later workers are forks of the supervisor.
     """
+    before = service.current_service().registries.environments
+    if not _is_reloaded(certificate):
+        return False
+    registries = service.current_service().registries
+    _logger.info(
+        "Reloaded the files: %d environments (%s), %d machine types.",
+        len(registries.environments),
+        changes(before, registries.environments),
+        len(registries.machine_types),
+    )
+    for fault in filter(None, map(use_fault, registries.environments.values())):
+        _logger.warning("%s", fault)
+    return True
+
+
+def _is_reloaded(certificate: Certificate | None) -> bool:
+    """Read the files again. Log every fault, and return False if there is any."""
     try:
         if certificate is not None:
             certificate.check()
-        registries = service.reload_service().registries
+        service.reload_service()
         if certificate is not None:
             certificate.reload()
     except RegistryError as error:
@@ -129,16 +149,25 @@ def _reload(certificate: Certificate | None) -> bool:
     except CertificateError as error:
         faults = [str(error)]
     else:
-        counts = len(registries.environments), len(registries.machine_types)
-        _logger.info("Reloaded the files: %d environments, %d machine types.", *counts)
         return True
     for fault in faults:
-        _logger.error("The files are not reloaded. %s", fault)
+        _logger.error("The files are not reloaded. The old files stay in use. %s", fault)
     return False
 
 
+def changes(before: Mapping[str, Environment], after: Mapping[str, Environment]) -> str:
+    """Return which environments were added, removed and changed, in words."""
+    names = {
+        "added": [name for name in after if name not in before],
+        "removed": [name for name in before if name not in after],
+        "changed": [name for name in after if name in before and after[name] != before[name]],
+    }
+    told = [f"{word} {', '.join(found)}" for word, found in names.items() if found]
+    return "; ".join(told) or "none changed"
+
+
 def _reload_worker(certificate: Certificate | None) -> None:
-    if _reload(certificate):
+    if _is_reloaded(certificate):
         import_sdks(service.current_service().registries.environments)
 
 
