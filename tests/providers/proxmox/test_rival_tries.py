@@ -121,6 +121,23 @@ def test_create_whose_upload_is_not_answered_leaves_the_image_of_another_try(
     assert the_vm(pve) == (answered[0], "running" if start else "stopped", USER_DATA)
 
 
+@pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
+def test_create_whose_key_another_request_has_used_meanwhile_removes_its_image(pve: Pve, image: str) -> None:
+    """The other request has made its VM with an image of its own. It came while the first one uploaded its image."""
+    answered: list[str] = []
+    with closing(Backends(NETWORK, LIMITS)) as other:
+
+        def second() -> None:
+            answered.append(pve.create(image, pve.gateway(backends=other), key=KEY, digest="other"))
+
+        with at_call(pve, f"POST {STORAGE}/upload", second), pytest.raises(ProviderError) as caught:
+            pve.create(image, key=KEY)
+    assert caught.value.code is ErrorCode.UNPROCESSABLE
+    assert [(one.kind, one.removed) for one in caught.value.leftovers] == [("iso", True)]
+    assert the_vm(pve) == (answered[0], "running", USER_DATA)
+    assert len(pve.sandbox.volumes(content="iso")) == 1
+
+
 def test_retry_that_comes_during_the_clean_up_has_a_vm_of_its_own(pve: Pve) -> None:
     """It waits for the removal, whose call is on its way."""
     retries: list[Future[str]] = []
