@@ -231,11 +231,16 @@ class LoginThrottle:
         """
         with self._lock.acquire():
             now, record = self._clock(), self._record(caller)
-            if not record.was_rejected_since(since, now):
+            is_shared = record.was_rejected_since(since, now)
+            if not is_shared:
                 record = record.rejected(now)
                 self._write(caller, record)
             tries = self._tries(caller, now)
-            if not _of(caller, tries):
+            own = _of(caller, tries)
+            if own and not is_shared:
+                # It may have begun long ago, with a request that asked the cloud nothing.
+                tries.remove(own[-1])
+            if not own or not is_shared:
                 tries.append(_Try(caller.credentials, now))
             tries = [replace(one, is_rejected=True) if one in _of(caller, tries) else one for one in tries]
             self._write_tries(caller, tries)

@@ -98,7 +98,12 @@ class Creation:
         # Azure takes one order at once. It is busy with an extension that a policy puts on each new VM, or with the
         # stop of another try with this key.
         idle = Step(CREATE, creation=Step.read(created.handle).creation)
-        return self._stopped(self._work.finish(replace(created, done=False, handle=str(idle))))
+        created = self._work.finish(replace(created, done=False, handle=str(idle)))
+        # The other try may have answered meanwhile, and its user may have started the VM.
+        machine = self._client.machine_or_none(created.vm_id or self._recipe.spec.name)
+        if machine is not None and self._was_started_again(machine):
+            return replace(created, vm=shown(machine))
+        return self._stopped(created)
 
     def _stopped(self, made: Operation) -> Operation:
         """The stop of a VM that has been made, unless it is stopped already."""

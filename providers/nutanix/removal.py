@@ -147,6 +147,9 @@ class Removal:
 
 def _check_owner(machine: Machine, creation: str) -> None:
     if machine.notes.creation == creation:
+        # v3 raises the version when it accepts an update, such as that of another try, and shows its content later.
+        if machine.updates > machine.notes.claims:
+            raise _kept(machine, "somebody has changed it, or is doing so")
         return
     if machine.notes.claims:
         raise NotOwnedError(f"Another request with this Idempotency-Key has taken over VM {machine.id}.")

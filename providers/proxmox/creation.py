@@ -206,11 +206,14 @@ class Creation:
         self._work.made("iso", volume, lambda: self._remove_iso(volume, upid))
 
     def _remove_iso(self, volume: str, upid: str | None) -> None:
+        node = self._recipe.site.node
+        self._removal.await_upload(node, volume, upid)
+        # Only now: another try may have made its VM with the image meanwhile.
         if self._is_vm_anothers():
             raise NotOwnedError(f"{volume} is used by the VM of another request with the same Idempotency-Key.")
         if self._keeps_vm:
             raise ConflictError(f"{volume} is used by VM {self._vm_id}, which is not removed.")
-        self._removal.uploaded_iso(self._recipe.site.node, volume, upid)
+        self._removal.iso(node, volume)
 
     def _complete(self, place: Place) -> Operation:
         """Size, configure and start a new VM."""

@@ -81,9 +81,16 @@ class Identity:
         return Made(place, config)
 
     def is_anothers(self, vm_id: str) -> bool:
-        """Whether another try with the same key has made the VM of this id."""
+        """Whether another try of the same request has made the VM of this id.
+
+        The VM of a try with the same key and other content has an image of its own.
+        """
         _, config = self._settled(vm_id)
-        return config is not None and self._is_of_this_key(config) and config.notes.creation != self._recipe.creation
+        if config is None or not self._is_of_this_key(config):
+            return False
+        notes = config.notes
+        has_same_content = notes.request_digest in {"", self._recipe.spec.request_digest}
+        return has_same_content and notes.creation != self._recipe.creation
 
     def _settled(self, vm_id: str) -> tuple[Place, Config | None]:
         place = Place(self._client.node_of(vm_id) or self._recipe.site.node, vm_id)

@@ -110,15 +110,14 @@ class Removal:
             if not VOLUME_MISSING.search(_words(error)):
                 raise
 
-    def uploaded_iso(self, node: str, volume: str, upload: str | None) -> None:
-        """Remove an image that a failed create has uploaded. `upload` is its task, None where the answer was lost.
+    def await_upload(self, node: str, volume: str, upload: str | None) -> None:
+        """Wait until an image that a failed create has uploaded does not appear any more.
 
-        If the upload is not known to have ended, wait for it: the image may still appear.
+        `upload` is its task, None where the answer was lost.
         """
         if upload is None or not self._has_ended(volume, upload):
             appear = Step.appear(node, APPEARS_SECONDS)
             self._work.finish(Operation(Verb.DELETE, volume, str(appear)))
-        self.iso(node, volume)
 
     def vm(self, place: Place) -> Operation:
         """Remove a VM that is off, with its disks; the work that is left open."""

@@ -34,6 +34,9 @@ _REPEAT = "Repeat the request with the same Idempotency-Key: if the VM was made,
 class Creator(ABC):
     """One create at work."""
 
+    # The task that starts the VM that this create has made.
+    _start_task = ""
+
     def __init__(self, environment: Environment, client: VSphereClient, spec: VMSpec, work: Work) -> None:
         self._environment = environment
         self._client = client
@@ -106,6 +109,7 @@ class Creator(ABC):
             if self._draft.is_keyed and isinstance(error.fault, vim.fault.TaskInProgress):
                 raise retries.still_at_work() from error
             raise
+        self._start_task = moref(task)
         return self._last_step(_START, task, moref(ref), files, disk)
 
     # Steps.
@@ -125,7 +129,9 @@ class Creator(ABC):
 
     def _remove_created(self, task: str = "") -> None:
         draft = self._draft
-        self._remover.remove_created(draft.uuid, draft.creation, task, is_keyed=draft.is_keyed)
+        self._remover.remove_created(
+            draft.uuid, draft.creation, task, is_keyed=draft.is_keyed, start_task=self._start_task
+        )
 
     # A VM whose making was not answered.
 

@@ -84,11 +84,12 @@ class Remover:
             raise self._client.not_found(vm_id)
         return False
 
-    def remove_created(self, uuid: str, creation: str, task: str = "", *, is_keyed: bool) -> None:
+    def remove_created(self, uuid: str, creation: str, task: str = "", *, is_keyed: bool, start_task: str = "") -> None:
         """Remove the VM that a create made, and nobody else's: it is known by the create's own mark.
 
-        Another try with the same key may have started it by now: such a VM stays. On a standalone host a VM that is
-        not to run is finished as soon as it is made, and stays, too. Where a VM with a key cannot be destroyed, it runs
+        Another try with the same key may have started it by now: such a VM stays, also where it was stopped since. On
+        a standalone host `start_task` tells the create's own start from others, and a VM that is not to run is
+        finished as soon as it is made, and stays, too. Where a VM with a key cannot be destroyed, it runs
         again if it did, so that a retry finds it as it should be.
 
         Raises:
@@ -105,7 +106,7 @@ class Remover:
         if not _is_made_by(machine, uuid, creation, is_keyed=is_keyed):
             raise _not_owned(machine)
         is_host = self._client.session.is_host
-        if is_keyed and is_host and not machine.notes.start:
+        if is_keyed and is_host and not (machine.notes.start and self._is_unused(machine, start_task)):
             raise _in_use(machine)
         was_running = False
         if not is_keyed or (made is not None and not is_host):
@@ -139,12 +140,15 @@ class Remover:
             raise _not_owned(machine)
         if not machine.notes.creation or machine.is_template:
             raise _in_use(machine)
-        never_ran = history(self._client.session, machine.ref).never_ran
-        if not never_ran and not self._is_last_task(machine, goal.task):
+        if not self._is_unused(machine, goal.task):
             raise _in_use(machine)
         if machine.power == "poweredOn":
             self.power_off(uuid, machine.ref)
         self.destroy_stopped(machine)
+
+    def _is_unused(self, machine: Machine, task: str) -> bool:
+        """Whether a VM has never run, except by the last task of its create."""
+        return history(self._client.session, machine.ref).never_ran or self._is_last_task(machine, task)
 
     def _is_last_task(self, machine: Machine, task: str) -> bool:
         """Whether nothing was begun on a VM after a task had ended. False where the server has forgotten the task.

@@ -114,6 +114,19 @@ def test_fourth_secret_elsewhere_passes(cloud: Cloud, place: dict[str, str]) -> 
     assert cloud.use(RIGHT, **place) == "ok"
 
 
+def test_rejection_counts_from_its_own_time(cloud: Cloud) -> None:
+    """The first requests with the secrets, four minutes before, have asked the cloud nothing."""
+    for secret in ("a", "b", "c"):
+        with cloud.throttle.attempt("e", Credentials("key", secret), "192.0.2.1"):
+            pass
+    cloud.clock.now += 240
+    for secret in ("a", "b", "c"):
+        cloud.use(secret)
+    cloud.clock.now += 120
+    assert cloud.use("d") == "LoginThrottledError 180"
+    assert cloud.asked == ["a", "b", "c"]
+
+
 def test_three_wrong_secrets_are_not_tried_again_before_the_first_try_is_five_minutes_old(cloud: Cloud) -> None:
     """However often they are sent, after whatever pauses."""
     for secret in ("a", "b", "c"):

@@ -137,6 +137,24 @@ def test_retry_without_start_leaves_a_vm_that_is_starting(caller: Caller, sandbo
     assert powers(sandbox) == {"Web-1": "running"}
 
 
+def test_try_without_start_that_waits_leaves_a_vm_that_was_started_meanwhile(
+    caller: Caller, sandbox: AzureSandbox
+) -> None:
+    """Azure was busy with the stop of another try, whose user has started the VM since."""
+
+    def answer_another(operation: str) -> None:
+        if operation == DEALLOCATE:
+            sandbox.calls.on_arrival = None
+            caller.verbs.create_vm(STOPPED)
+            sandbox.age(60)
+            caller.verbs.start_vm("Web-1")
+            sandbox.faults.add(Fault(DEALLOCATE, status=409, code="Conflict", message="Busy."))
+
+    sandbox.calls.on_arrival = answer_another
+    assert caller.verbs.create_vm(STOPPED).done
+    assert powers(sandbox) == {"Web-1": "running"}
+
+
 def test_retry_leaves_a_vm_of_the_same_name_with_copied_tags(caller: Caller, sandbox: AzureSandbox) -> None:
     """Somebody made it after the first VM was deleted."""
     spec = replace(KEYED, name="web-0001")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
@@ -106,6 +107,27 @@ def test_clean_up_spares_a_vm_that_another_try_takes_over_during_its_delete(cent
             central.create(central.gateway(seconds=60), key=KEY)
     assert caught.value.leftovers == ()
     assert central.states() == {answered[0]: "ON"}
+
+
+@pytest.mark.parametrize("prism", ["v3"], indirect=True)
+def test_clean_up_spares_a_vm_that_another_try_is_taking_over(prism: Prism) -> None:
+    """v3 has accepted the update that takes the VM over, and not carried it out: only the version shows it."""
+    prism.sandbox.fail_next_task("power", "It went wrong")
+    retries: list[Future[str]] = []
+    with closing(Backends(NETWORK, LIMITS)) as other, ThreadPoolExecutor(1) as pool:
+
+        def retry() -> None:
+            prism.sandbox.knobs.task_seconds = 2.0
+            retries.append(pool.submit(prism.create, prism.gateway(backends=other, seconds=60), key=KEY))
+            wait_until(
+                lambda: any(call.operation == UPDATE["v3"] and call.status for call in prism.sandbox.calls.list())
+            )
+
+        with at_call(prism, GET["v3"], retry), pytest.raises(ProviderError) as caught:
+            prism.create(prism.gateway(seconds=60), key=KEY)
+        vm_id = retries[0].result()
+    assert [one.removed for one in caught.value.leftovers] == [False]
+    assert prism.states() == {vm_id: "ON"}
 
 
 @pytest.mark.parametrize("prism", ["v2", "v4"], indirect=True)

@@ -14,7 +14,7 @@ from providers.errors import ErrorCode, ProviderError
 from providers.gateway import Backends
 from providers.sandbox.faults import Fault
 from providers.sandbox.proxmox import IMPORT_IMAGE
-from tests.providers.proxmox.cluster import QEMU, TEMPLATE_IMAGE, VM, Pve, spec
+from tests.providers.proxmox.cluster import QEMU, STORAGE, TEMPLATE_IMAGE, VM, Pve, spec
 from tests.providers.proxmox.images import user_data
 from tests.providers.proxmox.test_idempotency import seed_of
 from tests.providers.reached import AT_ONCE, NETWORK, USER_DATA
@@ -100,6 +100,42 @@ def test_create_whose_deadline_passes_after_another_try_was_answered_leaves_the_
         with at_call(pve, RESIZE, second), pytest.raises(ProviderError):
             pve.create(gateway=pve.gateway(seconds=5), key=KEY)
     assert the_vm(pve) == (answered[0], "running", USER_DATA)
+
+
+@pytest.mark.parametrize("start", [True, False])
+def test_create_whose_upload_is_not_answered_leaves_the_image_of_another_try(
+    pve: Pve,
+    start: bool,  # noqa: FBT001 - pytest's
+) -> None:
+    """The other try uploads it and makes its VM while the first one waits for the image to appear."""
+    pve.sandbox.faults.add(Fault(f"POST {STORAGE}/upload", status=599, message="Too many redirections"))
+    answered: list[str] = []
+    with closing(Backends(NETWORK, LIMITS)) as other:
+
+        def second() -> None:
+            answered.append(pve.create(gateway=pve.gateway(backends=other, seconds=60), key=KEY, start=start))
+
+        with at_call(pve, f"GET {STORAGE}/content/{{volume}}", second), pytest.raises(ProviderError) as caught:
+            pve.create(key=KEY, start=start)
+    assert caught.value.leftovers == ()
+    assert the_vm(pve) == (answered[0], "running" if start else "stopped", USER_DATA)
+
+
+@pytest.mark.parametrize("image", [IMPORT_IMAGE, TEMPLATE_IMAGE])
+def test_create_whose_key_another_request_has_used_meanwhile_removes_its_image(pve: Pve, image: str) -> None:
+    """The other request has made its VM with an image of its own. It came while the first one uploaded its image."""
+    answered: list[str] = []
+    with closing(Backends(NETWORK, LIMITS)) as other:
+
+        def second() -> None:
+            answered.append(pve.create(image, pve.gateway(backends=other), key=KEY, digest="other"))
+
+        with at_call(pve, f"POST {STORAGE}/upload", second), pytest.raises(ProviderError) as caught:
+            pve.create(image, key=KEY)
+    assert caught.value.code is ErrorCode.UNPROCESSABLE
+    assert [(one.kind, one.removed) for one in caught.value.leftovers] == [("iso", True)]
+    assert the_vm(pve) == (answered[0], "running", USER_DATA)
+    assert len(pve.sandbox.volumes(content="iso")) == 1
 
 
 def test_retry_that_comes_during_the_clean_up_has_a_vm_of_its_own(pve: Pve) -> None:

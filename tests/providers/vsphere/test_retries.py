@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from typing import Any
 
 import pytest
 from pyVmomi import vim
 
+from providers.domain import StopMode
 from providers.errors import ConflictError, ProviderError
 from providers.gateway import Backends
 from providers.network import Network
 from providers.sandbox.faults import Cut, Fault
 from providers.sandbox.vsphere import DATASTORES, ISO_IMAGE, VMDK_IMAGE
 from tests.conformance.vcsim import as_if_to_run
+from tests.providers.reached import NETWORK
 from tests.providers.vsphere.site import TASK, Site
 from tests.providers.vsphere.test_cleanup import changing_pace
 from tests.support.limits import LIMITS
@@ -94,6 +97,26 @@ def test_create_beside_one_that_is_slow_makes_one_vm(host: Site) -> None:
     assert [vm.power_state for vm in host.sandbox.vms()] == ["poweredOn"]
     host.gateway().delete_vm(vm_id)
     assert host.made() == []
+
+
+def test_create_whose_start_fails_spares_a_vm_that_was_stopped_after_another_try_was_answered(host: Site) -> None:
+    """The other try, in another process, has started the VM, and its user has stopped it."""
+    answered: list[str] = []
+    with closing(Backends(NETWORK, LIMITS)) as other:
+
+        def answer_another(operation: str) -> None:
+            if operation != START or answered:
+                return
+            answered.append("")
+            answered[0] = host.create(gateway=host.gateway(backends=other, seconds=60), key=KEY)
+            host.gateway(backends=other).stop_vm(answered[0], StopMode.FORCE, 0)
+            host.sandbox.faults.add(Fault(START, code="NoPermission"))
+
+        host.sandbox.calls.on_arrival = answer_another
+        error = host.failed(key=KEY, seconds=60)
+        host.sandbox.calls.on_arrival = None
+    assert not any(leftover.removed for leftover in error.leftovers)
+    assert [(vm.instance_uuid, vm.power_state) for vm in host.sandbox.vms()] == [(answered[0], "poweredOff")]
 
 
 def test_create_after_a_crash_before_the_start_starts_the_vm(site: Site) -> None:
