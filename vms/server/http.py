@@ -62,6 +62,14 @@ class Protocol(HttpToolsProtocol):
         self._cancel_deadline()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override] # uvicorn never keeps the connection
+        """Return whether to keep the connection: a client that has sent everything may still read."""
+        # asyncio cannot keep one with TLS.
+        if self.scheme == "https" or not self._is_answering():
+            return False
+        self.cycle.keep_alive = False
+        return True
+
     def data_received(self, data: bytes) -> None:
         if self._refusal:
             return

@@ -433,6 +433,25 @@ def test_malformed_data_behind_a_request_is_refused_after_its_response(
     assert received.count("connection: close") == 1
 
 
+@pytest.mark.parametrize("requests", [1, 2])
+def test_client_that_ends_its_side_gets_its_responses(requests: int) -> None:
+    """As `nc -N` does behind its input. The connection is closed afterwards."""
+
+    def application(_environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+        time.sleep(0.3)
+        start_response("201 Created", [])
+        return [b"{}"]
+
+    with (
+        served(Limits(), application) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
+    ):
+        connection.sendall((POST + b"Content-Length: 2\r\n\r\n{}") * requests)
+        connection.shutdown(socket.SHUT_WR)
+        received = read_all(connection)
+    assert received.count(b"HTTP/1.1 201 Created") == requests
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
