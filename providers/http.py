@@ -94,6 +94,7 @@ class HTTPSession(requests.Session):
         options["allow_redirects"] = False
         options["timeout"] = self._limits(options.get("timeout"))
         reads = request.method in _READS
+        is_lost = False
         for attempt in count(1):
             try:
                 response = self._exchange(request, options)
@@ -107,8 +108,11 @@ class HTTPSession(requests.Session):
                 if delay is None:
                     is_cut = error.answer_lost and isinstance(error, BackendUnreachableError)
                     if not is_cut or attempt > 1 or not reads:
+                        # The backend may have carried out an earlier attempt.
+                        error.answer_lost = error.answer_lost or is_lost
                         raise
                     delay = 0.0
+                is_lost = is_lost or error.answer_lost
             time.sleep(delay)
         raise AssertionError("unreachable")
 

@@ -53,13 +53,22 @@ class Progress:
 
     def _succeeded(self, operation: Operation, step: Step, task: TaskState) -> Operation:
         if step.do == OFF_TO_DELETE:
-            task_id = self._client.delete_vm(operation.vm_id or "")
-            return replace(operation, handle=str(Step(DELETE, task_id, cut=True)))
+            return self._deleted(operation)
         if step.action is Action.SHUTDOWN:
             # The button is pressed. Whether the guest heeds it is seen at the VM alone.
             return self._obeyed(replace(operation, handle=str(replace(step, task=""))))
         vm_id = operation.vm_id or task.vm_id or None
         return replace(operation, done=True, vm_id=vm_id, vm=self._in_goal(operation, step))
+
+    def _deleted(self, operation: Operation) -> Operation:
+        """Delete a VM whose power was cut. It is gone if the answer to an earlier poll's request was lost."""
+        try:
+            task_id = self._client.delete_vm(operation.vm_id or "")
+        except FAILURES as error:
+            if is_missing(error):
+                return replace(operation, done=True)
+            raise
+        return replace(operation, handle=str(Step(DELETE, task_id, cut=True)))
 
     def _in_goal(self, operation: Operation, step: Step) -> VM | None:
         """What a create knows of its VM, with the state that it is in now."""
@@ -79,7 +88,11 @@ class Progress:
             return self._in_wrong_state(operation, step, step.action, task)
         if STALE.search(said) and step.do not in {CREATE, CLAIM} and step.again < FRESH_TRIES:
             return self._at_vm(operation, lambda machine: self._anew(operation, step, machine))
-        return replace(operation, done=True, failure=self._failure(operation, step, task))
+        failure = self._failure(operation, step, task)
+        if step.do == DELETE and (step.cut or step.again) and is_missing(failure):
+            # An earlier poll has asked for the same, and its answer was lost.
+            return replace(operation, done=True)
+        return replace(operation, done=True, failure=failure)
 
     def _at_vm(self, operation: Operation, go_on: Callable[[Machine], Operation]) -> Operation:
         """Go on as the VM is now: a caller who follows an operation holds its first handle to the last.

@@ -19,6 +19,7 @@ class Trouble(Enum):
     NO_CAPACITY = "no room for another VM just now"
     SERVER_ERROR = "an error 500 in the backend's own form"
     HTML = "a page of HTML with status 200"
+    GATEWAY = "a gateway's error 503, while the backend behind it is away"
     CUT = "the connection is dropped"
     LOST_ANSWER = "the call takes effect, and the connection is dropped before the answer"
     SLOW = "no answer for a long time"

@@ -15,6 +15,7 @@ from tests.conformance.harness import Harness, Trouble
 # What goes wrong on the way to any cloud.
 ON_THE_WAY: Mapping[Trouble, Fault] = {
     Trouble.HTML: Fault(status=200, body=b"<html><body>Welcome to the proxy</body></html>"),
+    Trouble.GATEWAY: Fault(status=503, body=b"<html><body>503 Service Unavailable</body></html>"),
     Trouble.CUT: Fault(cut=Cut.ANSWER),
     Trouble.LOST_ANSWER: Fault(cut=Cut.ANSWER, after=True),
     Trouble.SLOW: Fault(delay_seconds=20.0),

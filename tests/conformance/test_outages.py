@@ -72,6 +72,22 @@ def test_create_during_an_outage_at_any_later_step_makes_one_vm(
     assert relay.outages > 0
 
 
+@pytest.mark.slow
+def test_create_whose_later_steps_only_a_gateway_answers_makes_one_vm(warm: Api, backend: Harness) -> None:
+    """201, whichever calls of an accepted create meet an API that is being restarted."""
+    backend.warm_up(warm)
+    backend.forget_operations()
+    assert warm.create("clean").status == 201
+    operations = backend.operations()
+    for step in range(operations.index(backend.verb_operations["create"]) + 1, len(operations)):
+        before = set(backend.states())
+        backend.trouble(Trouble.GATEWAY, times=2, skip=step)
+        answer = warm.create(f"step{step}")
+        backend.reset_trouble()
+        assert answer.status == 201, (operations[step], answer.body)
+        assert set(backend.states()) - before == {answer.json["id"]}
+
+
 class Steps:
     """Tells whether the backend has answered so many calls since it accepted a create."""
 

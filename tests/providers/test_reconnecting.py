@@ -132,6 +132,23 @@ def test_repeatable_call_without_an_answer_in_time_is_sent_again() -> None:
         assert len(peer.seen) == 2
 
 
+def test_call_whose_answer_was_lost_once_may_have_been_carried_out() -> None:
+    """Also if none of its repetitions was sent: a VM that it has started is this create's to remove."""
+    with (
+        serving(Peer()) as peer,
+        relay_to(peer.server_address[1]) as relay,
+        session(f"http://127.0.0.1:{relay.port}") as http,
+        running(Deadline.after(AWAY_SECONDS)),
+    ):
+        reconnect_from_now_on()
+        relay.plan_outage(60.0, lambda: True, loses_answer=True)
+        with pytest.raises(BackendUnreachableError) as caught:
+            http.send(requests.Request("POST", f"http://127.0.0.1:{relay.port}").prepare(), is_repeatable=True)
+        assert "No connection" in caught.value.detail
+        assert caught.value.answer_lost
+        assert len(peer.seen) == 1
+
+
 def test_call_that_is_not_repeatable_is_sent_once() -> None:
     """It may have been carried out."""
     with serving(Peer()) as peer, session(peer.url) as http, running(Deadline.after(20)):

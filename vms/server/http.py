@@ -16,7 +16,7 @@ from typing import Any
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from providers.errors import ErrorCode
 from vms.problems import Problem
@@ -51,6 +51,8 @@ class Protocol(HttpToolsProtocol):
         self._reads_headers = True
         self._header_bytes = 0
         self._replays_headers = False
+        self._running_cycle: RequestResponseCycle | None = None
+        self._refusal = ""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -60,7 +62,17 @@ class Protocol(HttpToolsProtocol):
         self._cancel_deadline()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override] # uvicorn never keeps the connection
+        """Return whether to keep the connection: a client that has sent everything may still read."""
+        # asyncio cannot keep one with TLS.
+        if self.scheme == "https" or not self._is_answering():
+            return False
+        self.cycle.keep_alive = False
+        return True
+
     def data_received(self, data: bytes) -> None:
+        if self._refusal:
+            return
         self._unset_keepalive_if_required()
         if self._reads_headers:
             self._header_bytes += len(data)
@@ -101,12 +113,35 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        # The latest request is still running if it was pipelined.
-        if self.cycle.response_complete:
+        # A pipelined request may be running now.
+        if self._is_answering():
+            return
+        if self._refusal and not self.transport.is_closing():
+            self._refuse(self._refusal)
+        else:
             self._start_idle_timer()
 
     def send_400_response(self, msg: str) -> None:
-        problem = Problem(ErrorCode.INVALID_REQUEST, msg)
+        if not self._is_answering():
+            self._refuse(msg)
+            return
+        # Clients read responses in the order of their requests.
+        self._refusal = msg
+        if self.pipeline and self.pipeline[0][0].more_body:
+            self.pipeline.popleft()
+        self.flow.pause_reading()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running_cycle = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _is_answering(self) -> bool:
+        """Return whether a request that was received completely awaits its response."""
+        cycle = self._running_cycle
+        return cycle is not None and not cycle.response_complete and not cycle.more_body
+
+    def _refuse(self, detail: str) -> None:
+        problem = Problem(ErrorCode.INVALID_REQUEST, detail)
         connection = {"client": self.client, "server": self.server, "scheme": self.scheme}
         response = self._front.refuse(problem, connection)
         headers = [*self.server_state.default_headers, *response.headers, (b"connection", b"close")]

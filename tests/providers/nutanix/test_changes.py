@@ -9,7 +9,7 @@ import pytest
 
 from providers.domain import Operation, StopMode, VMStatus
 from providers.errors import BackendFailureError, ConflictError, ProviderError, UnavailableError, VMNotFoundError
-from providers.sandbox.faults import Fault
+from providers.sandbox.faults import Cut, Fault
 from providers.work import StillGoingOnError
 from tests.providers.nutanix.prism import DELETE, GET, START, TASK, Prism
 from tests.providers.reached import AT_ONCE
@@ -171,6 +171,19 @@ def test_delete_whose_task_fails_for_a_running_vm_cuts_its_power_first(prism: Pr
     prism.sandbox.fail_next_task("delete", "InvalidVmState: Cannot complete request in state On")
     prism.gateway().delete_vm(vm_id)
     assert prism.remains() == []
+
+
+@pytest.mark.parametrize("task_seconds", [0.0, 0.5])
+def test_delete_after_the_power_cut_whose_answer_is_lost_succeeds(prism: Prism, task_seconds: float) -> None:
+    """The next poll finds no VM, or its own task fails because the first one has deleted the VM."""
+    (vm_id,) = prism.sandbox.seed(1)
+    message = "InvalidVmState: Cannot complete request in state On"
+    prism.sandbox.faults.add(Fault(DELETE[prism.api], status=422, message=message))
+    prism.sandbox.faults.add(Fault(DELETE[prism.api], cut=Cut.ANSWER, after=True))
+    prism.sandbox.knobs.task_seconds = task_seconds
+    prism.gateway().delete_vm(vm_id)
+    assert prism.remains() == []
+    assert prism.operations().count(DELETE[prism.api]) >= 2
 
 
 def test_delete_that_is_refused_again_is_a_conflict(prism: Prism) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import threading
@@ -22,6 +23,7 @@ from tests.support.api import bearer
 from tests.support.server import Reply, Server, read_reply
 from tests.support.waiting import wait_until
 from tests.vms.server.conftest import Serve
+from vms.middleware import REFUSAL
 from vms.server.application import Application, StartResponse
 from vms.server.front import Front, Limits
 from vms.server.http import HTTPServer
@@ -393,6 +395,61 @@ def test_pipelined_request_outlasts_the_time_for_headers(cloud: ProxmoxHarness) 
         received = read_all(connection)
     assert received.startswith(b"HTTP/1.1 200 OK")
     assert b"HTTP/1.1 201 Created" in received
+
+
+@pytest.mark.parametrize(
+    ("following", "paths"),
+    [
+        (b"nonsense\r\n\r\n", ["/first"]),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", ["/first"]),
+        (b"GET /second HTTP/1.1\r\nHost: localhost\r\n\r\nnonsense\r\n\r\n", ["/first", "/second"]),
+    ],
+)
+@pytest.mark.parametrize("secure", [False, True])
+def test_malformed_data_behind_a_request_is_refused_after_its_response(
+    following: bytes, paths: list[str], tls: TLS, *, secure: bool
+) -> None:
+    """Clients match responses to requests by their order: a create must not seem to be refused."""
+    arrived = threading.Event()
+
+    def application(environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+        arrived.set()
+        if REFUSAL not in environ:
+            time.sleep(0.5)
+        path = "refused" if REFUSAL in environ else environ["PATH_INFO"]
+        start_response("200 OK", [("X-Path", path)])
+        return [b"{}"]
+
+    with (
+        served(Limits(), application, tls.server if secure else None) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as plain,
+        tls.client.wrap_socket(plain, server_hostname="localhost") if secure else plain as connection,
+    ):
+        connection.sendall(b"POST /first HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
+        assert arrived.wait(30)
+        connection.sendall(following)
+        received = read_all(connection).decode()
+    assert re.findall(r"x-path: (\S+)", received) == [*paths, "refused"]
+    assert received.count("connection: close") == 1
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+def test_client_that_ends_its_side_gets_its_responses(requests: int) -> None:
+    """As `nc -N` does behind its input. The connection is closed afterwards."""
+
+    def application(_environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+        time.sleep(0.3)
+        start_response("201 Created", [])
+        return [b"{}"]
+
+    with (
+        served(Limits(), application) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=10) as connection,
+    ):
+        connection.sendall((POST + b"Content-Length: 2\r\n\r\n{}") * requests)
+        connection.shutdown(socket.SHUT_WR)
+        received = read_all(connection)
+    assert received.count(b"HTTP/1.1 201 Created") == requests
 
 
 @pytest.mark.parametrize(

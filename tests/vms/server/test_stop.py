@@ -103,6 +103,22 @@ def test_stop_answers_a_create_of_six_seconds(
     assert check_stop(serve_cloud(), cloud, stop, 2.0) > 5
 
 
+def test_stop_waits_for_a_call_that_outlasts_the_deadline(serve_cloud: Serve, cloud: ProxmoxHarness) -> None:
+    """A change has the whole time in which a backend may be silent, also when the deadline is nearer."""
+    cloud.sandbox.faults.add(Fault("POST /nodes/{node}/qemu", delay_seconds=20.0))
+    server = serve_cloud(
+        CLOUDVM_REQUEST_DEADLINE_SECONDS="1", CLOUDVM_CLEAN_UP_SECONDS="1", CLOUDVM_READ_TIMEOUT_SECONDS="6"
+    )
+    arrived: list[str] = []
+    cloud.watch_calls(arrived.append)
+    with ThreadPoolExecutor() as pool:
+        reply = pool.submit(create, server, cloud, "hanging")
+        wait_until(lambda: "POST /nodes/{node}/qemu" in arrived)
+        server.process.terminate()
+        assert reply.result().status == 504
+    assert server.process.wait(60) == 0
+
+
 def test_stop_answers_creates_that_arrive_just_after_it(serve_cloud: Serve, cloud: ProxmoxHarness) -> None:
     """On connections that were idle at the stop; the creates outlast the time in which clients read responses."""
     cloud.sandbox.knobs.task_seconds = 5.0

@@ -20,6 +20,7 @@ from django.core.management.base import BaseCommand, CommandError
 from providers.catalogue import use_fault
 from providers.domain import Environment
 from providers.management.addresses import bind
+from providers.sessions import CLOSE_SECONDS
 from vms import service
 from vms.registries import RegistryError
 from vms.server.application import Application, import_sdks, make_application, start_warm_up
@@ -27,7 +28,7 @@ from vms.server.front import Front, Limits
 from vms.server.http import BACKLOG, HTTPServer, tune_listener
 from vms.server.supervisor import Supervisor
 from vms.server.tls import Certificate, CertificateError
-from vms.server.worker import Worker
+from vms.server.worker import FLUSH_SECONDS, Worker
 
 _logger = logging.getLogger("cloudvm.server")
 
@@ -95,17 +96,20 @@ class Command(BaseCommand):
             reload=lambda: _reload(certificate),
             # Nobody must wait for a connection that no worker will accept.
             on_stop=listener.close,
-            # No request takes longer, the clean-up after a failed create included.
-            stop_timeout_seconds=options["shutdown_delay"]
-            + (
-                options["stop_timeout"]
-                or int(settings.CLOUDVM_REQUEST_DEADLINE_SECONDS + settings.CLOUDVM_CLEAN_UP_SECONDS) + 1
-            ),
+            stop_timeout_seconds=options["shutdown_delay"] + (options["stop_timeout"] or _longest_stop_seconds()),
         )
         # The workers share the pages to which the garbage collector does not write.
         gc.collect()
         gc.freeze()
         sys.exit(supervisor.run())
+
+
+def _longest_stop_seconds() -> float:
+    """Return how long a stop can last, the clean-up after a failed create and the log-outs included."""
+    # A backend call that begins just before a deadline has its full time. The handshakes of TCP and TLS come first.
+    call_seconds = 2 * settings.CLOUDVM_CONNECT_TIMEOUT_SECONDS + settings.CLOUDVM_READ_TIMEOUT_SECONDS
+    request_seconds = settings.CLOUDVM_REQUEST_DEADLINE_SECONDS + settings.CLOUDVM_CLEAN_UP_SECONDS + 2 * call_seconds
+    return request_seconds + FLUSH_SECONDS + CLOSE_SECONDS
 
 
 def _server(
