@@ -78,13 +78,18 @@ def test_create_whose_later_steps_only_a_gateway_answers_makes_one_vm(warm: Api,
     backend.warm_up(warm)
     backend.forget_operations()
     assert warm.create("clean").status == 201
-    operations = backend.operations()
-    for step in range(operations.index(backend.verb_operations["create"]) + 1, len(operations)):
+    operations, accepting = backend.operations(), backend.verb_operations["create"]
+    for step in range(operations.index(accepting) + 1, len(operations)):
         before = set(backend.states())
         backend.trouble(Trouble.GATEWAY, times=2, skip=step)
+        backend.forget_operations()
         answer = warm.create(f"step{step}")
         backend.reset_trouble()
-        assert answer.status == 201, (operations[step], answer.body)
+        made = backend.operations()
+        if accepting not in made[:step]:
+            # More polls than before: the gateway was met before the VM was accepted.
+            continue
+        assert answer.status == 201, (made[step], answer.body)
         assert set(backend.states()) - before == {answer.json["id"]}
 
 

@@ -64,7 +64,7 @@ def test_signal_ends_the_process_and_leaves_nothing(
     """A signal ends it as the end of input does, though its input is still open."""
     started(process)
     process.send_signal(number)
-    assert process.wait(timeout=5) == 0
+    assert process.wait(timeout=60) == 0
     assert list(tmp_path.iterdir()) == []
 
 
@@ -73,6 +73,6 @@ def test_signal_while_starting_ends_the_process(process: subprocess.Popen[str], 
     while not any(tmp_path.iterdir()):
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0
     assert list(tmp_path.iterdir()) == []
     assert tempfile.gettempdir() != str(tmp_path)

@@ -122,7 +122,8 @@ def check_common(answer: Answer, *, has_body: bool) -> None:
     assert problem["type"] == f"/problems/{problem['code']}"
     assert problem["title"] == kind.title
     assert problem["status"] == answer.status
-    assert problem["retryable"] is kind.retryable
+    is_temporary = problem["code"] == "conflict" and "Retry-After" in answer.headers
+    assert problem["retryable"] is (kind.retryable or is_temporary)
     assert problem["request_id"] == answer.headers["X-Request-ID"]
     assert problem["detail"]
     assert answer.status != 500, problem

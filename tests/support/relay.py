@@ -79,9 +79,10 @@ class Relay:
                 if self._loses_answer and self._holds() and self._takes_the_outage():
                     self._go_away()
                     return
-                client.sendall(data)
                 if not self._loses_answer:
+                    # Before the client can go on.
                     self._holds()
+                client.sendall(data)
         _end(client)
 
     def _holds(self) -> bool:

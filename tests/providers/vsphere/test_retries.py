@@ -212,13 +212,13 @@ def test_clean_up_that_cannot_see_the_task_for_a_while_removes_the_vm(host: Site
     def hide_tasks() -> None:
         wait_until(lambda: CREATE in host.operations(), pause=0.005)
         host.sandbox.faults.add(Fault(TASK, status=503, times=None))
-        threading.Event().wait(5.0)
+        threading.Event().wait(3.0)
         host.sandbox.faults.clear()
 
     hiding = threading.Thread(target=hide_tasks)
     hiding.start()
-    with changing_pace(host, EXTEND, 8.0):
-        error = host.failed(seconds=5.0)
+    with changing_pace(host, EXTEND, 5.0):
+        error = host.failed(seconds=3.0)
     hiding.join()
     assert all(leftover.removed for leftover in error.leftovers), error.leftovers
     assert host.made() == []

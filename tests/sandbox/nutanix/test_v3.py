@@ -46,6 +46,7 @@ def reason(response: Any) -> tuple[int, str]:
 
 def test_lifecycle_of_a_vm_works_from_create_to_delete(prism: NutanixSandbox, user: Caller) -> None:
     """Pending, then complete and running by one task; deleted, and nothing is left."""
+    prism.knobs.task_seconds = 1.0
     answer = user.call("POST", f"{V3}/vms", v3_vm())
     assert (answer.status_code, answer.json()["status"]["state"]) == (202, "PENDING")
     vm = answer.json()["metadata"]["uuid"]

@@ -121,12 +121,13 @@ def test_clone_with_a_name_that_no_vm_can_have_ends_in_invalid_name(
 def test_clone_that_fails_leaves_nothing(vcenter: VSphereSandbox, user: Client) -> None:
     """Neither a VM nor its files; the name is free again."""
     vcenter.fail_next_task("CloneVM_Task", "InsufficientCpuResourcesFault")
-    vcenter.knobs.task_seconds = 0.2
+    vcenter.knobs.task_seconds = 2.0
     task = user.clone()
     assert vcenter.files()
     assert user.state(task) == "running"
     with refusal(vim.fault.InsufficientCpuResourcesFault):
         user.done(task)
+    vcenter.knobs.task_seconds = 0.02
     assert (vcenter.vms(), vcenter.files()) == ((), ())
     user.done(user.clone())
 
