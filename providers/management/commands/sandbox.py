@@ -173,7 +173,7 @@ def _variables(environments: list[dict[str, Any]], simulators: Simulators) -> di
 @contextmanager
 def _api(port: int, variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """The API, ready to answer."""
-    command = [sys.executable, "manage.py", "serve", "--port", str(port), "--quiet", "--stop-timeout", "3"]
+    command = [sys.executable, "manage.py", "serve", "--port", str(port), "--quiet", "--stop-timeout", "10"]
     with subprocess.Popen(command, cwd=settings.BASE_DIR, env=variables) as process:  # noqa: S603 - ours
         try:
             _wait_until_ready(process, port)

@@ -193,11 +193,11 @@ def test_create_on_a_host_whose_deadline_passes_in_a_slow_task_leaves_nothing(
         for removal in (DESTROY, DELETE_FILE):
             site.sandbox.faults.add(Fault(removal, delay_seconds=0.2))
         with changing_pace(site, before, seconds):
-            error = site.failed(seconds=1.5)
+            error = site.failed(seconds=4.0)
         fine = isinstance(error, BackendTimeoutError) and site.made() == [] and told(error).endswith("folder")
         return "" if fine else f"{seconds}: {error.detail} {error.leftovers} {site.made()}"
 
-    side_by_side(authority, [("esxi", 2.5), ("esxi", 60.0)], check)
+    side_by_side(authority, [("esxi", 5.0), ("esxi", 60.0)], check)
 
 
 def test_create_whose_deadline_passes_in_the_last_task_goes_on(site: Site) -> None:
