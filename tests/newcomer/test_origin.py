@@ -83,7 +83,9 @@ def replacement(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replacemen
                 NO_PROXY="login.microsoftonline.com",
             ):
                 yield Replacement(port, ec2, pve, prism)
-            assert set(proxy.asked) == set(routes)
+            # Another process may run the tests of the other hosts.
+            assert proxy.asked
+            assert set(proxy.asked) <= set(routes)
 
 
 def test_curl_lines_of_the_go_service_work(replacement: Replacement) -> None:

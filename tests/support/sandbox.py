@@ -50,7 +50,7 @@ def running(
         assert process.poll() is None, "\n".join(printed)
         yield printed
         os.killpg(process.pid, end_by)
-        rest, _ = process.communicate(timeout=20)
+        rest, _ = process.communicate(timeout=60)
         assert process.returncode == 0, rest
         assert not group(process.pid)
     finally:
