@@ -32,6 +32,8 @@ ACCESS_KEY = "demo@sandbox"
 SECRET = "demo"  # noqa: S105 - known to everybody, and good for nothing but the sandbox
 READY_SECONDS = 30
 STOP_SECONDS = 10
+# The API's own time limit for a stop, after which it kills its workers.
+API_STOP_TIMEOUT_SECONDS = 10
 # SIGINT too: a shell starts background commands with SIGINT ignored. SIGHUP: the terminal is closed.
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -173,7 +175,8 @@ def _variables(environments: list[dict[str, Any]], simulators: Simulators) -> di
 @contextmanager
 def _api(port: int, variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """The API, ready to answer."""
-    command = [sys.executable, "manage.py", "serve", "--port", str(port), "--quiet", "--stop-timeout", "10"]
+    options = ("--port", str(port), "--quiet", "--stop-timeout", str(API_STOP_TIMEOUT_SECONDS))
+    command = [sys.executable, "manage.py", "serve", *options]
     with subprocess.Popen(command, cwd=settings.BASE_DIR, env=variables) as process:  # noqa: S603 - ours
         try:
             _wait_until_ready(process, port)
@@ -181,7 +184,7 @@ def _api(port: int, variables: dict[str, str]) -> Iterator[subprocess.Popen[byte
         finally:
             process.terminate()
             try:
-                process.wait(STOP_SECONDS)
+                process.wait(API_STOP_TIMEOUT_SECONDS + STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
 
