@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from enum import Enum
 from http.cookiejar import DefaultCookiePolicy
 from io import BytesIO
 from itertools import count
@@ -45,6 +46,14 @@ _PROOFS = {"Authorization", "Cookie"}
 # Ten thousand VMs in one answer take 50 MB on the most talkative cloud.
 _MOST_BYTES: Final = 256 * 1024 * 1024
 _PIECE_BYTES: Final = 64 * 1024
+
+
+class Effect(Enum):
+    """What a request does to the backend, which says whether it may be sent again."""
+
+    READ = "nothing"
+    REPEATABLE = "the same, however often it is sent"
+    CHANGE = "something else each time it is sent"
 
 
 class HTTPSession(requests.Session):
@@ -81,11 +90,11 @@ class HTTPSession(requests.Session):
         self.mount("http://", Adapter())
 
     def send(
-        self, request: requests.PreparedRequest, *, is_repeatable: bool = False, **options: Any
+        self, request: requests.PreparedRequest, *, effect: Effect = Effect.CHANGE, **options: Any
     ) -> requests.Response:
         """Send a request and read the whole answer; `timeout` shortens how long the backend may be silent.
 
-        `is_repeatable` says that sending the request twice does what sending it once does. GET and HEAD always are.
+        `effect` is `READ` for all GET and HEAD requests.
 
         Raises:
             BackendTLSError, BackendUnreachableError, BackendTimeoutError, BackendFailureError, UnavailableError
@@ -93,21 +102,23 @@ class HTTPSession(requests.Session):
         """
         options["allow_redirects"] = False
         options["timeout"] = self._limits(options.get("timeout"))
-        reads = request.method in _READS
+        if request.method in _READS:
+            effect = Effect.READ
+        is_repeatable = effect is not Effect.CHANGE
         is_lost = False
         for attempt in count(1):
             try:
                 response = self._exchange(request, options)
-                is_away = response.status_code in self.away_statuses and (reads or is_repeatable)
+                is_away = response.status_code in self.away_statuses and is_repeatable
                 delay = reconnect_delay_seconds(attempt) if is_away else None
                 if delay is None:
                     return response
             except (BackendUnreachableError, BackendTimeoutError) as error:
-                may_repeat = not error.answer_lost or reads or is_repeatable
+                may_repeat = not error.answer_lost or is_repeatable
                 delay = reconnect_delay_seconds(attempt) if may_repeat else None
                 if delay is None:
                     is_cut = error.answer_lost and isinstance(error, BackendUnreachableError)
-                    if not is_cut or attempt > 1 or not reads:
+                    if not is_cut or attempt > 1 or effect is not Effect.READ:
                         # The backend may have carried out an earlier attempt.
                         error.answer_lost = error.answer_lost or is_lost
                         raise

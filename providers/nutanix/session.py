@@ -16,7 +16,7 @@ import requests
 from providers.credentials import Credentials
 from providers.domain import Environment
 from providers.errors import BackendReply, UnprocessableError
-from providers.http import HTTPSession
+from providers.http import Effect, HTTPSession
 from providers.network import Network
 from providers.nutanix.answers import Answer, answer_of
 from providers.nutanix.naming import operation_of
@@ -54,9 +54,9 @@ class PrismSession:
         body: object = None,
         headers: dict[str, str] | None = None,
         *,
-        is_repeatable: bool = False,
+        effect: Effect = Effect.CHANGE,
     ) -> Answer:
-        """One call; for `is_repeatable` see `HTTPSession.send`.
+        """Make a call and return its answer. For `effect`, see `HTTPSession.send`.
 
         Raises:
             PrismError: Prism refuses.
@@ -64,61 +64,59 @@ class PrismSession:
             BackendFailureError: the answer is not Prism's.
 
         """
-        response = self.send(method, path, body, headers, is_repeatable=is_repeatable)
+        response = self._exchange(self._request(method, path, body, headers), effect)
         self._check_kind(response)
         return answer_of(response)
 
-    def send(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        headers: dict[str, str] | None = None,
-        *,
-        is_repeatable: bool = False,
-    ) -> requests.Response:
-        """One call; its response, whatever it says. A cookie that has grown too old is changed for a new one."""
-        sent = {"Accept": "application/json", "User-Agent": "cloudvm", **(headers or {})}
-        data = None if body is None else orjson.dumps(body)
-        if data is not None:
-            sent["Content-Type"] = "application/json"
-        request = requests.Request(method, self.url + path, data=data, headers=sent)
-        log_ins = self._log_ins
-        if log_ins:
-            response = self._sent(request, is_repeatable=is_repeatable)
-            if response.status_code != 401 or "Authorization" in response.request.headers:
-                return response
-        return self._logged_in(request, log_ins, is_repeatable=is_repeatable)
+    def send(self, method: str, path: str) -> requests.Response:
+        """Make a call without a body, and return the response whatever it says."""
+        return self._exchange(self._request(method, path))
 
     def close(self) -> None:
         """Close the connections. Prism's sessions end by themselves; v4 and Basic know no log-out."""
         self._http.close()
 
-    def _sent(self, request: requests.Request, *, anew: bool = False, is_repeatable: bool = False) -> requests.Response:
-        """The response to a request with a cookie; with the password where no cookie is for it, or to log in anew."""
-        prepared = self._http.prepare_request(request)
-        if anew:
-            prepared.headers.pop("Cookie", None)
-        if "Cookie" not in prepared.headers:
-            prepared.headers["Authorization"] = self._password
-        return self._http.send(prepared, is_repeatable=is_repeatable)
+    def _request(
+        self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
+    ) -> requests.Request:
+        sent = {"Accept": "application/json", "User-Agent": "cloudvm", **(headers or {})}
+        data = None if body is None else orjson.dumps(body)
+        if data is not None:
+            sent["Content-Type"] = "application/json"
+        return requests.Request(method, self.url + path, data=data, headers=sent)
 
-    def _logged_in(self, request: requests.Request, log_ins: int, *, is_repeatable: bool) -> requests.Response:
-        """The response to a request with the password, which goes out once at a time, and never again if it is wrong.
+    def _exchange(self, request: requests.Request, effect: Effect = Effect.CHANGE) -> requests.Response:
+        """Send a request, and log in again if the session has expired."""
 
-        `log_ins` is how many there had been when this request first went out.
-        """
+        def attempt(*, logs_in: bool) -> requests.Response:
+            return self._http.send(self._prepared(request, logs_in=logs_in), effect=effect)
+
+        log_ins = self._log_ins
+        if log_ins:
+            response = attempt(logs_in=False)
+            if response.status_code != 401 or "Authorization" in response.request.headers:
+                return response
+        # The password goes out once at a time, and never again if it is wrong.
         with self._lock:
             if self._rejected is not None:
                 return self._rejected
             if self._log_ins == log_ins:
-                response = self._sent(request, anew=True, is_repeatable=is_repeatable)
+                response = attempt(logs_in=True)
                 if response.status_code == 401:
                     self._rejected = response
                 elif response.status_code not in _UNPROVEN or "Set-Cookie" in response.headers:
                     self._log_ins += 1
                 return response
-        return self._sent(request, is_repeatable=is_repeatable)
+        return attempt(logs_in=False)
+
+    def _prepared(self, request: requests.Request, *, logs_in: bool) -> requests.PreparedRequest:
+        """Add the session cookie to a request, or the password if there is no cookie or the request is to log in."""
+        prepared = self._http.prepare_request(request)
+        if logs_in:
+            prepared.headers.pop("Cookie", None)
+        if "Cookie" not in prepared.headers:
+            prepared.headers["Authorization"] = self._password
+        return prepared
 
     def _check_kind(self, response: requests.Response) -> None:
         found = response.headers.get("X-Ntnx-Env", "").lower()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
+from providers.http import Effect
 from providers.nutanix.answers import PrismError
 from providers.nutanix.client import Check, PrismClient
 from providers.nutanix.history import PastTask, shows_no_use, shows_only_creation, was_made
@@ -74,7 +75,8 @@ class ElementClient(PrismClient):
         path = f"{V2}/vms/{quoted(vm_id)}/set_power_state"
         body = {"transition": _TRANSITIONS[action]}
         # The task of a second start fails, and is known to mean that the VM runs.
-        return self._session.ask("POST", path, body, is_repeatable=action is Action.ON).read(_task_id)
+        effect = Effect.REPEATABLE if action is Action.ON else Effect.CHANGE
+        return self._session.ask("POST", path, body, effect=effect).read(_task_id)
 
     def power_operation(self, action: Action) -> str:  # noqa: ARG002 # one for all
         """See `PrismClient`."""

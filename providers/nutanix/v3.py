@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, TypeVar
 
-from providers.errors import BackendUnreachableError
+from providers.http import Effect
 from providers.nutanix.answers import Answer, PrismError
 from providers.nutanix.client import Check, PrismClient, changed_since
 from providers.nutanix.naming import V3, quoted
@@ -59,7 +59,8 @@ class IntentClient(PrismClient):
 
     def prove(self) -> None:
         """See `PrismClient`. One VM."""
-        answer = self._looked(f"{V3}/vms/list", {"kind": "vm", "length": 1, "offset": 0})
+        wanted = {"kind": "vm", "length": 1, "offset": 0}
+        answer = self._session.ask("POST", f"{V3}/vms/list", wanted, effect=Effect.READ)
         answer.read(lambda said: said["entities"])
 
     def get_vm(self, vm_id: str) -> Machine:
@@ -131,21 +132,13 @@ class IntentClient(PrismClient):
     def _list(self, kind: str, read: Callable[[Mapping[str, Any]], T], condition: str) -> list[T]:
         def fetch(number: int) -> tuple[list[T], int]:
             body = {"kind": kind, "length": PAGE, "offset": number * PAGE}
-            answer = self._looked(f"{V3}/{kind}s/list", {**body, "filter": condition} if condition else body)
+            wanted = {**body, "filter": condition} if condition else body
+            answer = self._session.ask("POST", f"{V3}/{kind}s/list", wanted, effect=Effect.READ)
             entries = answer.read(lambda said: [read(one) for one in said.get("entities") or ()])
             before, found = number * PAGE, len(entries)
             return entries, answer.read(lambda said: total_of(said, "total_matches", before, PAGE, found))
 
         return all_pages(fetch, PAGE)
-
-    def _looked(self, path: str, body: Mapping[str, object]) -> Answer:
-        """The answer to a POST that only reads, and so may be repeated when its connection breaks, as a GET is."""
-        try:
-            return self._session.ask("POST", path, body, is_repeatable=True)
-        except BackendUnreachableError as error:
-            if not error.answer_lost:
-                raise
-            return self._session.ask("POST", path, body, is_repeatable=True)
 
     def _asked(self, vm_id: str) -> Answer:
         return self._session.ask("GET", f"{V3}/vms/{quoted(vm_id)}")
@@ -165,4 +158,4 @@ class IntentClient(PrismClient):
             check(answer.read(machine_of))
         body = answer.read(lambda said: switched(said, "ON" if action is Action.ON else "OFF"))
         # A second one is refused because of the version that it names, and then the VM is looked at again.
-        return self._session.ask("PUT", f"{V3}/vms/{quoted(vm_id)}", body, is_repeatable=True).read(task_id)
+        return self._session.ask("PUT", f"{V3}/vms/{quoted(vm_id)}", body, effect=Effect.REPEATABLE).read(task_id)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, TypeVar
 
+from providers.http import Effect
 from providers.nutanix.answers import Answer, PrismError
 from providers.nutanix.client import Check, PrismClient, changed_since
 from providers.nutanix.history import PastTask, shows_no_use, shows_only_creation
@@ -181,7 +182,9 @@ class CentralClient(PrismClient):
             match = {"If-Match": etag} if etag else {}
             headers = {**match, "NTNX-Request-Id": _request_id(again, tries_left)}
             try:
-                answer = self._session.ask(method, f"{_VMS}/{quoted(vm_id)}{ending}", None, headers, is_repeatable=True)
+                answer = self._session.ask(
+                    method, f"{_VMS}/{quoted(vm_id)}{ending}", None, headers, effect=Effect.REPEATABLE
+                )
                 return answer.read(task_id)
             except PrismError as error:
                 if error.status != 412 or not tries_left:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import requests
 
-from providers.http import HTTPSession
+from providers.http import Effect, HTTPSession
 from providers.proxmox.access import Access
 
 # A guest agent that does not answer holds PVE up for as long as PVE likes.
@@ -44,10 +44,10 @@ class PveSession(HTTPSession):
         access = None if url.endswith(_LOG_IN) else self.access
         asked = requests.Request(method, url, params=params, auth=access or _nobody, headers=_HEADERS, **_body(data))
         timeout = AGENT_SECONDS if url.endswith(AGENT_CALL) else None
-        is_repeatable = method == "PUT" or url.endswith(_START)
-        response = self.send(self.prepare_request(asked), is_repeatable=is_repeatable, timeout=timeout)
+        effect = Effect.REPEATABLE if method == "PUT" or url.endswith(_START) else Effect.CHANGE
+        response = self.send(self.prepare_request(asked), effect=effect, timeout=timeout)
         if response.status_code == 401 and access and access.renewed(response.request):
-            return self.send(self.prepare_request(asked), is_repeatable=is_repeatable, timeout=timeout)
+            return self.send(self.prepare_request(asked), effect=effect, timeout=timeout)
         return response
 
 

@@ -26,7 +26,7 @@ from providers.errors import (
     ThrottledError,
 )
 from providers.headers import whole_number
-from providers.http import HTTPSession
+from providers.http import Effect, HTTPSession
 from providers.network import Network
 
 if TYPE_CHECKING:
@@ -125,18 +125,13 @@ class SoapStub(SoapStubAdapterBase):
         self._http.close()
 
     def _sent(self, request: requests.PreparedRequest, operation: str) -> requests.Response:
-        reads = operation in READS
-        is_repeatable = reads or operation in REPEATABLE
+        effect = _effect_of(operation)
         try:
-            return self._http.send(request, is_repeatable=is_repeatable)
+            return self._http.send(request, effect=effect)
         except (BackendUnreachableError, BackendTimeoutError) as error:
-            if not error.answer_lost:
-                raise
-            if not reads:
+            if error.answer_lost and effect is not Effect.READ:
                 raise _with_advice(error) from error
-            if isinstance(error, BackendTimeoutError):
-                raise
-        return self._http.send(request, is_repeatable=is_repeatable)
+            raise
 
     def _reader(self, result_type: Any) -> Callable[[bytes], Any]:
         """How pyvmomi reads what a call returns, or a fault."""
@@ -189,6 +184,12 @@ def _with_advice(error: ProviderError) -> ProviderError:
     advised = type(error)(f"{error.detail} {_MAY_GO_ON}", backend=error.backend)
     advised.answer_lost = error.answer_lost
     return advised
+
+
+def _effect_of(operation: str) -> Effect:
+    if operation in READS:
+        return Effect.READ
+    return Effect.REPEATABLE if operation in REPEATABLE else Effect.CHANGE
 
 
 def _operation_of(request: requests.PreparedRequest) -> str:

@@ -14,6 +14,7 @@ from providers.credentials import Credentials
 from providers.deadline import Deadline, delays, reconnect_delay_seconds, reconnect_from_now_on, running
 from providers.domain import Environment
 from providers.errors import BackendUnreachableError
+from providers.http import Effect
 from providers.network import Network
 from tests.providers.aws.endpoint import answering
 from tests.providers.aws.replies import VM_ID, done
@@ -111,14 +112,17 @@ def test_relay_refuses_connections_during_an_outage() -> None:
                 http.get(url)
 
 
-@pytest.mark.parametrize(("method", "is_repeatable"), [("GET", False), ("PUT", True), ("POST", True)])
-def test_repeatable_call_without_an_answer_is_sent_again(method: str, *, is_repeatable: bool) -> None:
+@pytest.mark.parametrize(
+    ("method", "effect"),
+    [("GET", Effect.CHANGE), ("POST", Effect.READ), ("PUT", Effect.REPEATABLE), ("POST", Effect.REPEATABLE)],
+)
+def test_repeatable_call_without_an_answer_is_sent_again(method: str, effect: Effect) -> None:
     """As often as it takes: what is sent twice does no more than once."""
     with serving(Peer()) as peer, session(peer.url) as http, running(Deadline.after(20)):
         reconnect_from_now_on()
         peer.script = [lambda handler: handler.cut()] * 4
         request = requests.Request(method, peer.url).prepare()
-        assert http.send(request, is_repeatable=is_repeatable).status_code == 200
+        assert http.send(request, effect=effect).status_code == 200
         assert len(peer.seen) == 5
 
 
@@ -128,7 +132,7 @@ def test_repeatable_call_without_an_answer_in_time_is_sent_again() -> None:
         peer.script = [lambda handler: handler.be_silent()]
         with running(Deadline.after(20)):
             reconnect_from_now_on()
-            assert http.send(requests.Request("PUT", peer.url).prepare(), is_repeatable=True).status_code == 200
+            assert http.send(requests.Request("PUT", peer.url).prepare(), effect=Effect.REPEATABLE).status_code == 200
         assert len(peer.seen) == 2
 
 
@@ -143,7 +147,7 @@ def test_call_whose_answer_was_lost_once_may_have_been_carried_out() -> None:
         reconnect_from_now_on()
         relay.plan_outage(60.0, lambda: True, loses_answer=True)
         with pytest.raises(BackendUnreachableError) as caught:
-            http.send(requests.Request("POST", f"http://127.0.0.1:{relay.port}").prepare(), is_repeatable=True)
+            http.send(requests.Request("POST", f"http://127.0.0.1:{relay.port}").prepare(), effect=Effect.REPEATABLE)
         assert "No connection" in caught.value.detail
         assert caught.value.answer_lost
         assert len(peer.seen) == 1
@@ -165,7 +169,7 @@ def test_repeatable_call_before_any_work_was_accepted_is_sent_once() -> None:
     with serving(Peer()) as peer, session(peer.url) as http, running(Deadline.after(20)):
         peer.script = [lambda handler: handler.cut()]
         with pytest.raises(BackendUnreachableError):
-            http.send(requests.Request("PUT", peer.url).prepare(), is_repeatable=True)
+            http.send(requests.Request("PUT", peer.url).prepare(), effect=Effect.REPEATABLE)
         assert len(peer.seen) == 1
 
 
@@ -175,7 +179,7 @@ def test_repeatable_call_that_a_proxy_answers_for_an_absent_backend_is_sent_agai
     with serving(Peer()) as peer, session(peer.url) as http, running(Deadline.after(20)):
         reconnect_from_now_on()
         peer.script = [lambda handler: handler.reply(status, b"<html>")] * 3
-        assert http.send(requests.Request("PUT", peer.url).prepare(), is_repeatable=True).status_code == 200
+        assert http.send(requests.Request("PUT", peer.url).prepare(), effect=Effect.REPEATABLE).status_code == 200
         assert len(peer.seen) == 4
 
 
