@@ -143,14 +143,18 @@ def meaning_of(
 ) -> tuple[ProviderError, str]:
     """What one of `ERRORS` means, and the word for it in the log."""
     below = _below(error)
-    reason = _sentence(below)
-    if has_proxy and isinstance(below, NewConnectionError):
-        reason = f"The proxy cannot be reached. {reason}"
+    reason = naming_proxy(_sentence(below), below, has_proxy=has_proxy)
     broken = next(broken for broken in _BROKEN if isinstance(error, broken.errors) or isinstance(below, broken.below))
     detail = broken.detail.format(place=place, operation=operation, cloud=cloud, reason=reason)
     failure = broken.kind(detail, backend=BackendReply(cloud, operation))
     failure.answer_lost = broken.lost
     return failure, broken.outcome
+
+
+def naming_proxy(reason: str, cause: object, *, has_proxy: bool) -> str:
+    """Return why a backend was not reached. With a proxy, a refused connection is the proxy's."""
+    is_proxy = has_proxy and isinstance(cause, NewConnectionError)
+    return f"The proxy cannot be reached. {reason}" if is_proxy else reason
 
 
 def _below(error: Exception) -> Exception:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import urllib.parse
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from typing import ClassVar, Final, Protocol, Self
+from collections.abc import Callable, Iterable
+from typing import ClassVar, Protocol, Self
 
 from providers.credentials import Credentials
 from providers.domain import VM, Environment, LeftoverResource, Manner, Operation, VMSpec
 from providers.errors import ProviderError, UnsupportedError
-from providers.network import Network
-
-_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+from providers.network import Network, port_of
 
 
 class Work(Protocol):
@@ -75,7 +73,7 @@ class Driver(ABC):
         By default, the host and port of the environment's url.
         """
         url = urllib.parse.urlsplit(environment.url)
-        return f"{url.hostname}:{url.port or _PORTS.get(url.scheme)}"
+        return f"{url.hostname}:{port_of(url)}"
 
     @classmethod  # noqa: B027 # not every cloud requires one
     def check_credentials_form(cls, credentials: Credentials) -> None:

@@ -9,6 +9,7 @@
     ├── VMNotFoundError            no such VM in the environment's scope
     ├── ConflictError              the VM is in the wrong state, locked or protected
     │   ├── NotOwnedError          it belongs to another create, so a clean-up leaves it alone
+    │   ├── LostClaimError         it has changed while a retry was taking it over
     │   └── TemporaryConflictError the same request can succeed later
     ├── NameTakenError             another VM has the name
     ├── QuotaExceededError         the account's limit is reached
@@ -181,6 +182,10 @@ class ConflictError(ProviderError):
 
 class NotOwnedError(ConflictError):
     """The object belongs to another create by now, so a clean-up neither removes nor reports it."""
+
+
+class LostClaimError(ConflictError):
+    """The VM of another try has changed while this try was taking it over."""
 
 
 class TemporaryConflictError(ConflictError):

@@ -112,8 +112,12 @@ def _is_proxy(url: str) -> bool:
 def _bypassed(url: urllib.parse.SplitResult, no_proxy: str) -> bool:
     """Whether `NO_PROXY` names the host: by `*`, name, end of a name, host and port, address, or range (10.0.0.0/8)."""
     host = (url.hostname or "").lower()
-    port = url.port or {"http": 80, "https": 443}.get(url.scheme)
-    return any(_names(entry, host, port) for entry in _entries(no_proxy))
+    return any(_names(entry, host, port_of(url)) for entry in _entries(no_proxy))
+
+
+def port_of(url: urllib.parse.SplitResult) -> int | None:
+    """Return the port that a URL names, or that of its scheme."""
+    return url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
 def _entries(no_proxy: str) -> list[str]:

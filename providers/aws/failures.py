@@ -19,10 +19,11 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 from botocore.parsers import ResponseParserError
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import HTTPError
 
 from providers.aws.codes import ADVICE, ADVICE_BY_CODE, BY_STATUS, ERROR_CODES, STATE_REASONS
 from providers.aws.exchanges import ORIGIN, Origin, hung_up_in_tls
+from providers.broken import naming_proxy
 from providers.errors import (
     BackendFailureError,
     BackendReply,
@@ -196,8 +197,7 @@ def _broken(error: Exception, origin: Origin) -> tuple[type[ProviderError], str]
     # a validator's the request, and http.client's about a header the session token in it.
     quoted = below if isinstance(below, OSError | HTTPError) else type(below or error).__name__
     reason = sentence(str(quoted), _LONGEST_MESSAGE, noise=_INTERNALS)
-    if origin.proxy and isinstance(below, NewConnectionError):
-        reason = f"The proxy cannot be reached. {reason}"
+    reason = naming_proxy(reason, below, has_proxy=bool(origin.proxy))
     if isinstance(below, FileNotFoundError | PermissionError):
         return BackendTLSError, f"The file of trusted certificate authorities cannot be read: {reason}"
     raised = HTTPClientError if hung_up_in_tls(error) else type(error)

@@ -10,6 +10,7 @@ from providers.driver import Work
 from providers.errors import (
     BackendUnreachableError,
     ConflictError,
+    LostClaimError,
     ProviderError,
     TemporaryConflictError,
     key_reused,
@@ -36,10 +37,6 @@ class AnothersVMError(Exception):
     def __init__(self, machine: Machine) -> None:
         super().__init__(machine.id)
         self.machine = machine
-
-
-class LostClaimError(ConflictError):
-    """The VM of another try has changed while this try was taking it over."""
 
 
 class Creation:

@@ -12,6 +12,7 @@ from providers.domain import VM, Operation, Verb, VMStatus
 from providers.driver import Work
 from providers.errors import (
     ConflictError,
+    LostClaimError,
     NotOwnedError,
     ProviderError,
     TemporaryConflictError,
@@ -46,10 +47,6 @@ class Template:
 
     place: Place
     config: Config
-
-
-class LostClaimError(ConflictError):
-    """The VM of another try has changed while this try was taking it over."""
 
 
 class TemplateGoneError(UnprocessableError):
