@@ -17,7 +17,6 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 SLOW_TESTS = pytest.StashKey[int]()
-VENDOR_CHECKS = pytest.StashKey[int]()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -28,20 +27,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start to count."""
-    config.stash[SLOW_TESTS] = config.stash[VENDOR_CHECKS] = 0
-    config.pluginmanager.register(_VendorCheckCounter(config))
-
-
-class _VendorCheckCounter:
-    """Counts the tests that held our code to a vendor's material; in the main process it gets the workers' reports."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Count a test that has passed or failed."""
-        if report.when == "call" and not report.skipped and "vendor" in report.keywords:
-            self._config.stash[VENDOR_CHECKS] += 1
+    config.stash[SLOW_TESTS] = 0
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -79,7 +65,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Say in the last lines what was left out, and how many tests had a vendor's material."""
     if hasattr(config, "workerinput"):
         return
-    if checks := config.stash.get(VENDOR_CHECKS, 0):
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    stats = getattr(reporter, "stats", {})
+    outcomes = [report for outcome in ("passed", "failed") for report in stats.get(outcome, ())]
+    if checks := sum(report.when == "call" and "vendor" in report.keywords for report in outcomes):
         print(f"{checks} tests held the code to vendors' material.")  # noqa: T201 - the last lines
     if left_out := config.stash.get(SLOW_TESTS, 0):
         print(f"{left_out} slow tests were not run; `.ci/test` runs all of them.")  # noqa: T201 - the last lines

@@ -164,7 +164,7 @@ class ProxmoxDriver(Driver):
         self._leftovers.remove(leftover, Removal(self._client, work), work)
 
     def promise_removal(self, operation: Operation, work: Work) -> None:
-        """See `Driver`. Proxmox gives ids anew: what bears this create's mark is removed, if nobody has used it."""
+        """See `Driver`. Proxmox reuses ids, so only a VM with this create's mark is removed, if nobody has used it."""
         vm_id, creation = operation.vm_id, Step.read(operation.handle).creation
         if vm_id and creation:
             work.made("vm", vm_id, lambda: self._remove_created(vm_id, creation, work))

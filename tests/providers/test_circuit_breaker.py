@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -99,6 +100,28 @@ def failure(backends: Backends, environment: Environment, credentials: Credentia
     return None
 
 
+def assert_that_timeouts_open_the_circuit(cloud: str, url: str) -> None:
+    """Try to reach a cloud where connecting times out; after three requests the circuit is open."""
+    kind, _, keys, credentials = CLOUDS[cloud]
+    if kind is AZURE:
+        keys = {**keys, "options": {"authority_url": (url,)}}
+    environment = Environment("one", kind, url=url, **keys)
+    backends = Backends(NETWORK, LIMITS)
+    for _ in range(3):
+        with tracing(Trace("test")):
+            error = failure(backends, environment, credentials)
+        assert isinstance(error, BackendUnreachableError)
+        assert "timed out" in error.detail
+        assert "was not sent" in error.detail
+        assert not error.answer_lost
+    with tracing(Trace("test")) as trace:
+        error = failure(backends, environment, credentials)
+    assert isinstance(error, BackendTimeoutError)
+    assert error.detail.startswith(f"The last 3 connections to {urlsplit(url).netloc} timed out")
+    assert trace.calls == 0
+    backends.close()
+
+
 def opened(backends: Backends, environment: Environment) -> None:
     """Open the circuit by requests whose connections time out."""
     for _ in range(3):
@@ -122,25 +145,8 @@ def test_every_cloud_is_in_the_table() -> None:
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_connection_that_times_out_is_unreachable_on_every_cloud(hole: BlackHole, cloud: str) -> None:
     """The error says that nothing was sent; after three such requests the circuit is open."""
-    kind, scheme, keys, credentials = CLOUDS[cloud]
-    url = f"{scheme}://127.0.0.1:{hole.address[1]}"
-    if kind is AZURE:
-        keys = {**keys, "options": {"authority_url": (url,)}}
-    environment = Environment("one", kind, url=url, **keys)
-    backends = Backends(NETWORK, LIMITS)
-    for _ in range(3):
-        with tracing(Trace("test")):
-            error = failure(backends, environment, credentials)
-        assert isinstance(error, BackendUnreachableError)
-        assert "timed out" in error.detail
-        assert "was not sent" in error.detail
-        assert not error.answer_lost
-    with tracing(Trace("test")) as trace:
-        error = failure(backends, environment, credentials)
-    assert isinstance(error, BackendTimeoutError)
-    assert error.detail.startswith(f"The last 3 connections to 127.0.0.1:{hole.address[1]} timed out")
-    assert trace.calls == 0
-    backends.close()
+    _, scheme, _, _ = CLOUDS[cloud]
+    assert_that_timeouts_open_the_circuit(cloud, f"{scheme}://127.0.0.1:{hole.address[1]}")
 
 
 def test_proxy_that_times_out_opens_the_circuit(hole: BlackHole) -> None:

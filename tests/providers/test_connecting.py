@@ -14,7 +14,6 @@ import pytest
 from providers.aws import CLOUD as AWS
 from providers.aws.client import AwsClient
 from providers.aws.failures import VENDOR_ERRORS, answer_lost, translate
-from providers.azure import CLOUD as AZURE
 from providers.credentials import Credentials
 from providers.deadline import Deadline, reconnect_from_now_on, running
 from providers.domain import Environment
@@ -23,8 +22,7 @@ from providers.gateway import Backends
 from providers.http import HTTPSession
 from providers.network import Network
 from providers.proxmox import CLOUD as PROXMOX
-from providers.trace import Trace, tracing
-from tests.providers.test_circuit_breaker import CLOUDS, NETWORK, failure
+from tests.providers.test_circuit_breaker import CLOUDS, NETWORK, assert_that_timeouts_open_the_circuit, failure
 from tests.providers.test_http import Peer
 from tests.support.dripper import BODY, dripping
 from tests.support.hanging import hanging
@@ -100,24 +98,8 @@ def hanging_behind_a_proxy() -> Iterator[str]:
 @pytest.mark.parametrize("cloud", CLOUDS)
 def test_handshake_that_hangs_opens_the_circuit_of_every_cloud(cloud: str) -> None:
     """Such as a load balancer without a backend. It costs as much time as a host that drops packets."""
-    kind, _, keys, credentials = CLOUDS[cloud]
     with hanging() as plain:
-        url = plain.replace("http:", "https:")
-        if kind is AZURE:
-            keys = {**keys, "options": {"authority_url": (url,)}}
-        environment = Environment("one", kind, url=url, **keys)
-        backends = Backends(NETWORK, LIMITS)
-        for _ in range(3):
-            with tracing(Trace("test")):
-                error = failure(backends, environment, credentials)
-            assert isinstance(error, BackendUnreachableError)
-            assert "timed out" in error.detail
-            assert "was not sent" in error.detail
-            assert not error.answer_lost
-        error = failure(backends, environment, credentials)
-        assert isinstance(error, BackendTimeoutError)
-        assert error.detail.startswith(f"The last 3 connections to {url.removeprefix('https://')} timed out")
-        backends.close()
+        assert_that_timeouts_open_the_circuit(cloud, plain.replace("http:", "https:"))
 
 
 @pytest.mark.parametrize(

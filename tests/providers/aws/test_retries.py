@@ -18,6 +18,7 @@ from providers.sandbox import aws
 from providers.sandbox.aws import AwsSandbox
 from providers.sandbox.faults import Cut, Fault
 from providers.work import Wish
+from tests.support.arrivals import at_call
 from tests.support.limits import LIMITS
 from tests.support.threads import at_once
 
@@ -212,20 +213,15 @@ def test_clean_up_takes_its_mark_back_from_a_vm_that_another_try_has_finished(ca
     """The other one finishes between the look at the instance and the mark."""
     made: list[str | None] = []
 
-    def finish(operation: str) -> None:
-        if operation == "CreateTags" and not made:
-            made.append("")
-            made.append(caller.verbs.create_vm(STOPPED).vm_id)
+    def finish() -> None:
+        made.append(caller.verbs.create_vm(STOPPED).vm_id)
 
     caller.sandbox.faults.add(Fault("StopInstances", status=403, code="UnauthorizedOperation", message="No."))
-    caller.sandbox.calls.on_arrival = finish
-    try:
+    with at_call(caller.sandbox.calls, "CreateTags", finish):
         leftovers = caller.fails(STOPPED).leftovers
-    finally:
-        caller.sandbox.calls.on_arrival = None
-    assert [(one.id, one.removed) for one in leftovers] == [(made[1], False)]
-    assert caller.verbs.create_vm(STOPPED).vm_id == made[1]
-    assert caller.the_one_vm() == (made[1], "stopped")
+    assert [(one.id, one.removed) for one in leftovers] == [(made[0], False)]
+    assert caller.verbs.create_vm(STOPPED).vm_id == made[0]
+    assert caller.the_one_vm() == (made[0], "stopped")
     assert caller.verbs.list_leftovers() == []
 
 

@@ -11,6 +11,7 @@ from providers.errors import ConflictError, NameTakenError, PermissionDeniedErro
 from providers.sandbox.azure import AzureSandbox
 from providers.sandbox.faults import Cut, Fault
 from tests.providers.azure.simulated import AT_ONCE, CREATE, DELETE, SPEC, Caller, objects, operations
+from tests.support.arrivals import at_call
 
 KEYED = replace(SPEC, idempotency=Idempotency("key-1", "digest-1"))
 STOPPED = replace(KEYED, start=False)
@@ -101,17 +102,12 @@ def test_failed_try_without_a_key_removes_a_vm_that_runs(caller: Caller, sandbox
 
 def test_clean_up_looks_again_before_it_repeats_a_delete(caller: Caller, sandbox: AzureSandbox) -> None:
     """The delete did not reach Azure, and another try has stopped the VM and answered meanwhile."""
-    finished: list[Operation] = []
-
-    def finish(operation: str) -> None:
-        if operation == DELETE and not finished:
-            sandbox.calls.on_arrival = None
-            finished.append(caller.verbs.create_vm(STOPPED))
-
     sandbox.faults.add(Fault(DEALLOCATE, status=403, code="AuthorizationFailed", message="No."))
     sandbox.faults.add(Fault(DELETE, cut=Cut.ANSWER))
-    sandbox.calls.on_arrival = finish
-    with pytest.raises(PermissionDeniedError) as raised:
+    with (
+        at_call(sandbox.calls, DELETE, lambda: caller.verbs.create_vm(STOPPED)),
+        pytest.raises(PermissionDeniedError) as raised,
+    ):
         caller.verbs.create_vm(STOPPED)
     assert {(one.kind, one.removed) for one in raised.value.leftovers} == KEPT
     assert powers(sandbox) == {"Web-1": "deallocated"}
@@ -142,16 +138,14 @@ def test_try_without_start_that_waits_leaves_a_vm_that_was_started_meanwhile(
 ) -> None:
     """Azure was busy with the stop of another try, whose user has started the VM since."""
 
-    def answer_another(operation: str) -> None:
-        if operation == DEALLOCATE:
-            sandbox.calls.on_arrival = None
-            caller.verbs.create_vm(STOPPED)
-            sandbox.age(60)
-            caller.verbs.start_vm("Web-1")
-            sandbox.faults.add(Fault(DEALLOCATE, status=409, code="Conflict", message="Busy."))
+    def answer_another() -> None:
+        caller.verbs.create_vm(STOPPED)
+        sandbox.age(60)
+        caller.verbs.start_vm("Web-1")
+        sandbox.faults.add(Fault(DEALLOCATE, status=409, code="Conflict", message="Busy."))
 
-    sandbox.calls.on_arrival = answer_another
-    assert caller.verbs.create_vm(STOPPED).done
+    with at_call(sandbox.calls, DEALLOCATE, answer_another):
+        assert caller.verbs.create_vm(STOPPED).done
     assert powers(sandbox) == {"Web-1": "running"}
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -19,25 +18,12 @@ from providers.sandbox.faults import Fault
 from tests.providers.nutanix.prism import CREATE, DELETE, GET, START, Prism, spec
 from tests.providers.nutanix.test_idempotency import KEY, never_started
 from tests.providers.reached import AT_ONCE, NETWORK
+from tests.support.arrivals import at_call
 from tests.support.limits import LIMITS
 from tests.support.waiting import wait_until
 
 UPDATE = {"v2": "v2.0 PUT /vms/{uuid}", "v3": "v3 PUT /vms/{uuid}", "v4": "v4 PUT /ahv/config/vms/{extId}"}
 HISTORY = "v2.0 POST /tasks/list"
-
-
-@contextmanager
-def at_call(prism: Prism, operation: str, act: Callable[[], None]) -> Iterator[None]:
-    """Do something, once, when a call arrives, before Prism carries it out."""
-    pending = [act]
-
-    def on_arrival(name: str) -> None:
-        if name == operation and pending:
-            pending.pop()()
-
-    prism.sandbox.calls.on_arrival = on_arrival
-    yield
-    prism.sandbox.calls.on_arrival = None
 
 
 def failed_start(prism: Prism, *, key: str = "") -> Operation:
@@ -73,7 +59,7 @@ def test_create_whose_start_fails_after_another_try_was_answered_leaves_the_vm(p
             answered.append(prism.create(prism.gateway(backends=other, seconds=60), key=KEY))
             prism.sandbox.faults.add(Fault(START[prism.api], status=status, message="No."))
 
-        with at_call(prism, START[prism.api], second), pytest.raises(ProviderError) as caught:
+        with at_call(prism.sandbox.calls, START[prism.api], second), pytest.raises(ProviderError) as caught:
             prism.create(prism.gateway(seconds=60), key=KEY)
     assert caught.value.leftovers == ()
     assert prism.states() == {answered[0]: "ON"}
@@ -88,7 +74,7 @@ def test_create_that_fails_without_start_after_another_try_was_answered_leaves_t
             answered.append(central.create(central.gateway(backends=other, seconds=60), key=KEY, start=False))
             central.sandbox.faults.add(Fault(GET["v4"], status=403, message="No."))
 
-        with at_call(central, GET["v4"], second), pytest.raises(ProviderError) as caught:
+        with at_call(central.sandbox.calls, GET["v4"], second), pytest.raises(ProviderError) as caught:
             central.create(central.gateway(seconds=60), key=KEY, start=False)
     assert caught.value.leftovers == ()
     assert central.states() == {answered[0]: "OFF"}
@@ -103,7 +89,7 @@ def test_clean_up_spares_a_vm_that_another_try_takes_over_during_its_delete(cent
         def second() -> None:
             answered.append(central.create(central.gateway(backends=other, seconds=60), key=KEY))
 
-        with at_call(central, DELETE["v4"], second), pytest.raises(ProviderError) as caught:
+        with at_call(central.sandbox.calls, DELETE["v4"], second), pytest.raises(ProviderError) as caught:
             central.create(central.gateway(seconds=60), key=KEY)
     assert caught.value.leftovers == ()
     assert central.states() == {answered[0]: "ON"}
@@ -123,7 +109,7 @@ def test_clean_up_spares_a_vm_that_another_try_is_taking_over(prism: Prism) -> N
                 lambda: any(call.operation == UPDATE["v3"] and call.status for call in prism.sandbox.calls.list())
             )
 
-        with at_call(prism, GET["v3"], retry), pytest.raises(ProviderError) as caught:
+        with at_call(prism.sandbox.calls, GET["v3"], retry), pytest.raises(ProviderError) as caught:
             prism.create(prism.gateway(seconds=60), key=KEY)
         vm_id = retries[0].result()
     assert [one.removed for one in caught.value.leftovers] == [False]
@@ -139,7 +125,7 @@ def test_clean_up_does_not_cut_the_power_of_a_vm_that_somebody_has_started(prism
         prism.sandbox.set_state(vm_id, "ON")
         prism.sandbox.faults.add(Fault(START[prism.api], status=403, message="No."))
 
-    with at_call(prism, START[prism.api], start), pytest.raises(ProviderError) as caught:
+    with at_call(prism.sandbox.calls, START[prism.api], start), pytest.raises(ProviderError) as caught:
         prism.create()
     assert [one.removed for one in caught.value.leftovers] == [False]
     assert list(prism.states().values()) == ["ON"]
@@ -206,7 +192,7 @@ def test_retry_that_changes_the_vm_at_the_same_moment_as_somebody_else_looks_aga
         prism.sandbox.set_description(vm_id, f"Ask Ann.\n{prism.sandbox.vm(vm_id).description}")
         prism.sandbox.touch(vm_id)
 
-    with at_call(prism, UPDATE[prism.api], edit):
+    with at_call(prism.sandbox.calls, UPDATE[prism.api], edit):
         assert prism.create(key=KEY) == vm_id
     description = prism.sandbox.vm(vm_id).description
     assert description.startswith("Ask Ann.\n")

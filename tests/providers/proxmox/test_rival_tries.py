@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import pytest
 
@@ -18,26 +17,13 @@ from tests.providers.proxmox.cluster import QEMU, STORAGE, TEMPLATE_IMAGE, VM, P
 from tests.providers.proxmox.images import user_data
 from tests.providers.proxmox.test_idempotency import seed_of
 from tests.providers.reached import AT_ONCE, NETWORK, USER_DATA
+from tests.support.arrivals import at_call
 from tests.support.limits import LIMITS
 from tests.support.waiting import wait_until
 
 KEY = "order-4711"
 RESIZE, CONFIGURE, START, DELETE = f"PUT {VM}/resize", f"PUT {VM}/config", f"POST {VM}/status/start", f"DELETE {VM}"
 DENIED = Fault(status=403, message="Permission check failed (/, none)")
-
-
-@contextmanager
-def at_call(pve: Pve, operation: str, act: Callable[[], None]) -> Iterator[None]:
-    """Do something, once, when a call arrives, before the cluster carries it out."""
-    pending = [act]
-
-    def on_arrival(name: str) -> None:
-        if name == operation and pending:
-            pending.pop()()
-
-    pve.sandbox.calls.on_arrival = on_arrival
-    yield
-    pve.sandbox.calls.on_arrival = None
 
 
 def failed_start(pve: Pve, *, key: str = "") -> Operation:
@@ -79,7 +65,7 @@ def test_create_that_fails_after_another_try_was_answered_leaves_the_vm(
             answered.append(pve.create(image, pve.gateway(backends=other), key=KEY, start=start))
             pve.sandbox.faults.add(Fault(step, status=DENIED.status, message=DENIED.message))
 
-        with at_call(pve, step, second), pytest.raises(ProviderError) as caught:
+        with at_call(pve.sandbox.calls, step, second), pytest.raises(ProviderError) as caught:
             pve.create(image, key=KEY, start=start)
     assert caught.value.leftovers == ()
     assert the_vm(pve) == (answered[0], "running" if start else "stopped", USER_DATA)
@@ -97,7 +83,7 @@ def test_create_whose_deadline_passes_after_another_try_was_answered_leaves_the_
             answered.append(pve.create(gateway=pve.gateway(backends=other, seconds=60), key=KEY))
             pve.sandbox.faults.add(Fault(RESIZE, status=DENIED.status, message=DENIED.message))
 
-        with at_call(pve, RESIZE, second), pytest.raises(ProviderError):
+        with at_call(pve.sandbox.calls, RESIZE, second), pytest.raises(ProviderError):
             pve.create(gateway=pve.gateway(seconds=5), key=KEY)
     assert the_vm(pve) == (answered[0], "running", USER_DATA)
 
@@ -115,7 +101,10 @@ def test_create_whose_upload_is_not_answered_leaves_the_image_of_another_try(
         def second() -> None:
             answered.append(pve.create(gateway=pve.gateway(backends=other, seconds=60), key=KEY, start=start))
 
-        with at_call(pve, f"GET {STORAGE}/content/{{volume}}", second), pytest.raises(ProviderError) as caught:
+        with (
+            at_call(pve.sandbox.calls, f"GET {STORAGE}/content/{{volume}}", second),
+            pytest.raises(ProviderError) as caught,
+        ):
             pve.create(key=KEY, start=start)
     assert caught.value.leftovers == ()
     assert the_vm(pve) == (answered[0], "running" if start else "stopped", USER_DATA)
@@ -130,7 +119,7 @@ def test_create_whose_key_another_request_has_used_meanwhile_removes_its_image(p
         def second() -> None:
             answered.append(pve.create(image, pve.gateway(backends=other), key=KEY, digest="other"))
 
-        with at_call(pve, f"POST {STORAGE}/upload", second), pytest.raises(ProviderError) as caught:
+        with at_call(pve.sandbox.calls, f"POST {STORAGE}/upload", second), pytest.raises(ProviderError) as caught:
             pve.create(image, key=KEY)
     assert caught.value.code is ErrorCode.UNPROCESSABLE
     assert [(one.kind, one.removed) for one in caught.value.leftovers] == [("iso", True)]
@@ -149,7 +138,7 @@ def test_retry_that_comes_during_the_clean_up_has_a_vm_of_its_own(pve: Pve) -> N
             retries.append(pool.submit(pve.create, gateway=pve.gateway(backends=other, seconds=60), key=KEY))
             wait_until(lambda: f"GET {VM}/config" in pve.operations())
 
-        with at_call(pve, DELETE, retry), pytest.raises(ProviderError) as caught:
+        with at_call(pve.sandbox.calls, DELETE, retry), pytest.raises(ProviderError) as caught:
             pve.create(key=KEY)
         vm_id = retries[0].result()
     assert [one.removed for one in caught.value.leftovers if one.kind == "vm"] == [True]
@@ -190,7 +179,7 @@ def test_clean_up_spares_a_vm_that_its_user_started_just_before_the_delete(pve: 
     def start() -> None:
         pve.sandbox.set_state(100, "running")
 
-    with at_call(pve, DELETE, start), pytest.raises(ProviderError) as caught:
+    with at_call(pve.sandbox.calls, DELETE, start), pytest.raises(ProviderError) as caught:
         pve.create()
     assert [(one.kind, one.removed) for one in caught.value.leftovers] == [("vm", False), ("iso", False)]
     assert the_vm(pve) == ("100", "running", USER_DATA)
@@ -247,7 +236,7 @@ def test_retry_does_not_start_a_vm_whose_past_is_unknown(pve: Pve) -> None:
     pve.sandbox.set_config(vm_id, "description", json.dumps(notes))
     assert pve.create(key=KEY) == vm_id
     assert the_vm(pve)[1] == "stopped"
-    # Nor is the note of an old VM written anew.
+    # The note of an old VM is not rewritten either.
     assert json.loads(pve.sandbox.vm(vm_id).config["description"]) == notes
 
 
@@ -259,7 +248,7 @@ def test_retry_that_changes_at_the_same_moment_as_somebody_else_looks_again(pve:
         notes = pve.sandbox.vm(vm_id).config["description"]
         assert pve.stranger().call("PUT", f"{QEMU}/{vm_id}/config", description=f"Ask Ann.\n{notes}").status_code == 200
 
-    with at_call(pve, CONFIGURE, edit):
+    with at_call(pve.sandbox.calls, CONFIGURE, edit):
         assert pve.create(key=KEY) == vm_id
     assert pve.sandbox.vm(vm_id).config["description"].startswith("Ask Ann.\n")
 

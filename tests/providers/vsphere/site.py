@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeVar
 
 import pytest
+from pyVmomi import vim
 
 from providers.credentials import Credentials
 from providers.domain import VMSpec
@@ -81,6 +82,17 @@ class Site(Reached[VSphereSandbox]):
         """Somebody else at vSphere's own API."""
         with closing(Client(self.sandbox, self.authority).log_in()) as client:
             yield client
+
+    def attach_the_disk_elsewhere(self) -> str:
+        """Attach the only disk to a new VM, as somebody else; return its path."""
+        (disk,) = (file for file in self.sandbox.files() if file.endswith(".vmdk"))
+        backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(fileName=disk, diskMode="persistent")
+        controller = vim.vm.device.VirtualLsiLogicController(key=1000, busNumber=0, sharedBus="noSharing")
+        attached = vim.vm.device.VirtualDisk(key=-1, controllerKey=1000, unitNumber=0, backing=backing)
+        changes = [vim.vm.device.VirtualDeviceSpec(operation="add", device=device) for device in (controller, attached)]
+        with self.stranger() as stranger:
+            stranger.done(stranger.create("theirs", deviceChange=changes))
+        return disk
 
     def told(self, vm_id: str, name: str) -> bytes | None:
         """What a guest finds under a `guestinfo` name."""

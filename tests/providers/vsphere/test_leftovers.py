@@ -139,13 +139,7 @@ def test_folder_whose_disk_a_vm_uses_is_no_leftover(host: Site) -> None:
     """Somebody has attached the disk that was left to another VM."""
     leave_behind(host, CREATE)
     leftover = only_leftover(host)
-    (disk,) = (file for file in host.sandbox.files() if file.endswith(".vmdk"))
-    with host.stranger() as stranger:
-        backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(fileName=disk, diskMode="persistent")
-        controller = vim.vm.device.VirtualLsiLogicController(key=1000, busNumber=0, sharedBus="noSharing")
-        attached = vim.vm.device.VirtualDisk(key=-1, controllerKey=1000, unitNumber=0, backing=backing)
-        changes = [vim.vm.device.VirtualDeviceSpec(operation="add", device=device) for device in (controller, attached)]
-        stranger.done(stranger.create("theirs", deviceChange=changes))
+    disk = host.attach_the_disk_elsewhere()
     assert host.gateway().list_leftovers() == []
     with pytest.raises(ConflictError):
         host.gateway().remove_leftover(leftover)

@@ -19,6 +19,7 @@ from tests.conformance.vcsim import as_if_to_run
 from tests.providers.reached import NETWORK
 from tests.providers.vsphere.site import TASK, Site
 from tests.providers.vsphere.test_cleanup import changing_pace
+from tests.support.arrivals import at_call
 from tests.support.limits import LIMITS
 from tests.support.waiting import wait_until
 
@@ -104,17 +105,13 @@ def test_create_whose_start_fails_spares_a_vm_that_was_stopped_after_another_try
     answered: list[str] = []
     with closing(Backends(NETWORK, LIMITS)) as other:
 
-        def answer_another(operation: str) -> None:
-            if operation != START or answered:
-                return
-            answered.append("")
-            answered[0] = host.create(gateway=host.gateway(backends=other, seconds=60), key=KEY)
+        def answer_another() -> None:
+            answered.append(host.create(gateway=host.gateway(backends=other, seconds=60), key=KEY))
             host.gateway(backends=other).stop_vm(answered[0], StopMode.FORCE, 0)
             host.sandbox.faults.add(Fault(START, code="NoPermission"))
 
-        host.sandbox.calls.on_arrival = answer_another
-        error = host.failed(key=KEY, seconds=60)
-        host.sandbox.calls.on_arrival = None
+        with at_call(host.sandbox.calls, START, answer_another):
+            error = host.failed(key=KEY, seconds=60)
     assert not any(leftover.removed for leftover in error.leftovers)
     assert [(vm.instance_uuid, vm.power_state) for vm in host.sandbox.vms()] == [(answered[0], "poweredOff")]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import pytest
-from pyVmomi import vim
 
 from providers.domain import Operation, StopMode
 from providers.errors import ConflictError, ProviderError
@@ -78,13 +77,7 @@ def test_followed_failure_keeps_a_disk_that_somebody_uses(host: Site) -> None:
     host.sandbox.fail_next_task(CREATE, NO_MEMORY)
     begun = host.gateway().create_vm(host.spec(start=False), AT_ONCE)
     host.rest()
-    (disk,) = (file for file in host.sandbox.files() if file.endswith(".vmdk"))
-    with host.stranger() as stranger:
-        backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(fileName=disk, diskMode="persistent")
-        controller = vim.vm.device.VirtualLsiLogicController(key=1000, busNumber=0, sharedBus="noSharing")
-        attached = vim.vm.device.VirtualDisk(key=-1, controllerKey=1000, unitNumber=0, backing=backing)
-        changes = [vim.vm.device.VirtualDeviceSpec(operation="add", device=device) for device in (controller, attached)]
-        stranger.done(stranger.create("theirs", deviceChange=changes))
+    disk = host.attach_the_disk_elsewhere()
     failure = failure_of(host, begun)
     assert ("folder", False) in {(left.kind, left.removed) for left in failure.leftovers}
     assert host.sandbox.has_file(disk)
